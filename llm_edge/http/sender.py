@@ -1,0 +1,67 @@
+"""What the innermost hop asks of an HTTP engine, and nothing more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..message import ByteSource, Headers
+from ..providers.base import Wire
+from ..runtime import Clock
+
+
+class Patience:
+    """
+    How long an engine may wait, told as a moment that moves.
+
+    The hop moves `moment` forward as an answer makes progress (first byte, then each event);
+    engines that block read it again before each wait, so a dripping server gains nothing.
+    """
+
+    __slots__ = ("clock", "connect", "moment", "silence", "total")
+
+    def __init__(self, clock: Clock, *, total: float | None, connect: float | None = 5.0, silence: float | None = None) -> None:
+        self.clock = clock
+        self.total = total
+        """The moment the whole call is over."""
+        self.connect = connect
+        """Seconds for one connection attempt, TLS included."""
+        self.silence = silence
+        """Seconds without a byte that are too many, for engines that can only be told once."""
+        self.moment = total
+
+    def within(self, seconds: float | None) -> None:
+        """From now on, wait at most `seconds`, and never past the end of the call."""
+        if seconds is None:
+            self.moment = self.total
+        else:
+            moment = self.clock.now() + seconds
+            self.moment = moment if self.total is None or moment < self.total else self.total
+
+    def remaining(self) -> float | None:
+        """Seconds left for the wait under way, 0 when it is over, None without limit."""
+        return None if self.moment is None else max(self.moment - self.clock.now(), 0.0)
+
+
+@dataclass(slots=True)
+class Answer:
+    """The head of an answer, and its bytes as they arrive: undecoded, as the wire carries them."""
+
+    status: int
+    headers: Headers
+    source: ByteSource
+
+
+class Sender(Protocol):
+    """
+    Sends one wire request and gives the answer as soon as its head is in.
+
+    Raises `NetworkFailed` (its `kind` is httpx's name for the trouble) or `CertificateRefused`,
+    here and from the source; nothing else. Never follows a redirect. Cancelled at any await, it
+    leaves no connection behind.
+    """
+
+    name: str
+
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer: ...
+    async def aclose(self) -> None: ...

@@ -1,0 +1,377 @@
+"""
+The envelope every layer passes along: typed frame, untouched cargo.
+
+The cargo of a chat is the provider's JSON object. It is never modelled field by field, so
+fields nobody here has heard of travel through unharmed. A request that keeps its dialect
+leaves as the very bytes that came.
+"""
+
+from __future__ import annotations
+
+import json as stdlib_json
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeAlias
+
+import orjson
+
+from .notes import Notes
+
+Json: TypeAlias = Mapping[str, Any]
+Operation: TypeAlias = Literal["chat", "completions", "embeddings", "models", "opaque"]
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+
+log = logging.getLogger("llm_edge")
+
+# orjson turns integers past 64 bits into floats; the rare body that has a number so long goes through the stdlib.
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+
+
+class Headers(Mapping[str, str]):
+    """HTTP header fields: case-insensitive, ordered, repeats kept, never changed in place."""
+
+    __slots__ = ("_index", "pairs")
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] | Mapping[str, str] = ()) -> None:
+        self.pairs: Pairs = tuple(pairs.items() if isinstance(pairs, Mapping) else pairs)
+        self._index: dict[str, str] | None = None
+
+    def _indexed(self) -> dict[str, str]:
+        index = self._index
+        if index is None:
+            index = {}
+            for name, value in self.pairs:
+                name = name.lower()
+                index[name] = f"{index[name]}, {value}" if name in index else value
+            self._index = index
+        return index
+
+    def __getitem__(self, name: str) -> str:
+        return self._indexed()[name.lower()]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._indexed()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._indexed())
+
+    def __len__(self) -> int:
+        return len(self._indexed())
+
+    def __repr__(self) -> str:
+        return f"Headers({', '.join(self)})"  # names only: values may be credentials
+
+    def without(self, *names: str) -> Headers:
+        """These fields left out; itself when there are none of them."""
+        index = self._indexed()
+        if not any(name in index for name in names):
+            return self
+        return Headers(pair for pair in self.pairs if pair[0].lower() not in names)
+
+    def having(self, fields: Mapping[str, str]) -> Headers:
+        """These fields (lower-case names) set, in place of any of the same name."""
+        return Headers((*self.without(*fields).pairs, *fields.items()))
+
+
+class Body:
+    """A JSON object known as bytes, as a mapping, or both; each made only when asked for."""
+
+    __slots__ = ("_json", "_raw")
+
+    def __init__(self, raw: bytes | None = None, json: Json | None = None) -> None:
+        if raw is None and json is None:
+            raise TypeError("a Body needs bytes or a mapping")
+        self._raw, self._json = raw, json
+
+    def __repr__(self) -> str:
+        return f"Body({'?' if self._raw is None else len(self._raw)} bytes)"  # never the text: it is the user's
+
+    @property
+    def raw(self) -> bytes:
+        if self._raw is None:
+            try:
+                self._raw = orjson.dumps(self._json)
+            except TypeError:
+                # Integers past 64 bits, keys that are no strings: what the stdlib takes, we take.
+                dumped = stdlib_json.dumps(self._json, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+                self._raw = dumped.encode()
+        return self._raw
+
+    @property
+    def json(self) -> Json:
+        """The object; ValueError when the bytes are not a JSON object."""
+        if self._json is None:
+            assert self._raw is not None
+            loaded = orjson.loads(self._raw)
+            if not isinstance(loaded, dict):
+                raise ValueError("the body is JSON, but not an object")
+            self._json = loaded
+        return self._json
+
+    def with_fields(self, **changes: Any) -> Body:
+        """A new body; the same one when nothing would change, so its bytes stay as they came."""
+        now = self.json
+        if all(name in now and now[name] == value and type(now[name]) is type(value) for name, value in changes.items()):
+            return self
+        return Body(json={**self._exact(), **changes})
+
+    def without_fields(self, *names: str) -> Body:
+        """These fields left out; itself when there are none of them."""
+        if not any(name in self.json for name in names):
+            return self
+        return Body(json={name: value for name, value in self._exact().items() if name not in names})
+
+    def _exact(self) -> Json:
+        if self._raw is not None and _LONG_NUMBER.search(self._raw):
+            exact: Json = stdlib_json.loads(self._raw)
+            return exact
+        return self.json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """What one call asks of llm_edge itself. `policy.controls` reads it from headers or a keyword."""
+
+    no_cache: bool = False
+    no_store: bool = False
+    max_age: float | None = None
+    only_if_cached: bool = False
+    ttl: float | None = None
+    namespace: str = ""
+    route: str = ""
+    deadline: float | None = None
+    tenant: str = ""
+    fallbacks: bool = True
+
+
+NO_CONTROLS = Controls()
+
+
+class ByteSource(Protocol):
+    """Where bytes come from: the wire, a cache entry, a test. Closing twice is harmless."""
+
+    async def __anext__(self) -> bytes: ...
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call on its way down."""
+
+    operation: Operation = "chat"
+    dialect: str = "openai.chat"
+    """Whose JSON the body is: `openai.chat`, `anthropic.messages`, …; `opaque` for what we do not know."""
+    body: Body
+    model: str = ""
+    streaming: bool = False
+    method: str = "POST"
+    url: str = ""
+    """Where the caller addressed it; empty for a direct call, which addresses nobody."""
+    headers: Headers = field(default_factory=Headers)
+    upload: ByteSource | None = None
+    """A body that can be sent only once, in place of `body`."""
+    timeout: float | None = None
+    """Seconds the caller allows for the whole call, when it says so."""
+    deadline: float | None = None
+    """The moment on the clock when the call is over; the deadline layer sets it."""
+    route: str = ""
+    """The configured route it belongs to, if any; settings may differ by route."""
+    scope: str = ""
+    """Fingerprint of the caller's credential: what it may not share with others."""
+    controls: Controls = NO_CONTROLS
+    notes: Notes = field(default_factory=Notes)
+
+    def with_body(self, **changes: Any) -> Request:
+        body = self.body.with_fields(**changes)
+        return self if body is self.body else replace(self, body=body)
+
+
+class Listener(Protocol):
+    """Hears a stream go by. May not change it, may not delay it."""
+
+    def heard(self, chunk: bytes, /) -> None: ...
+    def ended(self, error: BaseException | None, /) -> None: ...
+
+
+class Watcher(Protocol):
+    """Understands one dialect's stream while it goes by."""
+
+    complete: bool
+    """The dialect's own terminal event has been seen: this, not the end of the bytes, is the end."""
+    events: int
+    """Data events so far; comments and keep-alives do not count."""
+    failure: Exception | None
+    """An error the provider sent inside the stream."""
+
+    def feed(self, chunk: bytes, /) -> None: ...
+
+    def end(self) -> Exception | None:
+        """The bytes are over: what is wrong with that, if anything."""
+        ...
+
+
+class Unwatched:
+    """A stream of bytes nobody here understands: it ends when its bytes end."""
+
+    __slots__ = ("complete", "events", "failure")
+
+    def __init__(self) -> None:
+        self.complete, self.events, self.failure = False, 0, None
+
+    def feed(self, chunk: bytes, /) -> None:
+        self.events += 1
+
+    def end(self) -> Exception | None:
+        return None
+
+
+class Abandoned(Exception):
+    """Given to listeners when the caller closed the stream early. Nobody's fault."""
+
+
+class Stream:
+    """
+    One pump, many listeners: layers listen, and only the provider hop transforms.
+
+    `ended` reaches each listener exactly once: with None (the dialect's terminal event was
+    seen), with an error, or with `Abandoned` (the caller left). The SDKs close a stream at its
+    terminal event without reading on, so that event and not the end of the bytes is what
+    "ended well" means.
+    """
+
+    __slots__ = ("__weakref__", "_listeners", "_over", "_source", "watcher")
+
+    def __init__(self, source: ByteSource, watcher: Watcher | None = None) -> None:
+        self._source = source
+        self.watcher: Watcher = watcher or Unwatched()
+        self._listeners: list[Listener] = []
+        self._over = False
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._over:
+            raise StopAsyncIteration
+        watcher = self.watcher
+        if watcher.complete:
+            await self._close(watcher.failure)
+            raise StopAsyncIteration
+        try:
+            chunk = await self._source.__anext__()
+        except StopAsyncIteration:
+            broken = watcher.end()
+            await self._close(broken or watcher.failure)
+            if broken is not None:
+                raise broken from None
+            raise
+        except Exception as error:
+            await self._close(error)
+            raise
+        except BaseException:  # cancelled, interrupted: the caller left
+            await self._close(Abandoned())
+            raise
+        watcher.feed(chunk)
+        for listener in self._listeners:
+            _tell(listener.heard, chunk)
+        return chunk
+
+    async def aclose(self) -> None:
+        if not self._over:
+            done = self.watcher.complete or self.watcher.failure is not None
+            await self._close(self.watcher.failure if done else Abandoned())
+
+    async def _close(self, error: BaseException | None) -> None:
+        self._end(error)
+        await self._source.aclose()
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        listeners, self._listeners = self._listeners, []
+        for listener in reversed(listeners):
+            _tell(listener.ended, error)
+
+    def __del__(self) -> None:
+        # Dropped without being closed: permits and slots must come home all the same.
+        self._end(None if self.watcher.complete else Abandoned())
+
+
+def _tell(call: Callable[[Any], None], fact: Any) -> None:
+    # A listener's mistake must never cost the caller a byte.
+    try:
+        call(fact)
+    except Exception:
+        log.exception("a stream listener failed")
+
+
+@dataclass(slots=True)
+class OnEnd:
+    """A listener for those who only care how it ended."""
+
+    call: Callable[[BaseException | None], None]
+
+    def heard(self, chunk: bytes, /) -> None: ...
+
+    def ended(self, error: BaseException | None, /) -> None:
+        self.call(error)
+
+
+class Saved:
+    """A source of bytes that are here already."""
+
+    __slots__ = ("_chunks",)
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+
+    async def __anext__(self) -> bytes:
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self._chunks = iter(())
+
+
+@dataclass(slots=True, kw_only=True)
+class Response:
+    """One answer on its way up: a body, or a stream."""
+
+    status: int
+    headers: Headers = field(default_factory=Headers)
+    body: Body | None = None
+    stream: Stream | None = None
+
+    def finally_(self, call: Callable[[BaseException | None], None]) -> None:
+        """Run `call` when the answer is fully over: now for a body, at its end for a stream."""
+        if self.stream is None:
+            call(None)
+        else:
+            self.stream.listen(OnEnd(call))
+
+
+class Handler(Protocol):
+    async def __call__(self, request: Request, /) -> Response: ...
+
+
+class Layer(Protocol):
+    async def __call__(self, request: Request, handler: Handler, /) -> Response: ...
+
+
+def stack(layers: Iterable[Layer], handler: Handler) -> Handler:
+    """The first layer sees the request first and the response last."""
+    for layer in reversed(list(layers)):
+        handler = _bind(layer, handler)
+    return handler
+
+
+def _bind(layer: Layer, handler: Handler) -> Handler:
+    # A plain function returning the layer's own coroutine: no extra frame per layer.
+    return lambda request, /: layer(request, handler)

@@ -1,0 +1,147 @@
+"""What happened to one call, written down once: `explain()`, response headers, spans and logs all read it here."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def new_id() -> str:
+    """A request id: 128 random bits, unguessable, in hexadecimal."""
+    return os.urandom(16).hex()
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One call upstream. Moments are of the chain's clock, in seconds."""
+
+    target: str
+    started: float
+    ended: float | None = None
+    outcome: str = "in flight"
+    """`ok`, the class of the failure, or `abandoned`."""
+    status: int | None = None
+    connection: str = ""
+    """Which engine carried it."""
+
+
+@dataclass(slots=True)
+class Notes:
+    """One call's story, filled in by each layer as the call passes through it."""
+
+    request_id: str = field(default_factory=new_id)
+    model: str = ""
+    operation: str = ""
+    started: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+    cache: str = "BYPASS"
+    """HIT, MISS, COALESCED, STALE, BYPASS, SEMANTIC HIT."""
+    cache_reason: str = ""
+    """Why the cache was passed by, in words."""
+    cache_age: float | None = None
+    cache_key: str = ""
+    route: str = ""
+    targets: list[str] = field(default_factory=list[str])
+    """Who might have been asked, in order."""
+    target: str = ""
+    """`provider/model` that answered."""
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    fallbacks: int = 0
+    upstream: float = 0.0
+    """Seconds spent waiting for providers."""
+    waited: float = 0.0
+    """Seconds spent waiting on purpose: limits, backoff."""
+    first_byte: float | None = None
+    usage: Mapping[str, Any] | None = None
+    cost: int | None = None
+    """Nano-dollars; None when the price is not known."""
+    error: str = ""
+    events: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list[tuple[float, str, dict[str, Any]]])
+
+    def say(self, moment: float, layer: str, **facts: Any) -> None:
+        """Add a line to the story. Facts are plain JSON and never content or credentials."""
+        self.events.append((moment, layer, facts))
+
+    @property
+    def overhead(self) -> float | None:
+        """Seconds spent inside llm_edge, providers and waiting on purpose left out; None while it runs."""
+        return None if self.ended is None else max(self.ended - self.started - self.upstream - self.waited, 0.0)
+
+    def explain(self) -> Story:
+        """The story as plain JSON data; printed, it reads as text."""
+        started = self.started
+        return Story(
+            request_id=self.request_id,
+            operation=self.operation,
+            model=self.model,
+            cache={
+                "status": self.cache,
+                "reason": self.cache_reason or None,
+                "age": self.cache_age,
+                "key": self.cache_key or None,
+            },
+            route=self.route or None,
+            targets=list(self.targets),
+            target=self.target or None,
+            attempts=[
+                {
+                    "target": attempt.target,
+                    "at_ms": _ms(attempt.started - started),
+                    "ms": None if attempt.ended is None else _ms(attempt.ended - attempt.started),
+                    "outcome": attempt.outcome,
+                    "status": attempt.status,
+                    "engine": attempt.connection or None,
+                }
+                for attempt in self.attempts
+            ],
+            fallbacks=self.fallbacks,
+            events=[{"at_ms": _ms(moment - started), "layer": layer, **facts} for moment, layer, facts in self.events],
+            usage=None if self.usage is None else dict(self.usage),
+            cost_usd=None if self.cost is None else self.cost / 1e9,
+            first_byte_ms=None if self.first_byte is None else _ms(self.first_byte - started),
+            duration_ms=None if self.ended is None else _ms(self.ended - started),
+            overhead_ms=None if self.overhead is None else _ms(self.overhead),
+            error=self.error or None,
+        )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1e3, 3)
+
+
+class Story(dict[str, Any]):
+    """What `explain()` gives: a plain dict, safe to dump as JSON, that prints as a few readable lines."""
+
+    def __str__(self) -> str:
+        lines = [f"{self['operation'] or 'call'} {self['model']}".rstrip() + f"  ({self['request_id']})"]
+        cache = self["cache"]
+        line = f"  cache     {cache['status']}"
+        if cache["age"] is not None:
+            line += f", {cache['age']:.1f} s old"
+        if cache["reason"]:
+            line += f": {cache['reason']}"
+        lines.append(line)
+        if self["targets"]:
+            route = f"route {self['route']}: " if self["route"] else ""
+            lines.append(f"  targets   {route}{', then '.join(self['targets'])}")
+        said = [(event["at_ms"], "event", event) for event in self["events"]]
+        tried = [(attempt["at_ms"], "attempt", attempt) for attempt in self["attempts"]]
+        for at, what, item in sorted(said + tried, key=lambda row: row[0]):
+            if what == "attempt":
+                took = "" if item["ms"] is None else f" after {item['ms']:.1f} ms"
+                status = f" ({item['status']})" if item["status"] else ""
+                lines.append(f"  {at:7.1f} ms  asked {item['target']}: {item['outcome']}{status}{took}")
+            else:
+                facts = ", ".join(f"{k}={v}" for k, v in item.items() if k not in {"at_ms", "layer"})
+                lines.append(f"  {at:7.1f} ms  {item['layer']}: {facts}")
+        if self["usage"]:
+            tokens = ", ".join(f"{k}={v}" for k, v in self["usage"].items() if isinstance(v, int))
+            lines.append(f"  usage     {tokens}")
+        if self["error"]:
+            lines.append(f"  error     {self['error']}")
+        if self["duration_ms"] is not None:
+            lines.append(f"  took      {self['duration_ms']:.3f} ms, of which llm_edge {self['overhead_ms']:.3f} ms")
+        return "\n".join(lines)

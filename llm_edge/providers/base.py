@@ -1,0 +1,80 @@
+"""
+What a provider is: pure functions from envelope to wire and back.
+
+Two ideas. A *dialect* is a language: whose JSON, whose stream events, whose error bodies.
+A *provider* is a place where a dialect is spoken: an address, a way to show a key, a few
+habits. Most providers are rows of data over one dialect (`table.py`).
+
+This room does no I/O, reads no clock and knows no HTTP library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..errors import CallError, Failed, ProviderFailed
+from ..message import Body, ByteSource, Headers, Json, Operation, Request, Response, Watcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One model at one place with one key."""
+
+    provider: str
+    model: str
+    base_url: str = ""
+    key: str = field(default="", repr=False)
+    addressed: bool = False
+    """The place the caller's own SDK pointed at: the request goes there as it came, credential and all."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider}/{self.model}" if self.model else self.provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """A request as it will leave the house."""
+
+    method: str = "POST"
+    url: str
+    headers: Headers
+    content: bytes = field(default=b"", repr=False)
+    upload: ByteSource | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One provider language, as data and pure functions."""
+
+    name: str
+    operation: Operation
+    watcher: Callable[[], Watcher]
+    """A fresh watcher for one stream."""
+    fault: Callable[[Json], Failed | None]
+    """What is wrong with an answer that came under status 200, if anything."""
+    failure: Callable[[Response], ProviderFailed]
+    """The error behind an answer of status 400 and up; the answer itself stays in `.response`."""
+    refusal: Callable[[CallError, str], Json]
+    """An error body in this dialect, for a failure of ours; the second argument is the request id."""
+    usage: Callable[[Json], Mapping[str, int] | None]
+    """Tokens used, in the unified names of WIRE 2.2 (prompt_tokens, completion_tokens, total_tokens, …)."""
+    text: Callable[[Json], str]
+    """The answer's text, the first choice's, all of it."""
+    tool_calls: Callable[[Json], list[Json]]
+    """The answer's tool calls in the OpenAI chat shape."""
+
+
+class Adapter(Protocol):
+    """A provider: how a request is written down for it, and how its answer is read."""
+
+    name: str
+
+    def speaks(self, dialect: str, /) -> bool:
+        """Whether a request in this dialect can be sent here."""
+        ...
+
+    def encode(self, request: Request, target: Target, /) -> Wire: ...
+    def decode(self, body: Body, request: Request, /) -> Body: ...

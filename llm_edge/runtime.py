@@ -1,0 +1,339 @@
+"""
+The only place where sync and async differ: how to wait.
+
+A chain is one set of coroutines. In the async colour its leaves await an event loop; in
+the sync colour its leaves block the thread and never suspend, so `drive()` runs the very
+same coroutine with one `send(None)` and no loop at all. What a layer may wait on is small:
+a clock, a signal (another call), a store, the next handler.
+
+Nothing here belongs to one loop or one thread; so one client serves many of both.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Tells the time and waits for it to pass. Tests bring their own."""
+
+    def now(self) -> float:
+        """Seconds that never jump; for durations and deadlines."""
+        ...
+
+    def time(self) -> float:
+        """Seconds since 1970; for what people read and what is stored."""
+        ...
+
+    async def sleep(self, seconds: float, /) -> None: ...
+
+
+class Signal:
+    """Something that happens once: set from any thread, waited for by threads and loops alike."""
+
+    __slots__ = ("_lock", "_set", "_wakers")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._set = False
+        self._wakers: list[Callable[[], None]] = []
+
+    @property
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        with self._lock:
+            self._set = True
+            wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            wake()
+
+    def subscribe(self, wake: Callable[[], None]) -> None:
+        """Call `wake` once it happens, or now when it has; from whatever thread sets it."""
+        with self._lock:
+            if not self._set:
+                self._wakers.append(wake)
+                return
+        wake()
+
+    def unsubscribe(self, wake: Callable[[], None]) -> None:
+        with self._lock:
+            if wake in self._wakers:
+                self._wakers.remove(wake)
+
+
+class Alarm(Protocol):
+    """Bounds the waits of one call, one after the other, at a cost that suits every chunk of a stream."""
+
+    async def until(self, moment: float | None, work: Awaitable[T], /) -> T:
+        """The work's result; TimeoutError, the work cancelled, when `clock.now()` passes the moment first.
+
+        In the sync colour nobody can cancel a blocking call from outside: there the work has been
+        told its moment and raises by itself.
+        """
+        ...
+
+    def off(self) -> None:
+        """The call is over; no timer stays behind."""
+        ...
+
+
+class Runtime(Protocol):
+    """One colour: a clock, and the few ways to wait that need to know about threads or loops."""
+
+    clock: Clock
+
+    async def wait(self, signal: Signal, seconds: float | None, /) -> bool:
+        """Until the signal is set (True) or the time is up (False)."""
+        ...
+
+    def alarm(self) -> Alarm: ...
+
+
+class ThreadClock:
+    """Waits by blocking the thread; its coroutines never suspend."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def time(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float, /) -> None:
+        time.sleep(seconds)
+
+
+class LoopClock:
+    """Waits on the running asyncio loop."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def time(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float, /) -> None:
+        import asyncio
+
+        await asyncio.sleep(seconds)
+
+
+class FakeClock:
+    """Time that passes only when someone waits or a test says so."""
+
+    def __init__(self, now: float = 0.0, *, time: float = 1_795_000_000.0) -> None:
+        self._now = now
+        self._offset = time - now
+        self.slept: list[float] = []
+        """Every wait so far, in seconds."""
+
+    def now(self) -> float:
+        return self._now
+
+    def time(self) -> float:
+        return self._now + self._offset
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+
+    async def sleep(self, seconds: float, /) -> None:
+        self.slept.append(seconds)
+        self._now += seconds
+
+
+class Blocking:
+    """The sync colour."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or ThreadClock()
+
+    async def wait(self, signal: Signal, seconds: float | None, /) -> bool:
+        if signal.is_set:
+            return True
+        event = threading.Event()
+        signal.subscribe(event.set)
+        try:
+            return event.wait(seconds)
+        finally:
+            signal.unsubscribe(event.set)
+
+    def alarm(self) -> Alarm:
+        return _NO_ALARM
+
+
+class _NoAlarm:
+    async def until(self, moment: float | None, work: Awaitable[T], /) -> T:
+        return await work
+
+    def off(self) -> None: ...
+
+
+_NO_ALARM = _NoAlarm()
+
+
+class Awaiting:
+    """The async colour, on whatever asyncio loop is running."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or LoopClock()
+
+    async def wait(self, signal: Signal, seconds: float | None, /) -> bool:
+        import asyncio
+
+        if signal.is_set:
+            return True
+        loop = asyncio.get_running_loop()
+        happened: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            try:
+                loop.call_soon_threadsafe(lambda: happened.done() or happened.set_result(None))
+            except RuntimeError:
+                pass  # that loop has been closed: nobody waits there any more
+
+        signal.subscribe(wake)
+        try:
+            async with asyncio.timeout(seconds):
+                await happened
+        except TimeoutError:
+            return signal.is_set
+        finally:
+            signal.unsubscribe(wake)
+        return True
+
+    def alarm(self) -> Alarm:
+        return _LoopAlarm(self.clock)
+
+
+class _LoopAlarm:
+    """
+    One timer for all the waits of a call.
+
+    `asyncio.timeout` sets and cancels a timer for each wait; a stream waits for each chunk. Here
+    the timer stays while the moment moves: when it rings early it is set again, and only a wait
+    that is really late is cancelled, in the way of `asyncio.timeout`: our own cancellation is
+    taken back (`uncancel`), anybody else's goes on.
+    """
+
+    __slots__ = ("_cancelling", "_clock", "_moment", "_rung", "_task", "_timer")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._moment = 0.0
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._rung = False
+        self._cancelling = 0
+
+    async def until(self, moment: float | None, work: Awaitable[T], /) -> T:
+        if moment is None:
+            return await work
+        import asyncio
+
+        task = asyncio.current_task()
+        assert task is not None, "asyncio always runs coroutines in a task"
+        if self._timer is None or moment < self._moment:
+            self.off()
+            self._timer = task.get_loop().call_later(max(moment - self._clock.now(), 0.0), self._ring)
+        self._moment, self._task, self._cancelling = moment, task, task.cancelling()
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if self._rung:
+                self._rung = False
+                if task.uncancel() <= self._cancelling:
+                    raise TimeoutError from None
+            raise
+        finally:
+            self._task = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        task = self._task
+        if task is None:
+            return  # nobody waits just now; the next wait sets a timer again
+        left = self._moment - self._clock.now()
+        if left > 0:
+            self._timer = task.get_loop().call_later(left, self._ring)
+        else:
+            self._rung = True
+            task.cancel()
+
+    def off(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_forked: weakref.WeakSet[Any] = weakref.WeakSet()
+_watching_forks = False
+
+
+def mind_forks(thing: Forkable) -> None:
+    """
+    Have `thing.after_fork()` called in a child that `os.fork` makes.
+
+    A lock held by another thread at that moment stays locked in the child for ever, and what that
+    thread was about to give back never comes back: so locks are made anew and counts forgotten.
+    """
+    global _watching_forks
+    if not _watching_forks and hasattr(os, "register_at_fork"):
+        _watching_forks = True
+        os.register_at_fork(after_in_child=_after_fork)
+    _forked.add(thing)
+
+
+class Forkable(Protocol):
+    def after_fork(self) -> None: ...
+
+
+def _after_fork() -> None:
+    for thing in list(_forked):
+        thing.after_fork()
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never really waits, on the spot, with no event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    coroutine.close()
+    raise RuntimeError(
+        "something in the chain awaited an event loop inside the sync client; "
+        "layers may wait only through the clock, a signal, the store and the next handler"
+    )
+
+
+def drive_iter(source: AsyncIterator[T]) -> Iterator[T]:
+    """The sync face of an async iterator whose steps never really wait."""
+    while True:
+        try:
+            item = drive(_next(source))
+        except _Ended:
+            return
+        yield item
+
+
+class _Ended(Exception):
+    pass
+
+
+async def _next(source: AsyncIterator[T]) -> T:
+    try:
+        return await source.__anext__()
+    except StopAsyncIteration:
+        # A coroutine may not end with StopAsyncIteration: Python would make it a RuntimeError.
+        raise _Ended from None
