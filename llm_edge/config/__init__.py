@@ -1,0 +1,37 @@
+"""The configuration: the only room that reads TOML, and the only one that knows which variables mean what.
+
+It reads nothing on its own: files and environments are passed in. It will not accept a setting it cannot honour.
+"""
+
+from .edge import EdgeConfig, Sections
+from .sections import (
+    BreakerConfig,
+    CacheConfig,
+    DeadlineConfig,
+    HttpConfig,
+    LimitConfig,
+    ProviderConfig,
+    RetryConfig,
+    RouteCache,
+    RouteConfig,
+    RouteDeadline,
+    RouteRetry,
+    TargetConfig,
+)
+
+__all__ = [
+    "BreakerConfig",
+    "CacheConfig",
+    "DeadlineConfig",
+    "EdgeConfig",
+    "HttpConfig",
+    "LimitConfig",
+    "ProviderConfig",
+    "RetryConfig",
+    "RouteCache",
+    "RouteConfig",
+    "RouteDeadline",
+    "RouteRetry",
+    "Sections",
+    "TargetConfig",
+]

@@ -1,0 +1,111 @@
+"""Settings that are known and do not work in this version, and settings that go by another name.
+
+Both are refused by name, never accepted in silence: even `hedge.enabled = false` would promise a switch that is not
+there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .problems import Problem
+from .trees import Path, dotted, is_list, is_table
+
+LEAVE_OUT = "Remove it."
+ABSENT = (
+    "hedge",
+    "tiers",
+    "budgets",
+    "store",
+    "guard",
+    "telemetry",
+    "serve",
+    "cache.disk",
+    "cache.redis",
+    "limits.*.tokens_per_minute",
+    "limits.*.tokens_per_second",
+    "limits.*.requests_per_hour",
+    "limits.*.requests_per_day",
+    "routes.*.fallbacks",
+    "routes.*.context_window_fallbacks",
+    "routes.*.content_policy_fallbacks",
+    "routes.*.targets.*.weight",
+    "routes.*.breaker",
+    "routes.*.limits",
+    "routes.*.hedge",
+    "routes.*.guard",
+    "routes.*.budgets",
+    "on_unsupported_param",
+)
+"""What this version does not have yet."""
+
+ELSEWHERE = {
+    "http.verify": ("cannot be switched off", "Certificates are always verified; set http.ca_file to trust your own."),
+    "providers.*.verify": ("cannot be switched off", "Certificates are always verified; set http.ca_file."),
+    "providers.*.timeout": ("is not set per provider", "Set deadline.chat and deadline.stream."),
+    "providers.*.max_retries": ("is not set per provider", "Set retry.attempts."),
+    "timeout": ("is called deadline here", "Set deadline.chat, deadline.stream or deadline.total."),
+    "max_retries": ("is called retry.attempts here", "Set retry.attempts; it counts the first call too."),
+    "num_retries": ("is called retry.attempts here", "Set retry.attempts; it counts the first call too."),
+    "limits.*.rpm": ("is called requests_per_minute here", "Rename it."),
+    "limits.*.rps": ("is called requests_per_second here", "Rename it."),
+}
+"""Settings people know from other places: what is wrong, and what to write."""
+
+STRATEGIES = (
+    "round-robin",
+    "weighted",
+    "least-busy",
+    "least-latency",
+    "p2c",
+    "cost",
+    "usage",
+    "sticky",
+    "semantic",
+    "shadow",
+)
+"""Strategies that later versions have."""
+
+
+def without_absent(tree: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]:
+    """The tree without what this version cannot do, and a problem for each such setting."""
+    problems: list[Problem] = []
+    kept = _kept(tree, (), problems)
+    return kept, problems
+
+
+def _kept(tree: Mapping[str, object], above: Path, problems: list[Problem]) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for key, value in tree.items():
+        path = (*above, str(key))
+        if problem := _problem(path, value):
+            problems.append(problem)
+        else:
+            kept[key] = _kept_value(value, path, problems)
+    return kept
+
+
+def _kept_value(value: object, path: Path, problems: list[Problem]) -> object:
+    if is_table(value):
+        return _kept(value, path, problems)
+    if is_list(value):
+        return [_kept_value(each, (*path, at), problems) for at, each in enumerate(value)]
+    return value
+
+
+def _problem(path: Path, value: object) -> Problem | None:
+    if any(_matches(pattern, path) for pattern in ABSENT):
+        return Problem(path, "does not work in this version yet", LEAVE_OUT)
+    for pattern, (what, fix) in ELSEWHERE.items():
+        if _matches(pattern, path):
+            return Problem(path, what, fix)
+    if len(path) == 2 and path[0] == "limits" and path[1] != "global":
+        return Problem(path, "is a scope that this version does not have", f"Set {dotted(('limits', 'global'))}.")
+    if _matches("routes.*.strategy", path) and isinstance(value, str) and value in STRATEGIES:
+        return Problem(path, f'"{value}" does not work in this version yet', 'Use "failover".')
+    return None
+
+
+def _matches(pattern: str, path: Path) -> bool:
+    parts = pattern.split(".")
+    return len(parts) == len(path) and all(part in {"*", key} for part, key in zip(parts, path, strict=True))

@@ -1,0 +1,182 @@
+"""The whole configuration as one frozen model, however it came together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, ValidationInfo, model_validator
+
+from . import layers, values
+from .absent import without_absent
+from .layers import Layers
+from .problems import Problem, explain, failure
+from .sections import (
+    BreakerConfig,
+    CacheConfig,
+    DeadlineConfig,
+    HttpConfig,
+    LimitConfig,
+    ProviderConfig,
+    RetryConfig,
+    RouteConfig,
+    Section,
+)
+from .trees import Path, as_written, is_table
+
+Settings = Mapping[str, object]
+
+
+class Sections(TypedDict, total=False):
+    """The keywords of `EdgeConfig` and `EdgeClient`: each a section, as a mapping or as a model."""
+
+    providers: Mapping[str, Settings | ProviderConfig]
+    routes: Mapping[str, Settings | RouteConfig]
+    deadline: Settings | DeadlineConfig
+    cache: Settings | CacheConfig
+    limits: Mapping[str, Settings | LimitConfig]
+    retry: Settings | RetryConfig
+    breaker: Settings | BreakerConfig
+    http: Settings | HttpConfig
+
+
+class EdgeConfig(Section):
+    """Everything that can be set, checked and frozen. Raises ConfigError naming each setting that cannot be used.
+
+    `EdgeConfig(cache={"ttl": 60}, retry={"attempts": 1})` sets what is named and leaves the rest at its defaults.
+    """
+
+    providers: Mapping[values.Name, ProviderConfig] = Field(
+        default_factory=dict, description="Where calls go, by name: the part of a target before the slash."
+    )
+    routes: Mapping[values.RouteName, RouteConfig] = Field(
+        default_factory=dict, description="Model names of your own, and who answers for them."
+    )
+    deadline: DeadlineConfig = Field(default_factory=DeadlineConfig, description="How long a call may take.")
+    cache: CacheConfig = Field(default_factory=CacheConfig, description="Answers kept in memory.")
+    limits: Mapping[values.Name, LimitConfig] = Field(
+        default_factory=dict, description="Limits on calls; this version has one for all calls together, `global`."
+    )
+    retry: RetryConfig = Field(default_factory=RetryConfig, description="Asking again after a failure.")
+    breaker: BreakerConfig = Field(default_factory=BreakerConfig, description="Leaving a failing target alone.")
+    http: HttpConfig = Field(default_factory=HttpConfig, description="How calls travel.")
+
+    _layers: Layers | None = PrivateAttr(None)
+
+    if TYPE_CHECKING:
+        # What may be passed, which is wider than what is kept: a mapping becomes a section.
+        def __init__(self, **sections: Unpack[Sections]) -> None: ...
+
+    @classmethod
+    def load(
+        cls,
+        file: str | os.PathLike[str] | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+        environment: str | None = None,
+        overrides: Mapping[str, object] | None = None,
+    ) -> Self:
+        """A configuration from a file, an environment's file beside it, variables and keywords, each over the last.
+
+        `environment="production"` (or `LLM_EDGE_ENV` in `env`) adds `edge.production.toml` to `edge.toml`.
+        Raises ConfigError when a file cannot be read or a setting cannot be used.
+        """
+        return cls._of(layers.gather(file, env, environment, overrides))
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """A configuration from variables alone, such as `os.environ`. Raises ConfigError."""
+        return cls.load(env=env)
+
+    @classmethod
+    def from_file(cls, file: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Self:
+        """A configuration from a file, with variables over it. Raises ConfigError."""
+        return cls.load(file, env=env)
+
+    def changed(self, **sections: Unpack[Sections]) -> Self:
+        """This configuration with some settings changed; tables are joined. Raises ConfigError."""
+        merged = Layers()
+        merged.lay(self.model_dump(exclude_unset=True), self.place)
+        merged.lay(sections, lambda path: f"keyword {path[0]}")
+        return self._of(merged)
+
+    def for_route(self, name: str) -> Self:
+        """The configuration as one route sees it: its own deadline, cache and retry over the common ones."""
+        route = self.routes.get(name)
+        if route is None:
+            return self
+        return self.model_copy(
+            update={
+                "deadline": DeadlineConfig.model_validate(_over(self.deadline, route.deadline)),
+                "cache": CacheConfig.model_validate(_over(self.cache, route.cache)),
+                "retry": RetryConfig.model_validate(_over(self.retry, route.retry)),
+            }
+        )
+
+    def place(self, path: Path) -> str:
+        """Where a setting was set: a file and line, a variable, a keyword, or `default`."""
+        if self._layers is not None:
+            return self._layers.place(path)
+        return "default"
+
+    def __eq__(self, other: object) -> bool:
+        """Two configurations are equal when their settings are, wherever these came from."""
+        return isinstance(other, EdgeConfig) and all(
+            getattr(self, field) == getattr(other, field) for field in EdgeConfig.model_fields
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # holds mappings; object's own hash would not fit __eq__
+
+    @classmethod
+    def _of(cls, gathered: Layers) -> Self:
+        return cls.model_validate(gathered.tree, context=gathered)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explained(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Turns what pydantic finds into one ConfigError. `data` is whatever was passed."""
+        if not is_table(data):
+            return handler(data)
+        gathered = info.context if isinstance(info.context, Layers) else _keywords(data)
+        tree, problems = without_absent(gathered.tree)
+        config: Self | None = None
+        try:
+            config = handler(tree)
+        except ValidationError as error:
+            problems += [replace(each, path=as_written(each.path, gathered.tree)) for each in explain(error, cls)]
+        if config is not None:
+            problems += _in_routes(config)
+        if config is None or problems:
+            # Out here, so that pydantic's error, which knows the values, does not hang on ours.
+            raise failure(problems, gathered.place)
+        config._layers = gathered
+        return config
+
+
+def _keywords(sections: Mapping[str, object]) -> Layers:
+    gathered = Layers()
+    gathered.lay(sections, lambda path: f"keyword {path[0]}")
+    return gathered
+
+
+def _over(common: Section, own: Section) -> dict[str, object]:
+    return common.model_dump() | own.model_dump(exclude_none=True)
+
+
+def _in_routes(config: EdgeConfig) -> list[Problem]:
+    """What is wrong with a route only once it is laid over the common sections."""
+    problems: list[Problem] = []
+    for name, route in config.routes.items():
+        if any(each.target == name for each in route.targets):
+            problems.append(Problem(("routes", name, "targets"), "holds the route itself", "Name another target."))
+        retry = _over(config.retry, route.retry)
+        try:
+            RetryConfig.model_validate(retry)
+        except ValidationError as error:
+            problems += [
+                Problem(("routes", name, "retry", *each.path), each.what, each.fix)
+                for each in explain(error, RetryConfig)
+            ]
+    return problems

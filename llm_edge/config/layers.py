@@ -1,0 +1,239 @@
+"""Where settings come from, and how the layers lie over each other.
+
+Lowest first: `edge.toml`, `edge.<environment>.toml`, short names in the environment, `LLM_EDGE__A__B` in the
+environment, keywords. Each setting remembers its place, so that a refusal can name it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path as File
+
+from pydantic import BaseModel
+
+from ..errors import ConfigError
+from .problems import Problem, failure
+from .trees import Path, is_table, quoted
+
+PREFIX = "LLM_EDGE__"
+ENVIRONMENT = "LLM_EDGE_ENV"
+SHORT_NAMES: Mapping[str, tuple[str, ...]] = {
+    "L1_CACHE_SIZE": ("cache", "entries"),
+    "L1_TTL_SECONDS": ("cache", "ttl"),
+    "RATE_LIMIT_ENABLED": ("limits", "global", "enabled"),
+    "RATE_LIMIT_RPM": ("limits", "global", "requests_per_minute"),
+    "RATE_LIMIT_BURST": ("limits", "global", "burst"),
+}
+"""Names from the systems people come from, and the settings they stand for."""
+
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_HEADER = re.compile(r"\s*(\[[^\[\]]+\])\s*(?:#.*)?")
+_SETTING = re.compile(r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'|\s*\.\s*)+?)\s*=")
+
+
+class Layers:
+    """Settings laid over each other, and the place each came from."""
+
+    def __init__(self) -> None:
+        self.tree: dict[str, object] = {}
+        self.places: dict[Path, str] = {}
+
+    def lay(self, settings: Mapping[str, object], place: Callable[[Path], str]) -> None:
+        """Puts settings over what is there: tables are joined, anything else is replaced."""
+        self._join(self.tree, settings, (), place)
+
+    def place(self, path: Path) -> str:
+        """Where a setting, or the table around it, was set; `default` when nowhere."""
+        for end in range(len(path), 0, -1):
+            if found := self.places.get(path[:end]):
+                return found
+            inside = (place for at, place in self.places.items() if at[:end] == path[:end])
+            if found := next(inside, None):
+                return found
+        return "default"
+
+    def _join(
+        self, below: dict[str, object], above: Mapping[str, object], path: Path, place: Callable[[Path], str]
+    ) -> None:
+        for key, value in above.items():
+            here = (*path, key)
+            plain = as_plain(value)
+            if not is_table(plain):
+                self._forget(here)
+                below[key] = plain
+                self.places[here] = place(here)
+                continue
+            inner = below.get(key)
+            joined: dict[str, object] = dict(inner) if is_table(inner) else {}
+            if not is_table(inner):
+                self._forget(here)
+            if not plain:
+                self.places[here] = place(here)
+            below[key] = joined
+            self._join(joined, plain, here, place)
+
+    def _forget(self, path: Path) -> None:
+        for old in [at for at in self.places if at[: len(path)] == path]:
+            del self.places[old]
+
+
+def as_plain(value: object) -> object:
+    """A section given as a model counts as the settings it was made with."""
+    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
+
+
+def gather(
+    file: str | os.PathLike[str] | None,
+    env: Mapping[str, str] | None,
+    environment: str | None,
+    overrides: Mapping[str, object] | None,
+) -> Layers:
+    """All layers, lowest first. Raises ConfigError when one cannot be read."""
+    layers = Layers()
+    variables = env or {}
+    if file is not None:
+        base = File(file)
+        _lay_file(layers, base)
+        chosen = variables.get(ENVIRONMENT) if environment is None else environment
+        if chosen:
+            _lay_file(layers, _beside(base, chosen, "the argument" if environment else f"variable {ENVIRONMENT}"))
+    for path, value, variable in settings_in(variables):
+        layers.lay(_nested(path, value), _in(variable))
+    layers.lay(overrides or {}, lambda path: f"keyword {path[0]}")
+    return layers
+
+
+def _beside(base: File, environment: str, source: str) -> File:
+    if not _ENVIRONMENT_NAME.fullmatch(environment):
+        raise ConfigError(f"environment ({source}): is not a name. Use letters, digits, dash and underscore.")
+    file = base.with_name(f"{base.stem}.{environment}{base.suffix}")
+    if not file.exists():
+        raise ConfigError(
+            f"environment ({source}): there is no file {quoted(str(file))}."
+            " Create it (it may be empty) or unset the name."
+        )
+    return file
+
+
+# ---- files
+
+
+def _lay_file(layers: Layers, file: File) -> None:
+    text = read_text(file)
+    settings, wrong = _parsed(text)
+    if wrong:
+        raise ConfigError(f"{quoted(str(file))}: is not TOML: {wrong}.")
+    lines = line_numbers(text)
+
+    def place(path: Path) -> str:
+        line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
+        return quoted(str(file)) if line is None else f"{quoted(str(file))}:{line}"
+
+    layers.lay(settings, place)
+
+
+def read_text(file: File) -> str:
+    """What stands in a file. Raises ConfigError with the reason when it cannot be read."""
+    wrong = ""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        wrong = "there is no such file. Check the path; it counts from the working directory."
+    except IsADirectoryError:
+        wrong = "is a directory. Give the file in it."
+    except (UnicodeDecodeError, ValueError):
+        wrong = "is not UTF-8 text. Save it as UTF-8."
+    except OSError as error:
+        wrong = f"cannot be read: {error.strerror or 'the system refuses'}. Check its permissions."
+    # Raised out here, so that nothing of the file's contents hangs on the error.
+    raise ConfigError(f"{quoted(str(file))}: {wrong}")
+
+
+def _parsed(text: str) -> tuple[dict[str, object], str]:
+    try:
+        return tomllib.loads(text), ""
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r"\(at (?:line \d+, column \d+|end of document)\)", str(error))
+        # The parser's own words may quote the text, and the text may be a secret.
+        return {}, f"a mistake {where[0].strip('()')}" if where else "a mistake somewhere"
+    except (RecursionError, ValueError):
+        return {}, "a value is too large or too deep"
+
+
+def line_numbers(text: str) -> dict[Path, int]:
+    """The lines on which settings stand. Best effort: nothing at all when strings run over lines."""
+    if '"""' in text or "'''" in text:
+        return {}
+    lines: dict[Path, int] = {}
+    table: Path = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.fullmatch(line):
+            table = _keys(header[1])
+            lines.setdefault(table, number)
+        elif setting := _SETTING.match(line):
+            keys = _keys(f"{setting[1]} = 0")
+            lines.setdefault((*table, *keys), number)
+    return lines
+
+
+def _keys(text: str) -> Path:
+    """The path that one line of TOML opens."""
+    try:
+        at: object = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return ()
+    path: list[str] = []
+    while is_table(at) and at:
+        key, at = next(iter(at.items()))
+        path.append(key)
+    return tuple(path)
+
+
+# ---- variables
+
+
+def settings_in(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object, str]]:
+    """The settings in an environment as (path, value, variable), the lowest first."""
+    for short, path in SHORT_NAMES.items():
+        if short in env:
+            yield path, env[short], short
+    for variable in sorted(env):
+        if variable.startswith(PREFIX):
+            path = tuple(part.lower() for part in variable.removeprefix(PREFIX).split("__"))
+            if not all(path):
+                raise failure(
+                    [Problem(path, "has an empty part in its name", "Join names with two underscores.")], _in(variable)
+                )
+            yield path, parsed(env[variable]), variable
+        elif variable.startswith(PREFIX[:-1]) and "__" in variable:
+            raise failure(
+                [Problem((variable,), "is nearly a setting", f"Write {PREFIX}{variable[len(PREFIX) - 1 :]}.")],
+                _in(variable),
+            )
+
+
+def _in(variable: str) -> Callable[[Path], str]:
+    return lambda _: f"variable {variable}"
+
+
+def parsed(text: str) -> object:
+    """A list or a table written as JSON; any other text as it stands."""
+    if text[:1] in {"[", "{"}:
+        try:
+            found: object = json.loads(text)
+        except ValueError:
+            return text
+        return found
+    return text
+
+
+def _nested(path: Sequence[str], value: object) -> dict[str, object]:
+    """The value under its path: `(a, b)` and 3 make `{"a": {"b": 3}}`."""
+    nested: dict[str, object] = {path[-1]: value}
+    for part in reversed(path[:-1]):
+        nested = {part: nested}
+    return nested

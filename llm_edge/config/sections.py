@@ -1,0 +1,254 @@
+"""The sections of a configuration, as frozen models.
+
+Every field says what it is for: the words are printed in `docs/edge.example.toml`. Sections hold no behaviour of the
+chain and read nothing from outside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from . import values
+from .values import refuse
+
+
+class Section(BaseModel):
+    """What all sections share: they cannot change, and know every setting they may hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class ProviderConfig(Section):
+    """One place to send calls to; its name is the part of a target before the slash."""
+
+    kind: values.Name | None = Field(
+        default=None,
+        description="Which provider this is, or whose protocol it speaks. Default: its own name.",
+        examples=["openai"],
+    )
+    api_key: Annotated[tuple[values.Key, ...], BeforeValidator(values.one_or_many)] = Field(
+        default=(),
+        description='The key, as "env:NAME", "file:PATH" or the key itself; or a list of keys to rotate over.'
+        " Default: the variable that the provider's own SDK reads, unless base_url is set.",
+        examples=["env:OPENAI_API_KEY"],
+    )
+    base_url: values.Address | None = Field(
+        default=None,
+        description="Where the API begins. Default: the provider's public address.",
+        examples=["http://127.0.0.1:11434/v1"],
+    )
+    headers: Mapping[values.HeaderName, values.HeaderValue] = Field(
+        default_factory=dict,
+        description="Headers sent with every call; values may be references, and are treated as secrets.",
+        examples=[{"OpenAI-Project": "proj_1"}],
+    )
+
+    @model_validator(mode="after")
+    def _headers_once(self) -> Self:
+        if len({header.lower() for header in self.headers}) < len(self.headers):
+            raise refuse("holds one header twice", "Capitals make no difference: keep one of them.", field="headers")
+        return self
+
+
+class TargetConfig(Section):
+    """One target of a route."""
+
+    target: values.TargetName = Field(description='"provider/model".', examples=["openai/gpt-5.4-mini"])
+
+
+def as_target(value: object) -> object:
+    """A bare text counts as `{ target = text }`."""
+    return {"target": value} if isinstance(value, str) else value
+
+
+Target = Annotated[TargetConfig, BeforeValidator(as_target)]
+
+
+class RouteDeadline(Section):
+    """The times of one route, where they differ from `[deadline]`."""
+
+    total: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[20.0])
+    chat: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[20.0])
+    stream: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[60.0])
+    embeddings: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[5.0])
+    first_token: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[10.0])
+    idle: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[10.0])
+
+
+class RouteCache(Section):
+    """The cache rules of one route, where they differ from `[cache]`."""
+
+    policy: Literal["all", "deterministic", "off"] | None = Field(
+        default=None, description="As in [cache].", examples=["deterministic"]
+    )
+    ttl: values.Seconds | None = Field(default=None, description="As in [cache].", examples=[60.0])
+
+
+class RouteRetry(Section):
+    """The retry rules of one route, where they differ from `[retry]`."""
+
+    attempts: values.Attempts | None = Field(default=None, description="As in [retry].", examples=[2])
+    base: values.SecondsOrNone | None = Field(default=None, description="As in [retry].", examples=[0.1])
+    cap: values.SecondsOrNone | None = Field(default=None, description="As in [retry].", examples=[2.0])
+
+
+class RouteConfig(Section):
+    """A model name that callers use, and the targets that answer for it."""
+
+    targets: Annotated[tuple[Target, ...], BeforeValidator(values.one_or_many), Field(min_length=1)] = Field(
+        description='Who answers, as "provider/model" or { target = "provider/model" }, in order.',
+        examples=[("openai/gpt-5.4-mini", "local/qwen3")],
+    )
+    strategy: Literal["failover"] = Field(
+        default="failover", description='How the next target is chosen: "failover" takes them in order.'
+    )
+    deadline: RouteDeadline = Field(default_factory=RouteDeadline, description="Times of this route alone.")
+    cache: RouteCache = Field(default_factory=RouteCache, description="Cache rules of this route alone.")
+    retry: RouteRetry = Field(default_factory=RouteRetry, description="Retry rules of this route alone.")
+
+    @model_validator(mode="after")
+    def _targets_once(self) -> Self:
+        if len({each.target for each in self.targets}) < len(self.targets):
+            raise refuse("names one target twice", "Remove the second; retry.attempts asks again.", field="targets")
+        return self
+
+
+class DeadlineConfig(Section):
+    """How long a call may take, in seconds, with everything inside: queue, cache, retries and the next targets."""
+
+    total: values.Seconds | None = Field(
+        default=None, description="One time for every operation, in place of the three below.", examples=[20.0]
+    )
+    chat: values.Seconds = Field(default=30.0, description="A whole answer in one piece.")
+    stream: values.Seconds = Field(default=120.0, description="A streamed answer, to its end.")
+    embeddings: values.Seconds = Field(default=5.0, description="Embeddings.")
+    first_token: values.Seconds = Field(default=30.0, description="Until the first event of a stream.")
+    idle: values.Seconds = Field(default=30.0, description="Between two events of a stream; comments do not count.")
+
+
+class CacheConfig(Section):
+    """Answers kept in memory, so that the same question is asked once."""
+
+    policy: Literal["all", "deterministic", "off"] = Field(
+        default="all",
+        description='What is kept: "all" that may be; "deterministic": temperature 0, a seed, or embeddings; "off".',
+    )
+    ttl: values.Seconds = Field(default=300.0, description="How long an answer is kept, in seconds.")
+    entries: values.CountOrNone = Field(default=1000, description="How many answers at most; 0 keeps none.")
+    bytes: values.SizeOrNone = Field(default=64 * 2**20, description="How much memory at most; 0 keeps none.")
+
+
+class LimitConfig(Section):
+    """A limit on calls; those beyond it are refused, or wait for `patience` seconds."""
+
+    enabled: bool = Field(default=True, description="Whether the limit counts.")
+    requests_per_minute: values.Count | None = Field(default=None, description="Calls in a minute.", examples=[1000])
+    requests_per_second: values.Rate | None = Field(
+        default=None, description="Calls in a second, in place of requests_per_minute.", examples=[10.0]
+    )
+    burst: values.Count | None = Field(
+        default=None,
+        description="Calls that may come at once. Default: a fifth of the rate, at least 1.",
+        examples=[100],
+    )
+    concurrency: values.Count | None = Field(
+        default=None, description="Calls under way at the same time.", examples=[100]
+    )
+    patience: values.SecondsOrNone = Field(
+        default=0.0, description="How long a call may wait for room, in seconds; 0 refuses it at once."
+    )
+
+    @property
+    def rate(self) -> float | None:
+        """Calls in a second; None when only `concurrency` is limited."""
+        return self.requests_per_minute / 60 if self.requests_per_minute else self.requests_per_second
+
+    @property
+    def burst_size(self) -> int:
+        """`burst`, or its default."""
+        return self.burst or max(1, math.ceil((self.requests_per_minute or self.requests_per_second or 0) / 5))
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.requests_per_minute and self.requests_per_second:
+            raise refuse("stands beside requests_per_minute", "Keep one of the two.", field="requests_per_second")
+        if self.enabled and self.burst and not self.rate:
+            raise refuse("has no rate to go with", "Set requests_per_minute or requests_per_second.", field="burst")
+        if self.enabled and not self.rate and not self.concurrency:
+            raise refuse("limits nothing", "Set requests_per_minute, requests_per_second or concurrency.")
+        return self
+
+
+class RetryConfig(Section):
+    """Asking again after a failure that may pass."""
+
+    attempts: values.Attempts = Field(
+        default=3, description="Calls to one target at most, the first included; 1 never retries."
+    )
+    base: values.SecondsOrNone = Field(
+        default=0.1, description="The longest first wait, in seconds; it doubles each time."
+    )
+    cap: values.SecondsOrNone = Field(default=8.0, description="The longest wait of all, in seconds.")
+
+    @model_validator(mode="after")
+    def _cap_above_base(self) -> Self:
+        if self.cap < self.base:
+            raise refuse("is smaller than base", "Raise cap or lower base.", field="cap")
+        return self
+
+
+class BreakerConfig(Section):
+    """Leaving a target alone for a while after failures in a row."""
+
+    enabled: bool = Field(default=True, description="Whether failing targets are left alone.")
+    failures: values.Count = Field(default=5, description="Failures in a row that open the breaker.")
+    open_for: values.Seconds = Field(default=30.0, description="How long it stays open, in seconds.")
+
+
+class HttpConfig(Section):
+    """How calls travel to the providers. Certificates are always verified."""
+
+    engine: Literal["auto", "httpx2", "pyreqwest"] = Field(
+        default="auto", description='Which HTTP library: "auto" takes pyreqwest when it is installed, else httpx2.'
+    )
+    connect: values.Seconds = Field(default=5.0, description="How long a connection may take to open, in seconds.")
+    pool: values.Count = Field(default=100, description="Connections at most.")
+    proxy: values.ProxyAddress | None = Field(
+        default=None,
+        description="The proxy for all calls; may be a reference, and is treated as a secret."
+        " Default: none; HTTPS_PROXY and its kin are not read.",
+        examples=["env:LLM_PROXY"],
+    )
+    ca_file: values.FilePath | None = Field(
+        default=None,
+        description="Certificates to trust instead of the system's, as PEM.",
+        examples=["/etc/ssl/own-ca.pem"],
+    )
+    cert_file: values.FilePath | None = Field(
+        default=None, description="The client's certificate, as PEM.", examples=["/etc/ssl/client.pem"]
+    )
+    key_file: values.FilePath | None = Field(
+        default=None, description="The key of cert_file, as PEM.", examples=["/etc/ssl/client.key"]
+    )
+    tls_minimum: values.TlsMinimum = Field(default="1.2", description='The oldest TLS that is spoken: "1.2" or "1.3".')
+    http2: bool = Field(
+        default=False,
+        description="Whether HTTP/2 may be spoken. With httpx2 a cancelled call then goes on at the provider.",
+    )
+    max_body: values.Size = Field(
+        default=64 * 2**20, description="The largest answer that is read, counted after inflating."
+    )
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if self.cert_file and not self.key_file:
+            raise refuse(
+                "is missing", "Set it to the key of cert_file (the same file, if it holds both).", field="key_file"
+            )
+        if self.key_file and not self.cert_file:
+            raise refuse("is missing", "Set it to the certificate that goes with key_file.", field="cert_file")
+        return self
