@@ -145,11 +145,18 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "report", env=measured)
 
 
+@nox.session(name="tests-lowest", venv_backend="uv", python=PYTHONS[0])
+def tests_lowest(session: nox.Session) -> None:
+    """All tests with the oldest versions pyproject.toml allows of what we depend on."""
+    session.install("--resolution", "lowest-direct", "-e", ".[fast]", *group("test"))
+    session.run("pytest", "-q", *session.posargs)
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site into site/."""
     session.install(*group("docs"))
-    session.run("zensical", "build", "--clean", *session.posargs)
+    session.run("zensical", "build", "--clean", "--strict", *session.posargs)
 
 
 @nox.session
