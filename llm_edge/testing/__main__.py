@@ -1,0 +1,40 @@
+"""
+A scripted server on the command line: `python -m llm_edge.testing --port 0`.
+
+Prints its address as the first line and answers every call alike until it is stopped; made for
+benchmarks, where the provider should have a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+
+from .provider import Provider
+from .steps import stream
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until a signal comes. Exits with 2 on unknown options."""
+    parser = argparse.ArgumentParser(prog="python -m llm_edge.testing", description="A scripted LLM provider.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--text", default="Hello! How can I help you today?", help="what every answer says")
+    parser.add_argument("--parts", type=int, default=8, help="into how many events a stream is cut")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds before the headers")
+    parser.add_argument("--every", type=float, default=0.0, help="seconds between the events of a stream")
+    options = parser.parse_args(arguments)
+    size = max(1, -(-len(options.text) // max(1, options.parts)))
+    parts = [options.text[start : start + size] for start in range(0, len(options.text), size)]
+    step = stream(*parts).delay(options.delay).pace(options.every)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with Provider(step, remember=0).serve(host=options.host, port=options.port) as server:
+        print(server.url, flush=True)
+        stopped.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""
+The pytest plugin: scripted providers, a fake clock and cassettes as fixtures.
+
+It is loaded in every test run of every project that has llm_edge installed: so it imports
+pytest and nothing else until a test asks for one of its fixtures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from llm_edge.runtime import FakeClock
+
+    from .cassette import Cassette
+    from .provider import Provider
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--edge-record`."""
+    parser.getgroup("llm_edge").addoption(
+        "--edge-record",
+        choices=("none", "missing", "all"),
+        default="none",
+        nargs="?",
+        const="missing",
+        help="cassettes: 'none' replays only (default), 'missing' also records what no cassette has, "
+        "'all' records everything anew",
+    )
+
+
+@pytest.fixture
+def fake_clock() -> FakeClock:
+    """Time that passes only when someone waits or the test says so."""
+    from llm_edge.runtime import FakeClock
+
+    return FakeClock()
+
+
+@pytest.fixture
+def providers(fake_clock: FakeClock) -> Iterator[Callable[..., Provider]]:
+    """Makes scripted providers: `providers(answer("hi"), status(429))`. All are closed with the test."""
+    from .provider import Provider
+
+    made: list[Provider] = []
+
+    def make(*steps: object, **options: object) -> Provider:
+        # The same parameters as Provider, checked by it; the fixture only adds the clock.
+        provider = Provider(*steps, **{"clock": fake_clock, **options})  # type: ignore[arg-type]
+        made.append(provider)
+        return provider
+
+    yield make
+    for provider in made:
+        provider.close()
+
+
+@pytest.fixture
+def provider(providers: Callable[..., Provider]) -> Provider:
+    """One scripted provider: `provider.script(answer("hi"))`. Its transports wait on `fake_clock`."""
+    return providers()
+
+
+@pytest.fixture
+def refused_url() -> Iterator[str]:
+    """An address where nobody listens."""
+    from .server import nobody_listens
+
+    with nobody_listens() as url:
+        yield url
+
+
+@pytest.fixture
+def cassette(request: pytest.FixtureRequest) -> Cassette:
+    """A recording beside the test file, `cassettes/<file>/<test>.json`: replayed, or made with `--edge-record`."""
+    from .cassette import Cassette
+
+    folder = request.path.parent / "cassettes" / request.path.stem
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in request.node.name)
+    return Cassette(folder / f"{name}.json", record=request.config.getoption("--edge-record"))
