@@ -29,8 +29,12 @@ def main(arguments: list[str] | None = None) -> None:
     parts = [options.text[start : start + size] for start in range(0, len(options.text), size)]
     step = stream(*parts).delay(options.delay).pace(options.every)
     stopped = threading.Event()
+
+    def stop(number: int, frame: object) -> None:
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, stop)
     with Provider(step, remember=0).serve(host=options.host, port=options.port) as server:
         print(server.url, flush=True)
         stopped.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
@@ -15,6 +15,16 @@ from llm_edge.runtime import Blocking, Signal, drive
 SECRET_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "set-cookie"}
 )
+
+
+def as_object(value: Any) -> dict[str, Any]:  # cargo: parsed JSON
+    """The JSON object, or an empty one where it is something else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}  # JSON objects have text for keys
+
+
+def as_list(value: Any) -> list[Any]:  # cargo: parsed JSON
+    """The JSON list, or an empty one where it is something else."""
+    return cast("list[Any]", value) if isinstance(value, list) else []  # whatever it holds
 
 
 class Headers(Mapping[str, str]):
@@ -91,8 +101,7 @@ class Call:
 
     def field(self, name: str) -> Any:  # cargo
         """One field of the JSON body; None when it is absent or the body is no object."""
-        body = self.json
-        return body.get(name) if isinstance(body, dict) else None
+        return as_object(self.json).get(name)
 
     @property
     def model(self) -> str | None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import httpx2
 
 from llm_edge.runtime import Awaiting, Blocking, Clock, drive
 
-from .call import Asked
+from .acts import Act
+from .call import Asked, Call
 from .playing import Broken, Kind, Playing
 
 if TYPE_CHECKING:
+    from .cassette import Cassette
     from .provider import Stage
 
 _ERRORS: Mapping[Kind, type[httpx2.TransportError]] = {
@@ -29,7 +31,7 @@ _numbers = itertools.count(1)
 
 
 @contextlib.contextmanager
-def _raising(request: httpx2.Request) -> Iterator[None]:
+def _raising(request: httpx2.Request) -> Generator[None]:
     try:
         yield
     except Broken as broken:
@@ -112,3 +114,74 @@ class _AsyncBody(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._playing.close()
+
+
+class CassetteTransport(httpx2.BaseTransport):
+    """Replays a cassette; what it may record goes through the inner transport."""
+
+    def __init__(self, cassette: Cassette, inner: httpx2.BaseTransport | None = None) -> None:
+        self._cassette = cassette
+        self._inner = inner
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        asked = _asked(request, request.read())
+        found = self._cassette.find(asked)
+        if found is None:
+            found = self._recorded(request, asked)
+        playing = Playing(*found, Blocking(), None)
+        head = drive(playing.head())
+        return httpx2.Response(head.status, headers=list(head.headers), stream=_Body(playing, request))
+
+    def _recorded(self, request: httpx2.Request, asked: Asked) -> tuple[Call, list[Act]]:
+        self._inner = self._inner or httpx2.HTTPTransport()
+        request.headers["accept-encoding"] = "identity"
+        response = self._inner.handle_request(request)
+        body = b"".join(_raw(response))
+        response.close()
+        return self._cassette.keep(asked, response.status_code, response.headers.multi_items(), body)
+
+    def close(self) -> None:
+        if self._inner is not None:
+            self._inner.close()
+
+
+class AsyncCassetteTransport(httpx2.AsyncBaseTransport):
+    """Replays a cassette; what it may record goes through the inner transport."""
+
+    def __init__(self, cassette: Cassette, inner: httpx2.AsyncBaseTransport | None = None) -> None:
+        self._cassette = cassette
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        asked = _asked(request, await request.aread())
+        found = self._cassette.find(asked)
+        if found is None:
+            found = await self._recorded(request, asked)
+        playing = Playing(*found, Awaiting(), None)
+        head = await playing.head()
+        return httpx2.Response(head.status, headers=list(head.headers), stream=_AsyncBody(playing, request))
+
+    async def _recorded(self, request: httpx2.Request, asked: Asked) -> tuple[Call, list[Act]]:
+        self._inner = self._inner or httpx2.AsyncHTTPTransport()
+        request.headers["accept-encoding"] = "identity"
+        response = await self._inner.handle_async_request(request)
+        body = b"".join([piece async for piece in _araw(response)])
+        await response.aclose()
+        return self._cassette.keep(asked, response.status_code, response.headers.multi_items(), body)
+
+    async def aclose(self) -> None:
+        if self._inner is not None:
+            await self._inner.aclose()
+
+
+def _raw(response: httpx2.Response) -> Iterator[bytes]:
+    if not isinstance(response.stream, httpx2.SyncByteStream):
+        raise TypeError("the transport under a sync cassette gave an async response")
+    yield from response.stream
+
+
+async def _araw(response: httpx2.Response) -> AsyncIterator[bytes]:
+    if not isinstance(response.stream, httpx2.AsyncByteStream):
+        raise TypeError("the transport under an async cassette gave a sync response")
+    async for piece in response.stream:
+        yield piece

@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from llm_edge.runtime import FakeClock
 
-    from .cassette import Cassette
+    from .cassette import Cassette, Mode
     from .provider import Provider
 
 
@@ -80,4 +80,5 @@ def cassette(request: pytest.FixtureRequest) -> Cassette:
 
     folder = request.path.parent / "cassettes" / request.path.stem
     name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in request.node.name)
-    return Cassette(folder / f"{name}.json", record=request.config.getoption("--edge-record"))
+    mode: Mode = request.config.getoption("--edge-record") or "none"
+    return Cassette(folder / f"{name}.json", record=mode)

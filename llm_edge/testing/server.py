@@ -15,7 +15,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -116,12 +116,12 @@ class Server:
         while self._open:  # noqa: ASYNC110 - one turn of the loop: there an aborted transport tells its protocol
             await asyncio.sleep(0)
 
-    def _opened(self, connection: _Connection) -> int:
+    def opened(self, connection: _Connection) -> int:
         self._open.add(connection)
         self.accepted += 1
         return self.accepted
 
-    def _lost(self, connection: _Connection) -> None:
+    def lost(self, connection: _Connection) -> None:
         self._open.discard(connection)
 
 
@@ -139,7 +139,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def nobody_listens(host: str = "127.0.0.1") -> Iterator[str]:
+def nobody_listens(host: str = "127.0.0.1") -> Generator[str]:
     """The address of a port that is taken and on which nobody listens: connecting is refused."""
     with contextlib.closing(_bind(host, 0)) as bound:
         yield f"http://{host}:{bound.getsockname()[1]}"
@@ -165,10 +165,10 @@ class _Connection(asyncio.Protocol):
         if raw is not None:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._transport = transport
-        self._number = self._server._opened(self)
+        self._number = self._server.opened(self)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self._server._lost(self)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.lost(self)
         if self._task is not None:
             self._task.cancel()
         if self._call is not None:

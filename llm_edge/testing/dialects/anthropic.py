@@ -64,7 +64,8 @@ def messages(says: Says, call: Call) -> Reply:
 def _events(says: Says, call: Call) -> Iterator[bytes]:
     counts = _usage(says.usage)
     first = {"usage": counts["usage"] | {"output_tokens": 1}} if counts else {}
-    start: Json = _message(says, call) | {"content": [], "stop_reason": None, "stop_sequence": None} | first
+    empty: Json = {"content": [], "stop_reason": None, "stop_sequence": None}
+    start = _message(says, call) | empty | first
     yield event({"type": "message_start", "message": start}, "message_start")
     yield event({"type": "ping"}, "ping")
     index = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..call import Call
+from ..call import Call, as_list, as_object
 from ..says import Says, Usage, vectors_for
 from .frames import Reply, dump, event, json_reply, stream_reply
 
@@ -74,8 +74,8 @@ def _answers(says: Says, call: Call) -> Iterator[Json]:
 def embed(says: Says, call: Call) -> Reply:
     """`:embedContent` and `:batchEmbedContents`."""
     batch = call.field("requests")
-    asked: list[Any] = batch if isinstance(batch, list) else [call.json]
-    vectors = vectors_for(says, [str(one.get("content") if isinstance(one, dict) else one) for one in asked], 8)
+    asked = as_list(batch) or [call.json]
+    vectors = vectors_for(says, [str(as_object(one).get("content")) for one in asked], 8)
     values = [{"values": vector} for vector in vectors]
     return json_reply({"embeddings": values} if isinstance(batch, list) else {"embedding": values[0]}, call)
 

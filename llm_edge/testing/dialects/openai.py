@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from ..call import Call
+from ..call import Call, as_list, as_object
 from ..says import Says, Usage, vectors_for
 from .frames import CREATED, Reply, event, halves, json_reply, stream_reply
 
@@ -58,8 +58,7 @@ def chat(says: Says, call: Call) -> Reply:
 
 
 def _chunks(says: Says, call: Call) -> Iterator[bytes]:
-    options = call.field("stream_options")
-    counted = isinstance(options, dict) and options.get("include_usage") is True
+    counted = as_object(call.field("stream_options")).get("include_usage") is True
     frame: Json = {"id": f"chatcmpl-{call.number}", "object": "chat.completion.chunk", "created": CREATED}
     frame["model"] = _model(says, call)
     silent: Json = {"usage": None} if counted else {}
@@ -118,9 +117,8 @@ def embeddings(says: Says, call: Call) -> Reply:
 
 
 def _inputs(given: Any) -> list[str]:  # cargo: text, tokens, or a list of either
-    if isinstance(given, list) and given and not isinstance(given[0], int):
-        return [str(item) for item in given]
-    return [str(given)]
+    several = as_list(given)
+    return [str(item) for item in several] if several and not isinstance(several[0], int) else [str(given)]
 
 
 def _pack(vector: tuple[float, ...]) -> str:
