@@ -4,6 +4,7 @@ It reads nothing on its own: files and environments are passed in. It will not a
 """
 
 from .edge import EdgeConfig, Sections
+from .keys import Resolved, ResolvedProvider, resolve
 from .sections import (
     BreakerConfig,
     CacheConfig,
@@ -27,6 +28,8 @@ __all__ = [
     "HttpConfig",
     "LimitConfig",
     "ProviderConfig",
+    "Resolved",
+    "ResolvedProvider",
     "RetryConfig",
     "RouteCache",
     "RouteConfig",
@@ -34,4 +37,5 @@ __all__ = [
     "RouteRetry",
     "Sections",
     "TargetConfig",
+    "resolve",
 ]

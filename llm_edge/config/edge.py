@@ -150,7 +150,7 @@ class EdgeConfig(Section):
             problems += _in_routes(config)
         if config is None or problems:
             # Out here, so that pydantic's error, which knows the values, does not hang on ours.
-            raise failure(problems, gathered.place)
+            raise failure(problems, gathered.near)
         config._layers = gathered
         return config
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from ..errors import ConfigError
 from .problems import Problem, failure
-from .trees import Path, is_table, quoted
+from .trees import Path, is_table
 
 PREFIX = "LLM_EDGE__"
 ENVIRONMENT = "LLM_EDGE_ENV"
@@ -47,14 +47,22 @@ class Layers:
         self._join(self.tree, settings, (), place)
 
     def place(self, path: Path) -> str:
-        """Where a setting, or the table around it, was set; `default` when nowhere."""
+        """Where a setting, or what stands in a table, was set; `default` when nowhere."""
         for end in range(len(path), 0, -1):
             if found := self.places.get(path[:end]):
                 return found
-            inside = (place for at, place in self.places.items() if at[:end] == path[:end])
-            if found := next(inside, None):
-                return found
-        return "default"
+        return self._inside(path) or "default"
+
+    def near(self, path: Path) -> str:
+        """As `place`; a setting that is missing has the place of the table it is missing from."""
+        found = self.place(path)
+        while found == "default" and path:
+            path = path[:-1]
+            found = self._inside(path) or found
+        return found
+
+    def _inside(self, path: Path) -> str | None:
+        return next((place for at, place in self.places.items() if at[: len(path)] == path), None) if path else None
 
     def _join(
         self, below: dict[str, object], above: Mapping[str, object], path: Path, place: Callable[[Path], str]
@@ -113,8 +121,7 @@ def _beside(base: File, environment: str, source: str) -> File:
     file = base.with_name(f"{base.stem}.{environment}{base.suffix}")
     if not file.exists():
         raise ConfigError(
-            f"environment ({source}): there is no file {quoted(str(file))}."
-            " Create it (it may be empty) or unset the name."
+            f"environment ({source}): there is no file {shown(file)}. Create it (it may be empty) or unset the name."
         )
     return file
 
@@ -126,14 +133,20 @@ def _lay_file(layers: Layers, file: File) -> None:
     text = read_text(file)
     settings, wrong = _parsed(text)
     if wrong:
-        raise ConfigError(f"{quoted(str(file))}: is not TOML: {wrong}.")
+        raise ConfigError(f"{shown(file)}: is not TOML: {wrong}.")
     lines = line_numbers(text)
 
     def place(path: Path) -> str:
         line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
-        return quoted(str(file)) if line is None else f"{quoted(str(file))}:{line}"
+        return shown(file) if line is None else f"{shown(file)}:{line}"
 
     layers.lay(settings, place)
+
+
+def shown(file: File) -> str:
+    """A file's name for a message; nothing in it can break a line."""
+    text = str(file)
+    return text if text.isprintable() else json.dumps(text)
 
 
 def read_text(file: File) -> str:
@@ -150,7 +163,7 @@ def read_text(file: File) -> str:
     except OSError as error:
         wrong = f"cannot be read: {error.strerror or 'the system refuses'}. Check its permissions."
     # Raised out here, so that nothing of the file's contents hangs on the error.
-    raise ConfigError(f"{quoted(str(file))}: {wrong}")
+    raise ConfigError(f"{shown(file)}: {wrong}")
 
 
 def _parsed(text: str) -> tuple[dict[str, object], str]:

@@ -111,8 +111,8 @@ def all_paths(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[t
     """Every setting that has one fixed full name."""
     for name, field in model.model_fields.items():
         yield (*above, name)
-        inner = _inner(field)
-        if inner is not None and not _is_named(field):
+        inner = inner_model(field)
+        if inner is not None and not is_named(field):
             yield from all_paths(inner, (*above, name))
 
 
@@ -124,18 +124,19 @@ def model_at(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:
         field = at.model_fields.get(str(part)) if at else None
         if field is None:
             return None
-        at = _inner(field)
-        if at is not None and _is_named(field) and next(parts, None) is None:
+        at = inner_model(field)
+        if at is not None and is_named(field) and next(parts, None) is None:
             return None
     return at
 
 
-def _is_named(field: FieldInfo) -> bool:
+def is_named(field: FieldInfo) -> bool:
     """Whether the field is a table of named sections, or a list of them."""
     return get_origin(field.annotation) in (Mapping, tuple)
 
 
-def _inner(field: FieldInfo) -> type[BaseModel] | None:
+def inner_model(field: FieldInfo) -> type[BaseModel] | None:
+    """The section that stands under a field, if it is one."""
     return _model_in(field.annotation)
 
 

@@ -34,7 +34,7 @@ class ProviderConfig(Section):
         default=(),
         description='The key, as "env:NAME", "file:PATH" or the key itself; or a list of keys to rotate over.'
         " Default: the variable that the provider's own SDK reads, unless base_url is set.",
-        examples=["env:OPENAI_API_KEY"],
+        examples=["env:LOCAL_API_KEY"],
     )
     base_url: values.Address | None = Field(
         default=None,
@@ -44,7 +44,7 @@ class ProviderConfig(Section):
     headers: Mapping[values.HeaderName, values.HeaderValue] = Field(
         default_factory=dict,
         description="Headers sent with every call; values may be references, and are treated as secrets.",
-        examples=[{"OpenAI-Project": "proj_1"}],
+        examples=[{"x-team": "search"}],
     )
 
     @model_validator(mode="after")

@@ -180,6 +180,8 @@ def wrong_in_key(text: str) -> str:
 
 def wrong_in_header(text: str) -> str:
     """As for a key, but words may be parted by spaces, as in `Bearer abc`."""
+    if not text:
+        return "is empty"
     if text.strip() != text:
         return "starts or ends with a space or a line break"
     if not _PRINTABLE.fullmatch(text):

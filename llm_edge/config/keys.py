@@ -1,0 +1,152 @@
+"""Secrets as they will be used: references followed, values checked, nothing printed.
+
+A key is written as itself, as `env:NAME` or as `file:PATH`. What cannot be sent as a header is refused here, by the
+name of the setting and never by its value: an HTTP library would repeat it in its own error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as File
+
+from pydantic import SecretStr
+
+from . import values
+from .edge import EdgeConfig
+from .problems import Problem, failure
+from .sections import ProviderConfig
+from .trees import Path
+
+HIDDEN = "**********"
+LARGEST = 64 * 1024
+"""Bytes of a file that may be a secret."""
+
+_SHOWN_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_SHOWN_FILE = re.compile(r"(?:~|\.{1,2})?/.*")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedProvider:
+    """What a provider's calls carry."""
+
+    keys: tuple[SecretStr, ...] = ()
+    headers: Mapping[str, SecretStr] = field(default_factory=dict[str, SecretStr])
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """All secrets of a configuration, ready for use."""
+
+    providers: Mapping[str, ResolvedProvider]
+    proxy: SecretStr | None = None
+
+
+def resolve(
+    config: EdgeConfig, env: Mapping[str, str] | None = None, key_env: Mapping[str, Sequence[str]] | None = None
+) -> Resolved:
+    """The secrets of all providers. Raises ConfigError for those that are missing, empty or cannot be sent.
+
+    `key_env` names the variables that each kind of provider is known by, as `{"openai": ["OPENAI_API_KEY"]}`. They are
+    read for providers without a key of their own, and only at the provider's own address: a `base_url` gets no key that
+    was not meant for it. Providers that are known by their variable alone are in the result too.
+    """
+    reading = _Reading(env or {})
+    known = key_env or {}
+    providers: dict[str, ResolvedProvider] = {}
+    for name in dict.fromkeys([*config.providers, *known]):
+        given = config.providers.get(name)
+        found = reading.provider(name, given or ProviderConfig(), known)
+        if given is not None or found.keys:
+            providers[name] = found
+    proxy = config.http.proxy and reading.secret(("http", "proxy"), config.http.proxy, values.wrong_in_proxy)
+    for setting in ("ca_file", "cert_file", "key_file"):
+        reading.file_is_there(("http", setting), getattr(config.http, setting))
+    if reading.problems:
+        raise failure(reading.problems, config.place)
+    return Resolved(providers, proxy)
+
+
+def shown(secret: SecretStr) -> str:
+    """A secret for human eyes: a reference that is surely none itself, or stars."""
+    text = secret.get_secret_value()
+    source = values.reference(text)
+    return text if source and _is_harmless(*source) else HIDDEN
+
+
+def _is_harmless(kind: str, rest: str) -> bool:
+    # Somebody may write `env:sk-…`, with the key where its name belongs.
+    return bool((_SHOWN_VARIABLE if kind == "env" else _SHOWN_FILE).fullmatch(rest)) and rest.isprintable()
+
+
+class _Reading:
+    """Follows references and collects what is wrong."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self.problems: list[Problem] = []
+
+    def provider(self, name: str, given: ProviderConfig, known: Mapping[str, Sequence[str]]) -> ResolvedProvider:
+        path: Path = ("providers", name)
+        many = len(given.api_key) > 1
+        keys = [
+            self.secret((*path, "api_key", at) if many else (*path, "api_key"), secret, values.wrong_in_key)
+            for at, secret in enumerate(given.api_key)
+        ]
+        headers = {
+            header: self.secret((*path, "headers", header), secret, values.wrong_in_header)
+            for header, secret in given.headers.items()
+        }
+        if not keys and given.base_url is None:
+            keys = [self._from_known((*path, "api_key"), known.get(given.kind or name, ()))]
+        return ResolvedProvider(
+            tuple(key for key in keys if key is not None),
+            {header: value for header, value in headers.items() if value is not None},
+        )
+
+    def secret(self, path: Path, secret: SecretStr, wrong: Callable[[str], str]) -> SecretStr | None:
+        source = values.reference(secret.get_secret_value())
+        if source is None:
+            return secret
+        kind, rest = source
+        if kind == "env":
+            label = f"variable {rest}" if _is_harmless(kind, rest) else "variable that env: names"
+            return self._checked(path, self.env.get(rest), label, wrong)
+        label = f"file {rest}" if _is_harmless(kind, rest) else "file that file: names"
+        return self._checked(path, self._in_file(path, rest, label), label, wrong)
+
+    def file_is_there(self, path: Path, file: File | None) -> None:
+        if file is not None and not (file.is_file() and os.access(file, os.R_OK)):
+            self.problems.append(Problem(path, "there is no such file, or it cannot be read", "Check the path."))
+
+    def _from_known(self, path: Path, variables: Sequence[str]) -> SecretStr | None:
+        for variable in variables:
+            if self.env.get(variable):
+                return self._checked(path, self.env[variable], f"variable {variable}", values.wrong_in_key)
+        return None
+
+    def _checked(self, path: Path, text: str | None, label: str, wrong: Callable[[str], str]) -> SecretStr | None:
+        if text is None:
+            if not self.problems or self.problems[-1].path != path:
+                self.problems.append(Problem(path, f"the {label} is not set", "Set it, or change the reference."))
+        elif what := wrong(text):
+            fix = "Give it a value." if not text else "Copy the value again, without line breaks, spaces or quotes."
+            self.problems.append(Problem(path, f"the {label} {what}", fix))
+        else:
+            return SecretStr(text)
+        return None
+
+    def _in_file(self, path: Path, name: str, label: str) -> str | None:
+        try:
+            with File(name).expanduser().open("rb") as file:
+                content = file.read(LARGEST + 1)
+        except (OSError, RuntimeError, ValueError):
+            self.problems.append(Problem(path, f"the {label} cannot be read", "Check the path and its permissions."))
+            return None
+        if len(content) > LARGEST:
+            self.problems.append(Problem(path, f"the {label} is too large for a secret", "Check the path."))
+            return None
+        # Editors and `echo` end a file with one line break; it is no part of the secret.
+        return content.decode("latin-1").removesuffix("\n").removesuffix("\r")
