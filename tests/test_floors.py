@@ -16,16 +16,23 @@ FLOORS: list[set[str]] = [
     {"errors"},
     {"policy"},
     {"providers", "stores", "telemetry"},
-    {"layers"},
+    {"layers", "reply"},
     {"http"},
-    {"config", "build"},
+    {"config", "targets", "build"},
     {"client", "serve", "testing", "cli"},
     {"__init__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # Rooms on one floor do not know each other, but for these.
-NEIGHBOURS = {("message", "notes"), ("build", "config"), ("cli", "client"), ("serve", "client")}
+NEIGHBOURS = {
+    ("message", "notes"),
+    ("targets", "config"),
+    ("build", "config"),
+    ("build", "targets"),
+    ("cli", "client"),
+    ("serve", "client"),
+}
 
 # A part that one room wraps for all the others.
 ONLY_IN = {
@@ -37,7 +44,7 @@ ONLY_IN = {
     "redis": {"stores"},
     "diskcache": {"stores"},
     "moka_py": {"stores"},
-    "tenacity": {"layers"},
+    "tenacity": {"layers", "reply"},
     "starlette": {"serve"},
     "granian": {"serve"},
 }
@@ -81,7 +88,7 @@ def climbs(room: str, module: str) -> str | None:
     if target == room or room == "__init__":
         return None
     if target not in FLOOR:
-        return f"{room} imports {target!r} from the front door: import it from its own room"
+        return f"{room} imports {target}, which stands on no floor (a name of the front door is imported from its own room)"
     if FLOOR[target] < FLOOR[room] or (room, target) in NEIGHBOURS:
         return None
     return f"{room} (floor {FLOOR[room]}) reaches for {target} (floor {FLOOR[target]})"
