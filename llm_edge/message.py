@@ -11,7 +11,7 @@ from __future__ import annotations
 import json as stdlib_json
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -204,6 +204,10 @@ class Watcher(Protocol):
     """Data events so far; comments and keep-alives do not count."""
     failure: Exception | None
     """An error the provider sent inside the stream."""
+    usage: Mapping[str, Any] | None
+    """Tokens used, in the unified names; None until the provider says so."""
+    finished: Sequence[str]
+    """Why each choice ended, in the provider's words."""
 
     def feed(self, chunk: bytes, /) -> None: ...
 
@@ -215,10 +219,12 @@ class Watcher(Protocol):
 class Unwatched:
     """A stream of bytes nobody here understands: it ends when its bytes end."""
 
-    __slots__ = ("complete", "events", "failure")
+    __slots__ = ("complete", "events", "failure", "finished", "usage")
 
     def __init__(self) -> None:
         self.complete, self.events, self.failure = False, 0, None
+        self.usage: Mapping[str, Any] | None = None
+        self.finished: Sequence[str] = ()
 
     def feed(self, chunk: bytes, /) -> None:
         self.events += 1

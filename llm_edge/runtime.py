@@ -321,19 +321,11 @@ def drive_iter(source: AsyncIterator[T]) -> Iterator[T]:
     """The sync face of an async iterator whose steps never really wait."""
     while True:
         try:
-            item = drive(_next(source))
-        except _Ended:
+            item = drive(_step(source))
+        except StopAsyncIteration:
             return
         yield item
 
 
-class _Ended(Exception):
-    pass
-
-
-async def _next(source: AsyncIterator[T]) -> T:
-    try:
-        return await source.__anext__()
-    except StopAsyncIteration:
-        # A coroutine may not end with StopAsyncIteration: Python would make it a RuntimeError.
-        raise _Ended from None
+async def _step(source: AsyncIterator[T]) -> T:
+    return await source.__anext__()

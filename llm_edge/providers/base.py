@@ -10,7 +10,7 @@ This room does no I/O, reads no clock and knows no HTTP library.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -65,6 +65,8 @@ class Dialect:
     """The answer's text, the first choice's, all of it."""
     tool_calls: Callable[[Json], list[Json]]
     """The answer's tool calls in the OpenAI chat shape."""
+    finished: Callable[[Json], Sequence[str]] = lambda answer: ()
+    """Why each choice ended, in the provider's words; an empty word where it does not say."""
 
 
 class Adapter(Protocol):

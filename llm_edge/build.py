@@ -1,0 +1,182 @@
+"""
+The house, put together. `trunk()` reads like the diagram:
+
+    deadline → your layers → cache → limit → Router
+                                               |  one branch per target
+                              breaker → retry → Hop (encode, send, decode)
+
+It is called once for each colour, over the same state: that is what lets threads and event
+loops share one cache, one limit and one set of breakers.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from .config import EdgeConfig
+from .http.hop import Hop
+from .http.sender import Sender
+from .layers.breaker import CircuitBreaker, GuardedBreaker
+from .layers.cache import Cache, Entry, Keeping, Understanding
+from .layers.deadline import Allowed, Deadline
+from .layers.limit import Gate, Limit, Room
+from .layers.retry import Attempts, Retry
+from .layers.router import Router
+from .layers.rules import Rules
+from .message import Body, Handler, Layer, Request, stack
+from .policy.breaker import Breaker
+from .providers.addressed import Addressed
+from .providers.base import Adapter, Target
+from .providers.dialects import by_name
+from .runtime import Runtime, mind_forks
+from .stores.memory import MemoryStore
+from .targets import Targets
+
+T = TypeVar("T")
+
+_MOST_BRANCHES = 4096
+"""Targets remembered at once; model names come from callers, and memory must not grow with them."""
+
+
+class House:
+    """What both colours share: settings, and the state of cache, limits and breakers."""
+
+    def __init__(self, config: EdgeConfig, keys: Mapping[str, Sequence[str]], *, chance: Callable[[], float] | None = None) -> None:
+        self.config = config
+        self.targets = Targets(config, keys)
+        self.allowed = _per_route(config, _allowed)
+        self.keeping = _per_route(config, _keeping)
+        self.attempts = _per_route(config, _attempts)
+        self.answers: MemoryStore[Entry] = MemoryStore(entries=config.cache.entries, bytes=config.cache.bytes)
+        self.gates = {scope: Gate(Room(
+            rate=limit.rate, burst=limit.burst_size, concurrency=limit.concurrency, patience=limit.patience,
+        )) for scope, limit in config.limits.items() if limit.enabled}  # fmt: skip
+        self.breakers = Breakers(config)
+        # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
+        self.chance = chance or random.random
+
+
+class Breakers:
+    """One breaker for each place and model, made when it is first asked."""
+
+    def __init__(self, config: EdgeConfig) -> None:
+        self._config = config.breaker
+        self._known: dict[tuple[str, str, str], GuardedBreaker] = {}
+        self._lock = threading.Lock()
+        mind_forks(self)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def of(self, target: Target, origin: str) -> GuardedBreaker:
+        place = (target.provider, origin, target.model)
+        breaker = self._known.get(place)
+        if breaker is None:
+            with self._lock:
+                if len(self._known) >= _MOST_BRANCHES:
+                    self._forget_some()
+                fresh = GuardedBreaker(Breaker(failures=self._config.failures, open_for=self._config.open_for))
+                breaker = self._known.setdefault(place, fresh)
+        return breaker
+
+    def _forget_some(self) -> None:
+        """Room for new ones: the oldest that have nothing to remember, or else the oldest."""
+        idle = [place for place, breaker in self._known.items() if breaker.state == "closed"]
+        for place in (idle or list(self._known))[: _MOST_BRANCHES // 4]:
+            del self._known[place]
+
+    def states(self) -> dict[str, str]:
+        """`provider/model` and how its breaker stands."""
+        return {f"{provider}/{model}": breaker.state for (provider, _, model), breaker in list(self._known.items())}
+
+
+def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Layer] = ()) -> Handler:
+    """The whole chain in one colour."""
+    clock = runtime.clock
+    return stack(
+        [
+            Deadline(clock=clock, allowed=house.allowed),
+            *layers,
+            Cache(house.answers, clock, house.keeping, understanding),
+            *(Limit(gate, runtime, scope=scope) for scope, gate in house.gates.items()),
+        ],
+        Router(house.targets.of, Branches(house, runtime, send).of, clock),
+    )
+
+
+@dataclass(slots=True)
+class Branches:
+    """breaker → retry → Hop, one for each target."""
+
+    house: House
+    runtime: Runtime
+    send: Sender
+    _known: dict[tuple[Target, str], Handler] = field(default_factory=dict[tuple[Target, str], Handler])
+
+    def of(self, target: Target, request: Request) -> Handler:
+        # An addressed target is the same place for every call to that host: which path is the request's own affair.
+        origin = _origin(request.url if target.addressed else target.base_url)
+        branch = self._known.get((target, origin))
+        if branch is None:
+            if len(self._known) >= _MOST_BRANCHES:
+                self._known.clear()
+            branch = self._known[target, origin] = self._grown(target, origin)
+        return branch
+
+    def _grown(self, target: Target, origin: str) -> Handler:
+        house, clock = self.house, self.runtime.clock
+        layers: list[Layer] = []
+        if house.config.breaker.enabled:
+            layers.append(CircuitBreaker(house.breakers.of(target, origin), clock, target=target.name))
+        layers.append(Retry(clock=clock, rules=house.attempts, chance=house.chance))
+        adapter: Adapter = Addressed() if target.addressed else house.targets.adapter(target.provider)
+        http = house.config.http
+        hop = Hop(
+            adapter=adapter, target=target, dialect=by_name, send=self.send, runtime=self.runtime,
+            allowed=house.allowed, connect=http.connect, largest=http.max_body,
+        )  # fmt: skip
+        return stack(layers, hop)
+
+
+def understanding(dialect: str) -> Understanding:
+    """What the cache must know of a dialect."""
+    known = by_name(dialect)
+    assert known is not None, "the cache sees only calls of known dialects"
+
+    def finished(body: Body) -> Sequence[str] | None:
+        reasons = known.finished(body.json)
+        # A chat answer that does not say why it ended, or what it cost, is not whole.
+        whole = known.operation == "embeddings" or (reasons and known.usage(body.json))
+        return reasons if whole else None
+
+    return Understanding(known.watcher, finished, lambda body: known.usage(body.json))
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _per_route(config: EdgeConfig, read: Callable[[EdgeConfig], T]) -> Rules[T]:
+    return Rules(read(config), {name: read(config.for_route(name)) for name in config.routes})
+
+
+def _allowed(config: EdgeConfig) -> Allowed:
+    times = config.deadline
+    return Allowed(
+        chat=times.total or times.chat, stream=times.total or times.stream, embeddings=times.total or times.embeddings,
+        first_token=times.first_token, idle=times.idle,
+    )  # fmt: skip
+
+
+def _keeping(config: EdgeConfig) -> Keeping:
+    return Keeping(policy=config.cache.policy if config.cache.entries and config.cache.bytes else "off", ttl=config.cache.ttl)
+
+
+def _attempts(config: EdgeConfig) -> Attempts:
+    return Attempts(attempts=config.retry.attempts, base=config.retry.base, cap=config.retry.cap)

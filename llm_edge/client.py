@@ -1,0 +1,368 @@
+"""EdgeClient: the gateway as an object in the app's own process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, overload
+
+from .build import House, trunk
+from .config import EdgeConfig, Resolved, resolve
+from .errors import CallError, ConfigError, InvalidRequest
+from .http.face import Front
+from .http.sender import Sender
+from .http.senders import HttpSettings, choose
+from .message import Body, Handler, Layer, Operation, Request, Response
+from .notes import Notes
+from .policy.controls import from_keyword
+from .providers.dialects import by_name
+from .providers.table import key_env
+from .reply import AsyncReplyStream, Embeddings, Reply, ReplyStream
+from .runtime import Awaiting, Blocking, Clock, Runtime, ThreadClock, drive, mind_forks
+
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+
+    from .config import Sections
+
+Messages: TypeAlias = str | Sequence[Mapping[str, Any]]
+Input: TypeAlias = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
+Edge: TypeAlias = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """One colour of the house: its chain, and what it waits with."""
+
+    runtime: Runtime
+    send: Sender
+    handler: Handler
+
+
+class EdgeClient:
+    """
+    An LLM gateway in this process: cache, limits, failover, breaker and retry in one chain.
+
+    `EdgeClient()` has defaults for everything and reads provider keys from the variables the SDKs
+    use (`OPENAI_API_KEY`, …). Settings go in as an `EdgeConfig` or as its sections by keyword:
+    `EdgeClient(cache={"ttl": 60}, retry={"attempts": 1})`. One client serves any number of threads
+    and event loops, which then share its cache, limits and breakers.
+
+    `layers` are functions `async (request, handler) -> response`, passed by every call between the
+    deadline and the cache. `clock` and `chance` are for tests.
+
+    Raises ConfigError when a setting cannot be used.
+    """
+
+    def __init__(
+        self,
+        config: EdgeConfig | None = None,
+        /,
+        *,
+        layers: Sequence[Layer] = (),
+        clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
+        env: Mapping[str, str] | None = None,
+        **sections: Unpack[Sections],
+    ) -> None:
+        config = config or EdgeConfig()
+        self.config = config.changed(**sections) if sections else config
+        secrets = resolve(self.config, os.environ if env is None else env, key_env())
+        self._house = House(self.config, secrets, chance=chance)
+        self._http = _http_settings(self.config, secrets)
+        self._layers, self._clock = tuple(layers), clock
+        self._senders: tuple[Sender, Sender] | None = None
+        self._chains: dict[str, _Chain] = {}
+        self._faces = {"sync": 0, "async": 0}
+        self._lock = threading.Lock()
+        self._closed = False
+        mind_forks(self)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
+        """A client configured by environment variables (`LLM_EDGE__CACHE__TTL=60`). Raises ConfigError."""
+        given = os.environ if env is None else env
+        return cls(EdgeConfig.from_env(given), env=given)
+
+    @classmethod
+    def from_file(cls, file: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Self:
+        """A client configured by a TOML file, environment variables over it. Raises ConfigError."""
+        given = os.environ if env is None else env
+        return cls(EdgeConfig.from_file(file, given), env=given)
+
+    def __repr__(self) -> str:
+        return f"<EdgeClient {', '.join(self.config.routes) or 'without routes'}>"
+
+    # ------------------------------------------------------------------ under an SDK
+
+    @overload
+    def http_client(self, library: Literal["httpx2"] = "httpx2", **options: Any) -> httpx2.Client: ...
+    @overload
+    def http_client(self, library: Literal["httpx"], **options: Any) -> httpx.Client: ...
+    def http_client(self, library: str = "httpx2", **options: Any) -> httpx2.Client | httpx.Client:
+        """
+        A ready client for an SDK: `OpenAI(http_client=edge.http_client())`.
+
+        `library="httpx"` is for SDKs that still use it. Further options go to the client as they are.
+        Its timeout is left to the call: the SDK's own where it has one, else `[deadline]`.
+        """
+        options.setdefault("timeout", None)
+        if library == "httpx":
+            import httpx
+
+            from .httpx import EdgeTransport as OldTransport
+
+            options.setdefault("follow_redirects", True)
+            return httpx.Client(transport=OldTransport(self), **options)
+        _one_of_two(library)
+        import httpx2
+
+        from .transports import EdgeTransport
+
+        options.setdefault("follow_redirects", True)
+        return httpx2.Client(transport=EdgeTransport(self), **options)
+
+    @overload
+    def async_http_client(self, library: Literal["httpx2"] = "httpx2", **options: Any) -> httpx2.AsyncClient: ...
+    @overload
+    def async_http_client(self, library: Literal["httpx"], **options: Any) -> httpx.AsyncClient: ...
+    def async_http_client(self, library: str = "httpx2", **options: Any) -> httpx2.AsyncClient | httpx.AsyncClient:
+        """The same for async: `AsyncOpenAI(http_client=edge.async_http_client())`."""
+        options.setdefault("timeout", None)
+        options.setdefault("follow_redirects", True)
+        if library == "httpx":
+            import httpx
+
+            from .httpx import AsyncEdgeTransport as OldTransport
+
+            return httpx.AsyncClient(transport=OldTransport(self), **options)
+        _one_of_two(library)
+        import httpx2
+
+        from .transports import AsyncEdgeTransport
+
+        return httpx2.AsyncClient(transport=AsyncEdgeTransport(self), **options)
+
+    # ------------------------------------------------------------------ direct calls
+
+    @overload
+    def chat(
+        self, model: str, messages: Messages, *, stream: Literal[False] = False, edge: Edge | None = None, **fields: Any
+    ) -> Reply: ...
+    @overload
+    def chat(
+        self, model: str, messages: Messages, *, stream: Literal[True], edge: Edge | None = None, **fields: Any
+    ) -> ReplyStream: ...
+    def chat(
+        self, model: str, messages: Messages, *, stream: bool = False, edge: Edge | None = None, **fields: Any
+    ) -> Reply | ReplyStream:
+        """
+        Ask a model. `model` is a route, `provider/model` or a name known by its prefix (`gpt-…`).
+
+        `messages` is a question, or the list of messages of the OpenAI chat API; further keywords are
+        fields of that API and travel as they are. `timeout` is seconds for the whole call. `edge` holds
+        what concerns llm_edge alone: `{"ttl": 60, "namespace": "a", "no_cache": True, "deadline": 10}`.
+
+        Raises `InvalidRequest` before anything is sent, and else what stands in `llm_edge.errors`.
+        """
+        request, chain = self._ask(model, messages, stream, edge, fields), self._chain("sync")
+        response = self._told(request, chain, drive(self._through(request, chain)))
+        return ReplyStream(request, response, chain.runtime.clock) if response.stream else _reply(request, response)
+
+    @overload
+    async def achat(
+        self, model: str, messages: Messages, *, stream: Literal[False] = False, edge: Edge | None = None, **fields: Any
+    ) -> Reply: ...
+    @overload
+    async def achat(
+        self, model: str, messages: Messages, *, stream: Literal[True], edge: Edge | None = None, **fields: Any
+    ) -> AsyncReplyStream: ...
+    async def achat(
+        self, model: str, messages: Messages, *, stream: bool = False, edge: Edge | None = None, **fields: Any
+    ) -> Reply | AsyncReplyStream:
+        """`chat` for event loops; a stream is `async for chunk in await edge.achat(..., stream=True)`."""
+        request, chain = self._ask(model, messages, stream, edge, fields), self._chain("async")
+        response = self._told(request, chain, await self._through(request, chain))
+        return AsyncReplyStream(request, response, chain.runtime.clock) if response.stream else _reply(request, response)
+
+    def embed(self, model: str, input: Input, *, edge: Edge | None = None, **fields: Any) -> Embeddings:  # noqa: A002  the API's word
+        """Embeddings of one text or a list of them. Raises as `chat` does."""
+        request, chain = self._embedding(model, input, edge, fields), self._chain("sync")
+        return _embeddings(request, self._told(request, chain, drive(self._through(request, chain))))
+
+    async def aembed(self, model: str, input: Input, *, edge: Edge | None = None, **fields: Any) -> Embeddings:  # noqa: A002
+        """`embed` for event loops."""
+        request, chain = self._embedding(model, input, edge, fields), self._chain("async")
+        return _embeddings(request, self._told(request, chain, await self._through(request, chain)))
+
+    def _ask(
+        self, model: str, messages: Messages, stream: bool, edge: Edge | None, fields: Mapping[str, Any]
+    ) -> Request:
+        asked = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+        if not asked or isinstance(asked, (bytes, Mapping)) or not all(isinstance(each, Mapping) for each in asked):
+            raise InvalidRequest('`messages` must be a question, or a list such as [{"role": "user", "content": "Hi"}]')
+        body = {"model": model, "messages": list(asked), **fields}
+        if stream:
+            body["stream"] = True
+            # The tokens used are told at a stream's end only when asked for.
+            body.setdefault("stream_options", {"include_usage": True})
+        return self._request("openai.chat", "chat", model, body, edge, streaming=stream)
+
+    def _embedding(self, model: str, input: Input, edge: Edge | None, fields: Mapping[str, Any]) -> Request:  # noqa: A002
+        if not input or not isinstance(input, (str, list, tuple)):
+            raise InvalidRequest("`input` must be a text, or a list of texts that is not empty")
+        body = {"model": model, "input": input, **fields}
+        return self._request("openai.embeddings", "embeddings", model, body, edge, streaming=False)
+
+    def _request(
+        self, dialect: str, operation: Operation, model: str, body: dict[str, Any], edge: Edge | None, *, streaming: bool
+    ) -> Request:
+        if self._closed:
+            raise InvalidRequest("this EdgeClient is closed; make a new one")
+        if not isinstance(model, str) or not model:
+            raise InvalidRequest("`model` must be a route, `provider/model` or a model's name")
+        timeout = body.pop("timeout", None)
+        if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < 1e9):
+            raise InvalidRequest("`timeout` must be a number of seconds above 0")
+        given = Body(json=body)
+        try:
+            given = Body(given.raw)  # what cannot be said in JSON is told here, and what the caller changes later is not ours
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"the request cannot be written as JSON: {error}") from None
+        controls = from_keyword(edge)
+        route = controls.route or (model if model in self.config.routes else "")
+        clock = self._clock or ThreadClock()
+        notes = Notes(model=model, operation=operation, started=clock.now(), route=route)
+        return Request(
+            operation=operation, dialect=dialect, body=given, model=model, streaming=streaming, timeout=timeout,
+            route=route, controls=controls, notes=notes,
+        )  # fmt: skip
+
+    async def _through(self, request: Request, chain: _Chain) -> Response:
+        try:
+            return await chain.handler(request)
+        except CallError as error:
+            notes = request.notes
+            notes.ended, notes.error = chain.runtime.clock.now(), type(error).__name__
+            error.notes = notes
+            raise
+
+    def _told(self, request: Request, chain: _Chain, response: Response) -> Response:
+        if response.stream is None:
+            request.notes.ended = chain.runtime.clock.now()
+        return response
+
+    # ------------------------------------------------------------------ the house behind it
+
+    def handler(self, colour: Literal["sync", "async"]) -> Handler:
+        """The chain itself, for faces of your own: `async (Request) -> Response`."""
+        return self._chain(colour).handler
+
+    @property
+    def breakers(self) -> Mapping[str, str]:
+        """`provider/model` and how its breaker stands: `closed`, `open` or `half-open`."""
+        return self._house.breakers.states()
+
+    def front(self, colour: Literal["sync", "async"], send: Sender | None = None) -> Front:
+        """What a transport needs; `send` takes the place of the HTTP engine."""
+        chain = self._chain(colour) if send is None else self._chained(colour, send)
+        config = self.config
+        quiet = config.cache.policy == "off" and config.retry.attempts == 1 and not config.breaker.enabled
+        return Front(
+            handler=chain.handler, clock=chain.runtime.clock, routes=frozenset(config.routes),
+            retries=config.retry.attempts > 1, transparent=quiet and not self._house.gates,
+        )  # fmt: skip
+
+    def _chain(self, colour: Literal["sync", "async"]) -> _Chain:
+        chain = self._chains.get(colour)
+        if chain is None:
+            with self._lock:
+                if self._senders is None:
+                    self._senders = choose(self._http)
+                chain = self._chains.get(colour)
+                if chain is None:
+                    send = self._senders[0 if colour == "sync" else 1]
+                    chain = self._chains[colour] = self._chained(colour, send)
+        return chain
+
+    def _chained(self, colour: Literal["sync", "async"], send: Sender) -> _Chain:
+        runtime: Runtime = Blocking(self._clock) if colour == "sync" else Awaiting(self._clock)
+        return _Chain(runtime, send, trunk(self._house, runtime, send, layers=self._layers))
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------ the end
+
+    def face_opened(self, colour: Literal["sync", "async"]) -> None:
+        """A transport over this client came to be."""
+        with self._lock:
+            self._faces[colour] += 1
+
+    async def face_closed(self, colour: Literal["sync", "async"]) -> None:
+        """A transport over this client was closed: with the last of its colour, idle connections go too."""
+        with self._lock:
+            self._faces[colour] -= 1
+            last = self._faces[colour] == 0
+        if last and self._senders is not None:
+            await self._senders[0 if colour == "sync" else 1].aclose()
+
+    def close(self) -> None:
+        """Close the sync side's connections; calling it twice is harmless."""
+        self._closed = True
+        if self._senders is not None:
+            drive(self._senders[0].aclose())
+
+    async def aclose(self) -> None:
+        """Close all connections, those of this event loop included."""
+        self.close()
+        if self._senders is not None:
+            await self._senders[1].aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _reply(request: Request, response: Response) -> Reply:
+    dialect = by_name(request.dialect)
+    assert dialect is not None and response.body is not None, "direct calls speak a dialect we know"
+    return Reply(response.body.json, dialect, request.notes, response.headers)
+
+
+def _embeddings(request: Request, response: Response) -> Embeddings:
+    dialect = by_name(request.dialect)
+    assert dialect is not None and response.body is not None, "direct calls speak a dialect we know"
+    return Embeddings(response.body.json, dialect, request.notes, response.headers)
+
+
+def _http_settings(config: EdgeConfig, secrets: Resolved) -> HttpSettings:
+    http = config.http
+    return HttpSettings(
+        engine=http.engine, connect=http.connect, pool=http.pool, http2=http.http2, max_body=http.max_body,
+        proxy=None if secrets.proxy is None else secrets.proxy.get_secret_value(), trust_env=http.trust_env,
+        ca_file=_text(http.ca_file), cert_file=_text(http.cert_file), key_file=_text(http.key_file), tls_minimum=http.tls_minimum,
+    )  # fmt: skip
+
+
+def _text(path: os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _one_of_two(library: str) -> None:
+    if library != "httpx2":
+        raise ConfigError(f'library={library!r} is not known: use "httpx2", or "httpx" for SDKs that still use it')

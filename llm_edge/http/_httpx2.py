@@ -1,0 +1,154 @@
+"""The transports for httpx2. Their twins for httpx differ in the library's name and nothing else; a test keeps it so."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import NoReturn
+
+import httpx2
+
+from ..errors import CallError, NetworkFailed, StreamBroken
+from ..message import Body, Request, Response, Stream
+from ..runtime import drive
+from .face import Front, kind_of, pairs_of, total_timeout
+
+
+class Transport(httpx2.BaseTransport):
+    """A transport for `httpx2.Client` whose calls go through llm_edge."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        front, headers = self._front, pairs_of(request.headers.raw)
+        method, url, timeout = request.method, str(request.url), total_timeout(request.extensions)
+        try:
+            if isinstance(request.stream, httpx2.ByteStream) or front.whole(method, request.url.path, headers):
+                call = front.inward(method, url, request.url.path, headers, timeout, Body(request.read()))
+            else:
+                call = front.opaque(method, url, headers, timeout, upload=_Upload(request))
+        except CallError as error:
+            return _refused(front, front.opaque(method, url, headers, timeout), error, request)
+        try:
+            response = drive(front.handler(call))
+        except CallError as error:
+            return _refused(front, call, error, request)
+        return _answer(front, call, response, request, None if response.stream is None else _Out(response.stream, request))
+
+
+class AsyncTransport(httpx2.AsyncBaseTransport):
+    """A transport for `httpx2.AsyncClient` whose calls go through llm_edge."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        front, headers = self._front, pairs_of(request.headers.raw)
+        method, url, timeout = request.method, str(request.url), total_timeout(request.extensions)
+        try:
+            if isinstance(request.stream, httpx2.ByteStream) or front.whole(method, request.url.path, headers):
+                call = front.inward(method, url, request.url.path, headers, timeout, Body(await request.aread()))
+            else:
+                call = front.opaque(method, url, headers, timeout, upload=_AsyncUpload(request))
+        except CallError as error:
+            return _refused(front, front.opaque(method, url, headers, timeout), error, request)
+        try:
+            response = await front.handler(call)
+        except CallError as error:
+            return _refused(front, call, error, request)
+        return _answer(front, call, response, request, None if response.stream is None else _AsyncOut(response.stream, request))
+
+
+def _answer(
+    front: Front,
+    call: Request,
+    response: Response,
+    request: httpx2.Request,
+    stream: httpx2.SyncByteStream | httpx2.AsyncByteStream | None,
+) -> httpx2.Response:
+    headers = front.outward(call, response)
+    if stream is not None:
+        return httpx2.Response(response.status, headers=headers, stream=stream, request=request)
+    assert response.body is not None, "an answer is a body or a stream"
+    return httpx2.Response(response.status, headers=headers, content=response.body.raw, request=request)
+
+
+def _refused(front: Front, call: Request, error: CallError, request: httpx2.Request) -> httpx2.Response:
+    if isinstance(error, NetworkFailed) and front.raises(call, error):
+        _raise(error, request)
+    status, headers, body = front.refusal(call, error)
+    return httpx2.Response(status, headers=headers, content=body, request=request)
+
+
+def _raise(error: NetworkFailed | StreamBroken, request: httpx2.Request) -> NoReturn:
+    kind: type[httpx2.RequestError] = getattr(httpx2, kind_of(error, lambda name: hasattr(httpx2, name)))
+    raise kind(error.message, request=request) from error
+
+
+class _Out(httpx2.SyncByteStream):
+    """A stream on its way to the app."""
+
+    def __init__(self, stream: Stream, request: httpx2.Request) -> None:
+        self._stream, self._request = stream, request
+
+    def __iter__(self) -> Iterator[bytes]:
+        stream = self._stream
+        try:
+            while True:
+                try:
+                    chunk = drive(stream.__anext__())
+                except StopAsyncIteration:
+                    return
+                yield chunk
+        except (NetworkFailed, StreamBroken) as error:
+            _raise(error, self._request)
+
+    def close(self) -> None:
+        drive(self._stream.aclose())
+
+
+class _AsyncOut(httpx2.AsyncByteStream):
+    """A stream on its way to the app."""
+
+    def __init__(self, stream: Stream, request: httpx2.Request) -> None:
+        self._stream, self._request = stream, request
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self._stream.__anext__()
+        except (NetworkFailed, StreamBroken) as error:
+            _raise(error, self._request)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _Upload:
+    """A body the app sends piece by piece."""
+
+    def __init__(self, request: httpx2.Request) -> None:
+        assert isinstance(request.stream, httpx2.SyncByteStream), "a sync client sends sync bodies"
+        self._chunks = iter(request.stream)
+
+    async def __anext__(self) -> bytes:
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None: ...
+
+
+class _AsyncUpload:
+    """A body the app sends piece by piece."""
+
+    def __init__(self, request: httpx2.Request) -> None:
+        assert isinstance(request.stream, httpx2.AsyncByteStream), "an async client sends async bodies"
+        self._chunks = aiter(request.stream)
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._chunks)
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,250 @@
+"""
+The innermost hop: the one place bytes leave the process.
+
+It writes the request down (adapter), sends it (engine), and looks at what came back before
+anyone above commits to it: a body is read whole and judged, a stream is read up to its first
+event. What is not an answer (an error, HTML, an error under status 200, a stream that ends
+before it begins) is raised while another attempt or another target is still possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..errors import BadAnswer, CallError, NetworkFailed, StreamBroken
+from ..layers.deadline import Allowed
+from ..layers.rules import Rules
+from ..message import Abandoned, Body, ByteSource, Headers, Request, Response, Stream, Watcher
+from ..notes import Attempt
+from ..providers.base import Adapter, Dialect, Target
+from ..runtime import Runtime
+from .sender import Answer, Patience, Sender
+from .senders.decode import decoded
+
+T = TypeVar("T")
+
+DRAIN = 0.05
+"""Seconds a finished stream may take to end its last HTTP chunk, so that the connection can be used again."""
+
+_FRAMING = ("content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """A handler: encode, send, decode. One for each target, holding nothing between calls."""
+
+    adapter: Adapter
+    target: Target
+    dialect: Callable[[str], Dialect | None]
+    send: Sender
+    runtime: Runtime
+    allowed: Rules[Allowed]
+    connect: float | None = 5.0
+    largest: int = 64 * 2**20
+    """Bytes an inflated answer may have."""
+
+    async def __call__(self, request: Request, /) -> Response:
+        call = _Call(self, request)
+        try:
+            return await call.answer()
+        except BaseException as error:
+            call.over(error)
+            raise
+
+
+class _Call:
+    """One attempt under way: its clock, its alarm, and what is written down about it."""
+
+    __slots__ = ("_alarm", "_allowed", "_attempt", "_hop", "_known", "_over", "_patience", "_request")
+
+    def __init__(self, hop: Hop, request: Request) -> None:
+        self._hop, self._request = hop, request
+        self._known = known = hop.dialect(request.dialect)
+        self._allowed = allowed = hop.allowed.of(request.route)
+        self._alarm = hop.runtime.alarm()
+        self._over = False
+        clock = hop.runtime.clock
+        self._attempt = Attempt(hop.target.name, clock.now(), connection=hop.send.name)
+        request.notes.attempts.append(self._attempt)
+        # What we do not understand is the app's own affair: its timeout bounds each wait, nothing bounds the whole.
+        silence = request.timeout if known is None else allowed.idle if request.streaming else None
+        self._patience = Patience(clock, total=request.deadline, connect=hop.connect, silence=silence)
+        if known is None:
+            self._patience.within(request.timeout)
+        elif request.streaming:
+            self._patience.within(allowed.first_token)
+
+    async def answer(self) -> Response:
+        hop, known = self._hop, self._known
+        answer = await self._bounded(hop.send(hop.adapter.encode(self._request, hop.target), self._patience))
+        self._attempt.status = answer.status
+        if known is None:
+            source = _Flow(self, answer.source, None, self._request.timeout)
+            return self._streamed(Response(status=answer.status, headers=answer.headers, stream=Stream(source)))
+        try:
+            return await self._judged(answer, known)
+        except BaseException:
+            await answer.source.aclose()
+            raise
+
+    async def _judged(self, answer: Answer, known: Dialect) -> Response:
+        if 300 <= answer.status < 400:
+            raise BadAnswer(f"{self._hop.target.name} answered with a redirect ({answer.status}); a credential is never redirected")
+        headers = answer.headers.without(*_FRAMING)
+        source = decoded(answer.source, answer.headers.get("content-encoding"), largest=self._hop.largest)
+        kind = answer.headers.get("content-type", "")
+        if answer.status == 200 and self._request.streaming and not _json(kind):
+            return await self._stream(answer.status, headers, source, known)
+        body = Body(await self._whole(source))
+        response = Response(status=answer.status, headers=headers, body=body)
+        if answer.status >= 400:
+            raise known.failure(response)
+        self._check(response, known, kind)
+        response.body = body = self._hop.adapter.decode(body, self._request)
+        self._request.notes.usage = known.usage(body.json)
+        self.over(None)
+        return response
+
+    def _check(self, response: Response, known: Dialect, kind: str) -> None:
+        assert response.body is not None, "just read"
+        name = self._hop.target.name
+        try:
+            fault = known.fault(response.body.json)
+        except ValueError:
+            what = "HTML" if "html" in kind or response.body.raw.lstrip()[:1] == b"<" else "something"
+            raise BadAnswer(f"{name} answered with {what} where JSON was due", response=response) from None
+        if fault is not None:
+            fault.response = fault.response or response
+            raise fault
+        if self._request.streaming:
+            raise BadAnswer(f"{name} answered with one JSON object where a stream was asked", response=response)
+
+    async def _whole(self, source: ByteSource) -> bytes:
+        chunks: list[bytes] = []
+        try:
+            while True:
+                chunks.append(await self._bounded(source.__anext__()))
+        except StopAsyncIteration:
+            pass
+        finally:
+            await source.aclose()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _stream(self, status: int, headers: Headers, source: ByteSource, known: Dialect) -> Response:
+        """Read up to the first event, so that a stream that begins with an error can still be had elsewhere."""
+        scout, began = known.watcher(), list[bytes]()
+        while not scout.events and scout.failure is None:
+            try:
+                chunk = await self._bounded(source.__anext__())
+            except StopAsyncIteration:
+                scout.end()
+                raise BadAnswer(f"{self._hop.target.name} ended its stream before the first event") from None
+            began.append(chunk)
+            scout.feed(chunk)
+        if scout.failure is not None:
+            raise scout.failure
+        notes = self._request.notes
+        notes.first_byte = self._hop.runtime.clock.now()
+        watcher = known.watcher()
+        flow = _Flow(self, source, watcher, self._allowed.idle, began)
+        return self._streamed(Response(status=status, headers=headers, stream=Stream(flow, watcher)))
+
+    def _streamed(self, response: Response) -> Response:
+        assert response.stream is not None, "made with one"
+        watcher = response.stream.watcher
+
+        def ended(error: BaseException | None) -> None:
+            if watcher.usage is not None:
+                self._request.notes.usage = watcher.usage
+            self.over(error)
+
+        response.finally_(ended)
+        return response
+
+    async def _bounded(self, work: Awaitable[T]) -> T:
+        try:
+            return await self._alarm.until(self._patience.moment, work)
+        except TimeoutError:
+            raise NetworkFailed(f"{self._hop.target.name} did not answer in time", kind="ReadTimeout") from None
+
+    async def step(self, source: ByteSource, silence: float | None) -> bytes:
+        """The next bytes of a stream that has begun; `silence` moves the moment they are due."""
+        if silence is not None:
+            self._patience.within(silence)
+        try:
+            return await self._alarm.until(self._patience.moment, source.__anext__())
+        except TimeoutError:
+            raise StreamBroken(f"{self._hop.target.name} fell silent in mid-answer", kind="ReadTimeout") from None
+        except NetworkFailed as error:
+            raise StreamBroken(f"{self._hop.target.name} broke off in mid-answer: {error}", kind=error.kind) from None
+
+    async def finish(self, source: ByteSource, *, drain: bool) -> None:
+        """Close the upstream; when its last event is in, give it a moment to end properly first."""
+        try:
+            if drain:
+                self._patience.within(DRAIN)
+                while True:
+                    await self._alarm.until(self._patience.moment, source.__anext__())
+        except (StopAsyncIteration, TimeoutError, NetworkFailed):
+            pass
+        finally:
+            self._alarm.off()
+            await source.aclose()
+
+    def over(self, error: BaseException | None) -> None:
+        """Write down how the attempt ended; once."""
+        if self._over:
+            return
+        self._over = True
+        self._alarm.off()
+        attempt, notes = self._attempt, self._request.notes
+        attempt.ended = self._hop.runtime.clock.now()
+        attempt.outcome = _outcome(error)
+        notes.upstream += attempt.ended - attempt.started
+        if isinstance(error, CallError):
+            error.target, error.attempts = self._hop.target.name, len(notes.attempts)
+
+
+def _outcome(error: BaseException | None) -> str:
+    if error is None:
+        return "ok"
+    if isinstance(error, CallError):
+        return type(error).__name__
+    return "abandoned" if isinstance(error, Abandoned) or not isinstance(error, Exception) else type(error).__name__
+
+
+def _json(content_type: str) -> bool:
+    return content_type.startswith("application/json")
+
+
+class _Flow:
+    """The bytes of one stream, each wait bounded: what was read to judge it first, then the rest."""
+
+    __slots__ = ("_began", "_call", "_closed", "_seen", "_silence", "_source", "_watcher")
+
+    def __init__(
+        self, call: _Call, source: ByteSource, watcher: Watcher | None, silence: float | None, began: list[bytes] | None = None
+    ) -> None:
+        self._call, self._source, self._watcher, self._silence = call, source, watcher, silence
+        self._began = began[::-1] if began else []
+        self._seen = 0
+        self._closed = False
+
+    async def __anext__(self) -> bytes:
+        if self._began:
+            return self._began.pop()
+        watcher = self._watcher
+        if watcher is None:
+            return await self._call.step(self._source, self._silence)
+        # Only an event buys more time; comments and keep-alives do not.
+        fresh = watcher.events != self._seen
+        self._seen = watcher.events
+        return await self._call.step(self._source, self._silence if fresh else None)
+
+    async def aclose(self) -> None:
+        if not self._closed:
+            self._closed = True
+            complete = self._watcher is not None and self._watcher.complete
+            await self._call.finish(self._source, drain=complete)

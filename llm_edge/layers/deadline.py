@@ -1,0 +1,55 @@
+"""One moment for everything: queue, limits, attempts, fallback and stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..errors import DeadlineExceeded, NetworkFailed
+from ..message import Handler, Request, Response
+from ..runtime import Clock
+from .rules import Rules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """Seconds a call may take, by what it is. None sets no bound."""
+
+    chat: float | None = 30.0
+    stream: float | None = 120.0
+    embeddings: float | None = 5.0
+    first_token: float | None = 30.0
+    """Seconds until the first event of a stream."""
+    idle: float | None = 30.0
+    """Seconds between two events of a stream; comments and keep-alives do not count."""
+
+    def total(self, request: Request) -> float | None:
+        if request.streaming:
+            return self.stream
+        return self.embeddings if request.operation == "embeddings" else self.chat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """Sets the moment a call is over; whoever waits below looks at it."""
+
+    clock: Clock
+    allowed: Rules[Allowed]
+
+    async def __call__(self, request: Request, handler: Handler, /) -> Response:
+        if request.operation == "opaque":
+            # An upload or a batch takes as long as the app's own timeout says.
+            return await handler(request)
+        # What the caller says wins, and of several words of the caller the shortest.
+        given = [seconds for seconds in (request.timeout, request.controls.deadline) if seconds is not None]
+        seconds = min(given) if given else self.allowed.of(request.route).total(request)
+        if seconds is None:
+            return await handler(request)
+        moment = self.clock.now() + seconds
+        try:
+            return await handler(replace(request, deadline=moment))
+        except NetworkFailed as error:
+            if error.timed_out and self.clock.now() >= moment - 0.05:
+                late = DeadlineExceeded(f"no answer within the {seconds:g} s allowed for this call")
+                late.target, late.attempts = error.target, error.attempts
+                raise late from None
+            raise

@@ -1,0 +1,20 @@
+"""Settings that may differ by route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules(Generic[T]):
+    """One setting for every call, and another for some routes."""
+
+    default: T
+    routes: Mapping[str, T] = field(default_factory=dict[str, T])
+
+    def of(self, route: str) -> T:
+        return self.routes.get(route, self.default) if route else self.default

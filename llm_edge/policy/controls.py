@@ -1,0 +1,118 @@
+"""What one call asks of llm_edge itself: read from request headers, or from the `edge` keyword of a direct call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ..errors import InvalidRequest
+from ..message import NO_CONTROLS, Controls, Headers
+
+PREFIX: Final = "x-llm-edge-"
+
+
+def _seconds(name: str, value: object) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]  # anything else is the error below
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < 1e9:
+        raise InvalidRequest(f"`{name}` must be a number of seconds, 0 or more")
+    return number
+
+
+def _milliseconds(name: str, value: object) -> float:
+    try:
+        return _seconds(name, float(value) / 1e3)  # type: ignore[arg-type]  # anything else is the error below
+    except (TypeError, ValueError, InvalidRequest):
+        raise InvalidRequest(f"`{name}` must be a number of milliseconds, 0 or more") from None
+
+
+def _word(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable() or len(value) > 256:
+        raise InvalidRequest(f"`{name}` must be printable text of at most 256 characters")
+    return value
+
+
+def _switch(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in {"on", "off", "true", "false"}:
+        return value.lower() in {"on", "true"}
+    raise InvalidRequest(f"`{name}` must be `on` or `off`")
+
+
+_Reader = Callable[[str, object], Any]
+
+_HEADERS: Final[Mapping[str, tuple[str, _Reader]]] = {
+    "x-llm-edge-cache-ttl": ("ttl", _seconds),
+    "x-llm-edge-cache-namespace": ("namespace", _word),
+    "x-llm-edge-route": ("route", _word),
+    "x-llm-edge-deadline-ms": ("deadline", _milliseconds),
+    "x-llm-edge-tenant": ("tenant", _word),
+    "x-llm-edge-fallbacks": ("fallbacks", _switch),
+}
+
+_KEYWORDS: Final[Mapping[str, tuple[str, _Reader]]] = {
+    "no_cache": ("no_cache", _switch),
+    "no_store": ("no_store", _switch),
+    "only_if_cached": ("only_if_cached", _switch),
+    "max_age": ("max_age", _seconds),
+    "ttl": ("ttl", _seconds),
+    "namespace": ("namespace", _word),
+    "route": ("route", _word),
+    "deadline": ("deadline", _seconds),
+    "tenant": ("tenant", _word),
+    "fallbacks": ("fallbacks", _switch),
+}
+
+
+def from_headers(headers: Headers) -> Controls:
+    """The controls among a request's headers. Raises `InvalidRequest` naming the header that makes no sense."""
+    found: dict[str, Any] = {}
+    for name in headers:
+        if name == "cache-control":
+            found.update(_cache_control(headers[name]))
+        elif name == "x-request-timeout-ms":
+            found.setdefault("deadline", _milliseconds(name, headers[name]))
+        elif name.startswith(PREFIX):
+            if name not in _HEADERS:
+                known = ", ".join(sorted(_HEADERS))
+                raise InvalidRequest(f"there is no request header `{name}`; known are {known}")
+            field, read = _HEADERS[name]
+            found[field] = read(name, headers[name])
+    return Controls(**found) if found else NO_CONTROLS
+
+
+def from_keyword(asked: Mapping[str, object] | None) -> Controls:
+    """The controls of `edge={...}`. Raises `InvalidRequest` naming the key that makes no sense."""
+    if not asked:
+        return NO_CONTROLS
+    found: dict[str, Any] = {}
+    for name, value in asked.items():
+        if name == "cache_control":
+            found.update(_cache_control(_word(name, value)))
+        elif name in _KEYWORDS:
+            field, read = _KEYWORDS[name]
+            found[field] = read(f"edge[{name!r}]", value)
+        else:
+            known = ", ".join(sorted([*_KEYWORDS, "cache_control"]))
+            raise InvalidRequest(f"`edge` has no key {name!r}; known are {known}")
+    return Controls(**found)
+
+
+def _cache_control(value: str) -> dict[str, Any]:
+    """The directives of RFC 9111 that a request may carry; those we do not know are ignored, as it says."""
+    found: dict[str, Any] = {}
+    for directive in value.lower().split(","):
+        name, _, argument = directive.strip().partition("=")
+        if name == "no-cache":
+            found["no_cache"] = True
+        elif name == "no-store":
+            found["no_store"] = True
+        elif name == "only-if-cached":
+            found["only_if_cached"] = True
+        elif name == "max-age":
+            found["max_age"] = _seconds("cache-control: max-age", argument.strip('"'))
+    return found

@@ -1,0 +1,210 @@
+"""What a direct call gives back: the provider's JSON as a mapping, with the usual questions as attributes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from .message import Headers, Json, Request, Response, Stream
+from .notes import Notes, Story
+from .providers.base import Dialect
+from .providers.sse import Splitter
+from .runtime import Clock, drive
+
+
+class _Told:
+    """What every answer can say about its call."""
+
+    _notes: Notes
+
+    @property
+    def usage(self) -> Mapping[str, Any] | None:
+        """Tokens used: `prompt_tokens`, `completion_tokens`, `total_tokens` and details; None when nobody said."""
+        return self._notes.usage
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars; None when the price is not known."""
+        return None if self._notes.cost is None else self._notes.cost / 1e9
+
+    @property
+    def cache(self) -> str:
+        """`HIT`, `MISS` or `BYPASS`."""
+        return self._notes.cache
+
+    @property
+    def target(self) -> str:
+        """`provider/model` that answered; empty for an answer from the cache."""
+        return self._notes.target
+
+    @property
+    def request_id(self) -> str:
+        """The id this call carries in logs, headers and stories."""
+        return self._notes.request_id
+
+    def explain(self) -> Story:
+        """The story of the call: plain JSON data, readable when printed."""
+        return self._notes.explain()
+
+
+class Reply(_Told, Mapping[str, Any]):
+    """One whole answer."""
+
+    def __init__(self, json: Json, dialect: Dialect, notes: Notes, headers: Headers) -> None:
+        self._json, self._dialect, self._notes = json, dialect, notes
+        self.headers = headers
+        """The provider's response headers."""
+
+    def __getitem__(self, name: str) -> Any:
+        return self._json[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._json)
+
+    def __len__(self) -> int:
+        return len(self._json)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._notes.model} {self._notes.cache} {self._notes.request_id}>"
+
+    @property
+    def text(self) -> str:
+        """The answer's text, the first choice's; empty when there is none."""
+        return self._dialect.text(self._json)
+
+    @property
+    def tool_calls(self) -> list[Json]:
+        """The calls the model asks for, in the OpenAI chat shape."""
+        return self._dialect.tool_calls(self._json)
+
+
+class Embeddings(Reply):
+    """The answer to `embed`."""
+
+    @property
+    def vectors(self) -> list[list[float]]:
+        """One vector for each input, in their order."""
+        rows = sorted(self._json["data"], key=lambda row: row.get("index", 0))
+        return [row["embedding"] for row in rows]
+
+
+class Chunk(Mapping[str, Any]):
+    """One event of a stream, as the provider's JSON."""
+
+    def __init__(self, json: Json) -> None:
+        self._json = json
+
+    def __getitem__(self, name: str) -> Any:
+        return self._json[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._json)
+
+    def __len__(self) -> int:
+        return len(self._json)
+
+    @property
+    def text(self) -> str:
+        """What this event adds to the first choice's text."""
+        for choice in self._json.get("choices") or ():
+            if choice.get("index", 0) == 0:
+                return (choice.get("delta") or {}).get("content") or ""
+        return ""
+
+
+class _Chunks(_Told):
+    """Reads a stream's events. One implementation; the two colours below say how to wait."""
+
+    def __init__(self, request: Request, response: Response, clock: Clock) -> None:
+        assert response.stream is not None, "made for a stream"
+        self._notes, self._clock = request.notes, clock
+        self._stream: Stream = response.stream
+        self._splitter = Splitter()
+        self._ready: deque[Chunk] = deque()
+        self._said: list[str] = []
+        self.headers = response.headers
+        """The provider's response headers."""
+        response.finally_(self._ended)
+
+    @property
+    def text(self) -> str:
+        """The first choice's text so far."""
+        return "".join(self._said)
+
+    async def _next(self) -> Chunk:
+        while not self._ready:
+            try:
+                events = self._splitter.feed(await self._stream.__anext__())
+            except StopAsyncIteration:
+                events = self._splitter.end()
+                if not events:
+                    raise
+            for _, data, whole in events:
+                if whole and data[:1] == b"{":
+                    self._ready.append(Chunk(orjson.loads(data)))
+            failure = self._stream.watcher.failure
+            if failure is not None and not self._fresh(failure):
+                await self._stream.aclose()
+                raise failure
+        chunk = self._ready.popleft()
+        self._said.append(chunk.text)
+        return chunk
+
+    def _fresh(self, failure: Exception) -> bool:
+        """Drop the error event itself; what came before it is still to be read."""
+        self._ready = deque(chunk for chunk in self._ready if not chunk.get("error"))
+        return bool(self._ready)
+
+    def _ended(self, error: BaseException | None) -> None:
+        self._notes.ended = self._clock.now()
+        if error is not None:
+            self._notes.error = type(error).__name__
+
+
+class ReplyStream(_Chunks):
+    """An answer as it arrives: iterate over it; afterwards it knows its text, usage and story."""
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self
+
+    def __next__(self) -> Chunk:
+        try:
+            return drive(self._next())
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """Stop listening; the provider is told at once."""
+        drive(self._stream.aclose())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class AsyncReplyStream(_Chunks):
+    """An answer as it arrives: `async for` over it; afterwards it knows its text, usage and story."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        return await self._next()
+
+    async def aclose(self) -> None:
+        """Stop listening; the provider is told at once."""
+        await self._stream.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,62 @@
+"""Answers kept in this process: TinyLFU, bounded in bytes and in entries."""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, TypeVar
+
+from ..runtime import mind_forks
+
+
+class Weighed(Protocol):
+    size: int
+    """Bytes, roughly."""
+
+
+T = TypeVar("T", bound=Weighed)
+
+
+class MemoryStore(Generic[T]):
+    """
+    A bounded map for all threads and loops of this process.
+
+    One bound serves for two: an entry weighs its bytes, but at least its share of the room, so
+    that `entries` of them fill it however small they are. Expiry is the reader's business.
+    """
+
+    def __init__(self, *, entries: int = 1000, bytes: int = 64 * 2**20) -> None:  # noqa: A002  the configuration's word
+        self._capacity = bytes if entries else 0
+        self._least = -(-bytes // entries) if entries else 1
+        self._open()
+        mind_forks(self)
+
+    def _open(self) -> None:
+        from moka_py import Moka
+
+        least = self._least
+
+        def weigh(key: str, value: T) -> int:
+            size = value.size
+            return size if size > least else least
+
+        self._map: Moka[str, T] = Moka(self._capacity, weigher=weigh)
+
+    def after_fork(self) -> None:
+        # Its inner locks may be held by a thread that does not exist in the child: begin empty.
+        self._open()
+
+    def get(self, key: str, /) -> T | None:
+        return self._map.get(key)
+
+    def put(self, key: str, value: T, /) -> None:
+        if value.size <= self._capacity:
+            self._map.set(key, value)
+
+    def remove(self, key: str, /) -> None:
+        self._map.remove(key)
+
+    def clear(self) -> None:
+        self._map.clear()
+
+    def __len__(self) -> int:
+        self._map.run_pending_tasks()
+        return self._map.count()
