@@ -22,9 +22,9 @@ def as_object(value: Any) -> dict[str, Any]:  # cargo: parsed JSON
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}  # JSON objects have text for keys
 
 
-def as_list(value: Any) -> list[Any]:  # cargo: parsed JSON
+def as_list(value: Any) -> list[object]:  # cargo: parsed JSON
     """The JSON list, or an empty one where it is something else."""
-    return cast("list[Any]", value) if isinstance(value, list) else []  # whatever it holds
+    return cast("list[object]", value) if isinstance(value, list) else []  # whatever it holds
 
 
 class Headers(Mapping[str, str]):

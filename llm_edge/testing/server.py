@@ -160,7 +160,8 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         # Buffer nothing: what has not reached the kernel has not been sent, so an early close is seen as one.
-        transport.set_write_buffer_limits(high=0)
+        # (High is 1, for asyncio's TLS takes a full buffer to be one that has reached its limit, so also an empty one.)
+        transport.set_write_buffer_limits(high=1, low=0)
         raw: socket.socket | None = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
