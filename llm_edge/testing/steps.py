@@ -163,7 +163,7 @@ def stream(
     refusal: str | None = None,
 ) -> Step:
     """The same as `answer`, streamed in these parts; joined where a whole answer was asked for."""
-    usual = "tool_calls" if tool_calls else "content_filter" if refusal is not None else "stop"
+    usual = "tool_calls" if tool_calls else "stop"
     says = Says(
         parts=parts,
         tool_calls=tuple(tool_calls),

@@ -41,8 +41,10 @@ def _blocks(says: Says) -> list[Json]:
 
 
 def _stop(says: Says) -> Json:
+    # OpenAI stops as always when it refuses; Anthropic gives that as the reason.
+    reason = "refusal" if says.refusal is not None else _STOPS[says.finish]
     details = {"category": "scripted", "explanation": says.refusal} if says.refusal is not None else None
-    return {"stop_reason": _STOPS[says.finish], "stop_sequence": None, "stop_details": details}
+    return {"stop_reason": reason, "stop_sequence": None, "stop_details": details}
 
 
 def _message(says: Says, call: Call) -> Json:

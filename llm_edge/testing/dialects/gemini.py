@@ -36,7 +36,7 @@ def _answer(says: Says, call: Call, parts: list[Json], *, last: bool) -> Json:
     if last:
         candidate["finishReason"] = _FINISHES[says.finish]
         if says.refusal is not None:
-            candidate["finishMessage"] = says.refusal
+            candidate |= {"finishReason": "SAFETY", "finishMessage": says.refusal}
     body: Json = {"candidates": [candidate]} | (_usage(says.usage) if last else {})
     return body | {"modelVersion": says.model or call.model or "scripted", "responseId": f"resp-{call.number}"}
 
