@@ -88,7 +88,7 @@ def climbs(room: str, module: str) -> str | None:
     if target == room or room == "__init__":
         return None
     if target not in FLOOR:
-        return f"{room} imports {target}, which stands on no floor (a name of the front door is imported from its own room)"
+        return f"{room} imports {target}, which stands on no floor (or is a name of the front door)"
     if FLOOR[target] < FLOOR[room] or (room, target) in NEIGHBOURS:
         return None
     return f"{room} (floor {FLOOR[room]}) reaches for {target} (floor {FLOOR[target]})"
