@@ -77,7 +77,7 @@ def without_absent(tree: Mapping[str, object]) -> tuple[dict[str, object], list[
 def _kept(tree: Mapping[str, object], above: Path, problems: list[Problem]) -> dict[str, object]:
     kept: dict[str, object] = {}
     for key, value in tree.items():
-        path = (*above, str(key))
+        path = (*above, key)
         if problem := _problem(path, value):
             problems.append(problem)
         else:

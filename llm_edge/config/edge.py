@@ -11,7 +11,7 @@ from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationEr
 
 from . import layers, values
 from .absent import without_absent
-from .layers import Layers
+from .layers import Layers, Places
 from .problems import Problem, explain, failure
 from .sections import (
     BreakerConfig,
@@ -22,6 +22,7 @@ from .sections import (
     ProviderConfig,
     RetryConfig,
     RouteConfig,
+    RouteDeadline,
     Section,
 )
 from .trees import Path, as_written, is_table
@@ -63,7 +64,7 @@ class EdgeConfig(Section):
     breaker: BreakerConfig = Field(default_factory=BreakerConfig, description="Leaving a failing target alone.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="How calls travel.")
 
-    _layers: Layers | None = PrivateAttr(None)
+    _places: Places = PrivateAttr(default_factory=Places)
 
     if TYPE_CHECKING:
         # What may be passed, which is wider than what is kept: a mapping becomes a section.
@@ -99,7 +100,7 @@ class EdgeConfig(Section):
         """This configuration with some settings changed; tables are joined. Raises ConfigError."""
         merged = Layers()
         merged.lay(self.model_dump(exclude_unset=True), self.place)
-        merged.lay(sections, lambda path: f"keyword {path[0]}")
+        merged.lay(sections, layers.keyword)
         return self._of(merged)
 
     def for_route(self, name: str) -> Self:
@@ -109,7 +110,7 @@ class EdgeConfig(Section):
             return self
         return self.model_copy(
             update={
-                "deadline": DeadlineConfig.model_validate(_over(self.deadline, route.deadline)),
+                "deadline": _deadline(self.deadline, route.deadline),
                 "cache": CacheConfig.model_validate(_over(self.cache, route.cache)),
                 "retry": RetryConfig.model_validate(_over(self.retry, route.retry)),
             }
@@ -117,9 +118,7 @@ class EdgeConfig(Section):
 
     def place(self, path: Path) -> str:
         """Where a setting was set: a file and line, a variable, a keyword, or `default`."""
-        if self._layers is not None:
-            return self._layers.place(path)
-        return "default"
+        return self._places.of(path)
 
     def __eq__(self, other: object) -> bool:
         """Two configurations are equal when their settings are, wherever these came from."""
@@ -150,19 +149,28 @@ class EdgeConfig(Section):
             problems += _in_routes(config)
         if config is None or problems:
             # Out here, so that pydantic's error, which knows the values, does not hang on ours.
-            raise failure(problems, gathered.near)
-        config._layers = gathered
+            raise failure(problems, gathered.places.near)
+        config._places = gathered.places
         return config
 
 
 def _keywords(sections: Mapping[str, object]) -> Layers:
     gathered = Layers()
-    gathered.lay(sections, lambda path: f"keyword {path[0]}")
+    gathered.lay(sections, layers.keyword)
     return gathered
 
 
 def _over(common: Section, own: Section) -> dict[str, object]:
     return common.model_dump() | own.model_dump(exclude_none=True)
+
+
+def _deadline(common: DeadlineConfig, own: RouteDeadline) -> DeadlineConfig:
+    merged = _over(common, own)
+    if own.total is None and common.total is not None:
+        # What a route says about one operation counts for more than what is said about all of them everywhere.
+        merged |= dict.fromkeys(("chat", "stream", "embeddings"), common.total) | own.model_dump(exclude_none=True)
+        merged["total"] = None
+    return DeadlineConfig.model_validate(merged)
 
 
 def _in_routes(config: EdgeConfig) -> list[Problem]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from ..errors import ConfigError
 from .problems import Problem, failure
-from .trees import Path, is_table
+from .trees import Path, dotted, is_table
 
 PREFIX = "LLM_EDGE__"
 ENVIRONMENT = "LLM_EDGE_ENV"
@@ -35,58 +35,70 @@ _HEADER = re.compile(r"\s*(\[[^\[\]]+\])\s*(?:#.*)?")
 _SETTING = re.compile(r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'|\s*\.\s*)+?)\s*=")
 
 
-class Layers:
-    """Settings laid over each other, and the place each came from."""
+class Places:
+    """Where each setting was set. Holds no values, so it can stay with the configuration."""
 
     def __init__(self) -> None:
-        self.tree: dict[str, object] = {}
-        self.places: dict[Path, str] = {}
+        self._at: dict[Path, str] = {}
 
-    def lay(self, settings: Mapping[str, object], place: Callable[[Path], str]) -> None:
-        """Puts settings over what is there: tables are joined, anything else is replaced."""
-        self._join(self.tree, settings, (), place)
+    def mark(self, path: Path, place: str) -> None:
+        """Remembers the place of one setting."""
+        self._at[path] = place
 
-    def place(self, path: Path) -> str:
+    def forget(self, path: Path) -> None:
+        """Forgets a setting, and what stood in it when it was a table."""
+        for old in [at for at in self._at if at[: len(path)] == path]:
+            del self._at[old]
+
+    def of(self, path: Path) -> str:
         """Where a setting, or what stands in a table, was set; `default` when nowhere."""
         for end in range(len(path), 0, -1):
-            if found := self.places.get(path[:end]):
+            if found := self._at.get(path[:end]):
                 return found
         return self._inside(path) or "default"
 
     def near(self, path: Path) -> str:
-        """As `place`; a setting that is missing has the place of the table it is missing from."""
-        found = self.place(path)
+        """As `of`; a setting that is missing has the place of the table it is missing from."""
+        found = self.of(path)
         while found == "default" and path:
             path = path[:-1]
             found = self._inside(path) or found
         return found
 
     def _inside(self, path: Path) -> str | None:
-        return next((place for at, place in self.places.items() if at[: len(path)] == path), None) if path else None
+        return next((place for at, place in self._at.items() if at[: len(path)] == path), None) if path else None
+
+
+class Layers:
+    """Settings laid over each other, and the place each came from."""
+
+    def __init__(self) -> None:
+        self.tree: dict[str, object] = {}
+        self.places = Places()
+
+    def lay(self, settings: Mapping[str, object], place: Callable[[Path], str]) -> None:
+        """Puts settings over what is there: tables are joined, anything else is replaced."""
+        self._join(self.tree, settings, (), place)
 
     def _join(
         self, below: dict[str, object], above: Mapping[str, object], path: Path, place: Callable[[Path], str]
     ) -> None:
-        for key, value in above.items():
+        for key, value in ((str(key), value) for key, value in above.items()):
             here = (*path, key)
             plain = as_plain(value)
             if not is_table(plain):
-                self._forget(here)
+                self.places.forget(here)
+                self.places.mark(here, place(here))
                 below[key] = plain
-                self.places[here] = place(here)
                 continue
             inner = below.get(key)
             joined: dict[str, object] = dict(inner) if is_table(inner) else {}
             if not is_table(inner):
-                self._forget(here)
+                self.places.forget(here)
             if not plain:
-                self.places[here] = place(here)
+                self.places.mark(here, place(here))
             below[key] = joined
             self._join(joined, plain, here, place)
-
-    def _forget(self, path: Path) -> None:
-        for old in [at for at in self.places if at[: len(path)] == path]:
-            del self.places[old]
 
 
 def as_plain(value: object) -> object:
@@ -111,8 +123,13 @@ def gather(
             _lay_file(layers, _beside(base, chosen, "the argument" if environment else f"variable {ENVIRONMENT}"))
     for path, value, variable in settings_in(variables):
         layers.lay(_nested(path, value), _in(variable))
-    layers.lay(overrides or {}, lambda path: f"keyword {path[0]}")
+    layers.lay(overrides or {}, keyword)
     return layers
+
+
+def keyword(path: Path) -> str:
+    """The place of what was passed as a keyword."""
+    return f"keyword {dotted(path[:1])}"
 
 
 def _beside(base: File, environment: str, source: str) -> File:

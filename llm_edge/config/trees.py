@@ -39,9 +39,9 @@ def as_written(path: Path, tree: object) -> Path:
     at = tree
     for depth, part in enumerate(path):
         if is_table(at):
-            if part not in at:
+            if not isinstance(part, str) or part not in at:
                 return path
-            at = at[str(part)]
+            at = at[part]
         elif is_list(at) and isinstance(part, int) and part < len(at):
             at = at[part]
         else:
