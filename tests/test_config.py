@@ -63,7 +63,7 @@ def test_changed_joins_sections_and_leaves_the_first_as_it_was():
     assert (second.cache.ttl, second.cache.entries, second.retry.attempts, second.http.pool) == (3, 5, 1, 7)
     assert (first.cache.entries, first.http.pool) == (1000, 100)
     assert second.place(("cache", "entries")) == "keyword cache"
-    with pytest.raises(ConfigError, match="cache.entries"):
+    with pytest.raises(ConfigError, match=r"cache\.entries"):
         first.changed(cache={"entries": -1})
 
 
@@ -174,6 +174,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"http": {"verify": False}}, "http.verify (keyword http): cannot be switched off."),
     ({"http": {"tls_minimum": 1.1}}, "http.tls_minimum (keyword http): must be '1.2' or '1.3'."),
     ({"http": {"proxy": "proxy:3128"}}, "http.proxy (keyword http): is not the address of a proxy"),
+    ({"http": {"ca_file": "~nobody-at-all/ca.pem"}}, "http.ca_file (keyword http): starts with ~ and there is no home"),
+    ({"routes": {"f": 3}}, "routes.f (keyword routes): must be a table of settings. Change it."),
     ({"routes": {"f": {}}}, "routes.f.targets (keyword routes): is missing. Set it."),
     ({"routes": {"f": {"targets": [{3: 4}]}}}, "routes.f.targets[0].target (keyword routes): is missing."),
     ({"routes": {"f": {"targets": []}}}, "routes.f.targets (keyword routes): must not be empty."),
@@ -347,10 +349,10 @@ def test_a_key_may_hold_no_space_and_a_header_may():
 
 @given(tree=st.dictionaries(KEYS, TREES, max_size=5))
 def test_whatever_is_passed_becomes_a_configuration_or_a_config_error(tree: dict[str, Any]):
+    told = ""
     try:
-        config = EdgeConfig(**tree)
+        told = repr(EdgeConfig(**tree).providers)
     except ConfigError as error:
-        assert CANARY not in str(error)
-        assert all(line.isprintable() for line in str(error).split("\n"))
-    else:
-        assert CANARY not in repr(config.providers)
+        told = str(error)
+    assert CANARY not in told
+    assert all(line.isprintable() for line in told.split("\n"))

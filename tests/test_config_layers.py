@@ -216,7 +216,8 @@ def test_a_file_that_is_not_there_or_no_file_is_named(file: Path):
     assert refusal(file) == f"{file}: there is no such file. Check the path; it counts from the working directory."
     assert refusal(file.parent).startswith(f"{file.parent}: is a directory.")
     assert refusal(Path("a\0b")).startswith('"a\\u0000b": ')
-    assert refusal(file / "x").startswith(f"{file / 'x'}: ")
+    file.write_text("")
+    assert refusal(file / "x").startswith(f"{file / 'x'}: cannot be read: ")
 
 
 def test_a_byte_order_mark_and_foreign_line_ends_are_taken(file: Path):

@@ -220,12 +220,16 @@ class HttpConfig(Section):
     proxy: values.ProxyAddress | None = Field(
         default=None,
         description="The proxy for all calls; may be a reference, and is treated as a secret."
-        " Default: none; HTTPS_PROXY and its kin are not read.",
+        " Default: the environment's, where trust_env is true.",
         examples=["env:LLM_PROXY"],
+    )
+    trust_env: bool = Field(
+        default=True,
+        description="Whether HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY count where proxy is not set.",
     )
     ca_file: values.FilePath | None = Field(
         default=None,
-        description="Certificates to trust instead of the system's, as PEM.",
+        description="Certificates to trust besides the system's, as PEM.",
         examples=["/etc/ssl/own-ca.pem"],
     )
     cert_file: values.FilePath | None = Field(
