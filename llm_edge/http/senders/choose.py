@@ -1,0 +1,86 @@
+"""Chooses the HTTP engine, opens it at the first call, and changes it in a forked child."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Coroutine
+from importlib.util import find_spec
+from typing import Any
+
+from ...errors import ConfigError
+from ...providers.base import Wire
+from ..sender import Answer, Patience, Sender
+from .forks import rust_lost, rust_used, watch
+from .settings import HttpSettings
+
+
+def choose(settings: HttpSettings) -> tuple[Sender, Sender]:
+    """
+    The engine for threads and the one for event loops, not opened yet.
+
+    Raises ConfigError when the engine asked for is not installed.
+    """
+    return Chosen(settings, _open_blocking), Chosen(settings, _open_loop)
+
+
+class Chosen:
+    """Sends through the engine chosen, opened at the first call."""
+
+    def __init__(self, settings: HttpSettings, open_engine: Callable[[str, HttpSettings], Sender]) -> None:
+        self._settings = settings
+        self._open_engine = open_engine
+        self._lock = threading.Lock()
+        self._engine: Sender | None = None
+        self.name = _engine_name(settings)
+        watch(self)
+
+    def __call__(self, wire: Wire, patience: Patience, /) -> Coroutine[Any, Any, Answer]:
+        return (self._engine or self._open())(wire, patience)
+
+    def _open(self) -> Sender:
+        with self._lock:
+            if self._engine is None:
+                self._engine = self._open_engine(self.name, self._settings)
+            return self._engine
+
+    async def aclose(self) -> None:
+        if self._engine is not None:
+            await self._engine.aclose()
+
+    def reborn(self) -> object:
+        parents, self._engine = self._engine, None
+        self._lock = threading.Lock()
+        self.name = _engine_name(self._settings)
+        return parents
+
+
+def _engine_name(settings: HttpSettings) -> str:
+    if settings.engine == "httpx2" or rust_lost():
+        return "httpx2"
+    if find_spec("pyreqwest") is not None:
+        return "pyreqwest"
+    if settings.engine == "pyreqwest":
+        raise ConfigError('http.engine = "pyreqwest" needs the package pyreqwest: pip install "llm_edge[fast]"')
+    return "httpx2"
+
+
+def _open_blocking(name: str, settings: HttpSettings) -> Sender:
+    if name == "pyreqwest":
+        from .fast import BlockingFast
+
+        rust_used()
+        return BlockingFast(settings)
+    from .portable import BlockingPortable
+
+    return BlockingPortable(settings)
+
+
+def _open_loop(name: str, settings: HttpSettings) -> Sender:
+    if name == "pyreqwest":
+        from .fast import LoopFast
+
+        rust_used()
+        return LoopFast(settings)
+    from .portable import LoopPortable
+
+    return LoopPortable(settings)

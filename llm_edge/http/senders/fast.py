@@ -1,0 +1,347 @@
+"""
+The pyreqwest engine: Rust's reqwest, at a third of the cost, for any thread and any loop.
+
+Its blocking calls can be told once, at the start, how long they may take. That is enough for a
+body that is read whole. A stream in the sync colour, where each event moves the moment, goes
+through the awaitable client instead, each step waited for by hand.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias, TypeVar
+
+from pyreqwest.client import Client, ClientBuilder, SyncClient, SyncClientBuilder
+from pyreqwest.proxy import ProxyBuilder
+from pyreqwest.request import RequestBuilder, StreamRequest, SyncRequestBuilder, SyncStreamRequest
+from pyreqwest.response import BaseResponse, Response, SyncResponse
+
+from ...errors import ConfigError, NetworkFailed
+from ...message import Headers
+from ...providers.base import Wire
+from ..sender import Answer, Patience
+from .by_hand import Overdue, wait_for
+from .faults import failed
+from .proxies import Proxies, without_credentials
+from .requests import Upload, address, has_body, unwritable
+from .rust_faults import redrawn_rust, unanswered
+from .settings import HttpSettings
+from .tls import read_pem, unusable
+
+IDLE = timedelta(seconds=55)  # load balancers commonly hang up on an unused connection after 60
+_KNOWN = 1024  # origins remembered as having answered
+
+MakerT = TypeVar("MakerT", ClientBuilder, SyncClientBuilder)
+BuilderT = TypeVar("BuilderT", RequestBuilder, SyncRequestBuilder)
+ClientT = TypeVar("ClientT", Client, SyncClient)
+
+
+_Key: TypeAlias = tuple[str | None, float | None]  # a proxy and a connect limit
+
+
+class _Place(NamedTuple):
+    url: str
+    origin: str
+    proxy: str | None
+
+
+class _Fast:
+    """What both colours share: everything but the waiting."""
+
+    name = "pyreqwest"
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self._settings = settings
+        self._proxies = Proxies(settings)
+        self._lock = threading.Lock()
+        self._clients: dict[_Key, Client] = {}
+        self._answered: set[str] = set()
+        self._place = lru_cache(maxsize=256)(self._find)
+
+    def _find(self, url: str) -> _Place:
+        where = address(url)
+        return _Place(where.url, where.authority, self._proxies(where.scheme, where.host, where.port))
+
+    def _client(self, proxy: str | None, connect: float | None) -> Client:
+        client = self._clients.get((proxy, connect))
+        if client is None:
+            client = self._make(
+                self._clients,
+                lambda: configured(ClientBuilder(), self._settings, proxy, connect).build(),
+                proxy,
+                connect,
+            )
+        return client
+
+    def _make(
+        self, clients: dict[_Key, ClientT], make: Callable[[], ClientT], proxy: str | None, connect: float | None
+    ) -> ClientT:
+        with self._lock:
+            client = clients.get((proxy, connect))
+            if client is None:
+                client = clients[proxy, connect] = make()
+            return client
+
+    async def _begin(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer:
+        raise NotImplementedError
+
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
+        place = self._place(wire.url)
+        upload = None if wire.upload is None else Upload(wire.upload)
+        again = False
+        while True:
+            try:
+                answer = await self._begin(place, wire, patience, upload)
+            except (NetworkFailed, ConfigError):
+                raise
+            except Exception as error:
+                if upload is not None and upload.error is not None:
+                    raise upload.error from None
+                started = upload is not None and upload.started
+                # Which connection it met is not told; where others were answered, it may well be a used one.
+                if not again and not started and place.origin in self._answered and unanswered(error):
+                    again = True
+                    continue
+                fault = redrawn_rust(error, unwritable(wire))
+            else:
+                if place.origin not in self._answered and len(self._answered) < _KNOWN:
+                    self._answered.add(place.origin)
+                return answer
+            raise fault
+
+
+class LoopFast(_Fast):
+    """The pyreqwest engine for event loops: one client for all of them."""
+
+    async def _begin(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer:
+        builder = self._client(place.proxy, patience.connect).request(wire.method, place.url)
+        if upload is not None:
+            builder.body_stream(upload)
+        request = composed(builder, wire, patience).build_streamed()
+        response = await request.__aenter__()
+        return Answer(response.status, headers_of(response), LoopSource(request, response))
+
+    async def aclose(self) -> None:
+        with self._lock:
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
+            await client.close()
+
+
+class LoopSource:
+    """The bytes of one answer, awaited."""
+
+    __slots__ = ("_left", "_over", "_reader", "_request")
+
+    def __init__(self, request: StreamRequest, response: Response) -> None:
+        self._request = request
+        self._reader = response.body_reader
+        self._left = length_of(response)
+        self._over = False
+
+    async def __anext__(self) -> bytes:
+        fault = None
+        if not self._over and self._left != 0:
+            try:
+                chunk = await self._reader.read_chunk()
+            except Exception as error:
+                fault = redrawn_rust(error)
+            else:
+                if chunk is not None:
+                    data = chunk.to_bytes()
+                    if self._left is not None:
+                        self._left -= len(data)
+                    return data
+        await self.aclose()
+        if fault is not None:
+            raise fault
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if not self._over:
+            self._over = True
+            await self._request.__aexit__(None, None, None)
+
+
+class BlockingFast(_Fast):
+    """The pyreqwest engine for threads."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        super().__init__(settings)
+        self._blocking: dict[_Key, SyncClient] = {}
+
+    def _blocking_client(self, proxy: str | None, connect: float | None) -> SyncClient:
+        client = self._blocking.get((proxy, connect))
+        if client is None:
+            client = self._make(
+                self._blocking,
+                lambda: configured(SyncClientBuilder(), self._settings, proxy, connect).build(),
+                proxy,
+                connect,
+            )
+        return client
+
+    async def _begin(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer:
+        if patience.moment != patience.total or patience.silence is not None:
+            return self._stepwise(place, wire, patience, upload)
+        builder = self._blocking_client(place.proxy, patience.connect).request(wire.method, place.url)
+        if upload is not None:
+            builder.body_stream(iter(upload))
+        request = composed(builder, wire, patience).build_streamed()
+        response = request.__enter__()
+        return Answer(response.status, headers_of(response), BlockingSource(request, response, patience))
+
+    def _stepwise(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer:
+        builder = self._client(place.proxy, patience.connect).request(wire.method, place.url)
+        if upload is not None:
+            builder.body_stream(iter(upload))
+        request = composed(builder, wire, patience).build_streamed()
+        try:
+            response = wait_for(request.__aenter__(), patience.remaining())
+        except Overdue:
+            raise failed("ReadTimeout") from None
+        return Answer(response.status, headers_of(response), StepwiseSource(request, response, patience))
+
+    async def aclose(self) -> None:
+        with self._lock:
+            clients, self._clients = self._clients, {}
+            blocking, self._blocking = self._blocking, {}
+        for client in clients.values():
+            wait_for(client.close(), None)
+        for other in blocking.values():
+            other.close()
+
+
+class BlockingSource:
+    """The bytes of one answer, read by the thread that asks."""
+
+    __slots__ = ("_left", "_over", "_patience", "_reader", "_request")
+
+    def __init__(self, request: SyncStreamRequest, response: SyncResponse, patience: Patience) -> None:
+        self._request = request
+        self._reader = response.body_reader
+        self._patience = patience
+        self._left = length_of(response)
+        self._over = False
+
+    async def __anext__(self) -> bytes:
+        fault = None
+        if not self._over and self._left != 0:
+            if self._patience.remaining() == 0:
+                fault = failed("ReadTimeout")
+            else:
+                try:
+                    chunk = self._reader.read_chunk()
+                except Exception as error:
+                    fault = redrawn_rust(error)
+                else:
+                    if chunk is not None:
+                        data = chunk.to_bytes()
+                        if self._left is not None:
+                            self._left -= len(data)
+                        return data
+        await self.aclose()
+        if fault is not None:
+            raise fault
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if not self._over:
+            self._over = True
+            self._request.__exit__(None, None, None)
+
+
+class StepwiseSource:
+    """The bytes of one stream, each wait for them as long as the moment allows."""
+
+    __slots__ = ("_over", "_patience", "_reader", "_request")
+
+    def __init__(self, request: StreamRequest, response: Response, patience: Patience) -> None:
+        self._request = request
+        self._reader = response.body_reader
+        self._patience = patience
+        self._over = False
+
+    async def __anext__(self) -> bytes:
+        fault = None
+        if not self._over:
+            try:
+                chunk = wait_for(self._reader.read_chunk(), self._patience.remaining())
+            except Overdue:
+                fault = failed("ReadTimeout")
+            except Exception as error:
+                fault = redrawn_rust(error)
+            else:
+                if chunk is not None:
+                    return chunk.to_bytes()
+        await self.aclose()
+        if fault is not None:
+            raise fault
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if not self._over:
+            self._over = True
+            wait_for(self._request.__aexit__(None, None, None), None)
+
+
+def configured(builder: MakerT, settings: HttpSettings, proxy: str | None, connect: float | None) -> MakerT:
+    """A client that decodes nothing, follows nothing, remembers nothing and trusts what the settings say."""
+    builder.gzip(False).brotli(False).zstd(False).deflate(False)
+    builder.follow_redirects(False).referer(False).http1_lower_case_headers().http2(settings.http2)
+    builder.max_connections(settings.pool).pool_idle_timeout(IDLE).no_proxy()
+    builder.min_tls_version("TLSv1.3" if settings.tls_minimum == "1.3" else "TLSv1.2")
+    if connect is not None:
+        builder.connect_timeout(timedelta(seconds=connect))
+    if proxy is not None:
+        plain, auth = without_credentials(proxy)
+        through = ProxyBuilder.all(plain)
+        builder.proxy(through if auth is None else through.basic_auth(*auth))
+    try:
+        if settings.ca_file is not None:
+            builder.add_root_certificate_pem(read_pem("ca_file", settings.ca_file))
+    except ValueError:
+        raise ConfigError(unusable("ca_file", settings.ca_file or "", "PEM certificates")) from None
+    try:
+        if settings.cert_file is not None:
+            key = b"" if settings.key_file is None else read_pem("key_file", settings.key_file)
+            builder.identity_pem(read_pem("cert_file", settings.cert_file) + b"\n" + key)
+    except ValueError:
+        raise ConfigError(
+            unusable("cert_file", settings.cert_file or "", "a PEM certificate and its open key")
+        ) from None
+    return builder
+
+
+def composed(builder: BuilderT, wire: Wire, patience: Patience) -> BuilderT:
+    """The request as pyreqwest takes it, its answer handed on as soon as there is a byte of it."""
+    builder.headers(wire.headers.pairs).streamed_read_buffer_limit(0)
+    if patience.total is not None:
+        builder.timeout(timedelta(seconds=max(patience.total - patience.clock.now(), 0.0)))
+    if wire.upload is None and has_body(wire):
+        builder.body_bytes(wire.content)
+    return builder
+
+
+def headers_of(response: BaseResponse) -> Headers:
+    """The fields of an answer; those that are no ASCII text are left out, as pyreqwest cannot show them."""
+    try:
+        return Headers(list(response.headers.items()))
+    except ValueError:
+        return Headers([(name, value) for name in response.headers for value in _values(response, name)])
+
+
+def _values(response: BaseResponse, name: str) -> list[str]:
+    try:
+        return response.get_header_all(name)
+    except ValueError:
+        return []
+
+
+def length_of(response: BaseResponse) -> int | None:
+    """How many bytes are to come, where that is said."""
+    said = response.get_header("content-length")
+    return int(said) if said is not None and said.isdigit() else None

@@ -1,0 +1,247 @@
+"""
+Connections on an asyncio loop for httpcore: plain transports, one timer per wait that really waits.
+
+About half the cost of the general backend, and every connection is known, so that those of a
+loop that was closed without warning can still be let go without a sound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import ssl
+import sys
+import weakref
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, cast
+
+import httpcore2
+
+from .waits import Waits, left, left_to_connect
+
+_MUCH = 1024 * 1024  # unread bytes at which the other side is asked to wait
+
+
+class PatientLoop(httpcore2.AsyncNetworkBackend):
+    """Opens connections on the running loop and remembers them."""
+
+    def __init__(self) -> None:
+        self._lines: weakref.WeakSet[_Line] = weakref.WeakSet()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        loop = asyncio.get_running_loop()
+        seconds = left_to_connect(timeout)
+        if isinstance(timeout, Waits):
+            timeout.fresh = True
+        until = None if seconds is None else loop.time() + seconds
+        try:
+            async with asyncio.timeout_at(until):
+                _, line = await loop.create_connection(_Line, host, port, happy_eyeballs_delay=0.25)
+        except TimeoutError:
+            raise httpcore2.ConnectTimeout from None
+        except (OSError, UnicodeError) as error:
+            raise httpcore2.ConnectError(error) from error
+        self._lines.add(line)
+        return LoopStream(line, until)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def forget(self) -> None:
+        """Let go of every connection without a loop: theirs is closed."""
+        for line in list(self._lines):
+            line.forget()
+
+
+class _Line(asyncio.Protocol):
+    """The bytes of one connection, and whoever waits for them."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.chunks: deque[bytes] = deque()
+        self.size = 0
+        self.ended = False
+        self.error: Exception | None = None
+        self.reader: asyncio.Future[None] | None = None
+        self.writer: asyncio.Future[None] | None = None
+        self.full = False
+        self.paused = False
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # a stream protocol is given nothing else
+
+    def data_received(self, data: bytes) -> None:
+        self.chunks.append(data)
+        self.size += len(data)
+        if self.size > _MUCH and not self.paused and self.transport is not None:
+            self.paused = True
+            self.transport.pause_reading()
+        _wake(self.reader)
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        _wake(self.reader)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = True
+        self.error = exc
+        self.full = False
+        _wake(self.reader)
+        _wake(self.writer)
+
+    def pause_writing(self) -> None:
+        self.full = True
+
+    def resume_writing(self) -> None:
+        self.full = False
+        _wake(self.writer)
+
+    def take(self, max_bytes: int) -> bytes:
+        chunk = self.chunks.popleft()
+        if len(chunk) > max_bytes:
+            self.chunks.appendleft(chunk[max_bytes:])
+            chunk = chunk[:max_bytes]
+        self.size -= len(chunk)
+        if self.paused and self.size <= _MUCH // 2 and self.transport is not None:
+            self.paused = False
+            self.transport.resume_reading()
+        return chunk
+
+    def forget(self) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        try:
+            transport.abort()
+        except RuntimeError:
+            # Its loop is closed and will never make the last call that frees the socket: made here in its place.
+            last = getattr(transport, "_call_connection_lost", None)
+            if last is not None:
+                last(None)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+class LoopStream(httpcore2.AsyncNetworkStream):
+    """One connection as httpcore reads and writes it."""
+
+    def __init__(self, line: _Line, until: float | None) -> None:
+        self._line = line
+        self._until = until
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        line = self._line
+        if not line.chunks and not line.ended:
+            seconds = left(timeout)
+            if seconds is not None and seconds <= 0:
+                raise httpcore2.ReadTimeout
+            line.reader = line.loop.create_future()
+            try:
+                await _within(line.loop, line.reader, seconds)
+            except TimeoutError:
+                raise httpcore2.ReadTimeout from None
+            finally:
+                line.reader = None
+        if line.chunks:
+            if isinstance(timeout, Waits):
+                timeout.heard = True
+            return line.take(max_bytes)
+        if line.error is not None:
+            raise httpcore2.ReadError(line.error) from line.error
+        return b""
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        line = self._line
+        transport = line.transport
+        if transport is None or line.error is not None or transport.is_closing():
+            raise httpcore2.WriteError
+        transport.write(buffer)
+        if line.full:
+            line.writer = line.loop.create_future()
+            try:
+                await _within(line.loop, line.writer, left(timeout))
+            except TimeoutError:
+                raise httpcore2.WriteTimeout from None
+            finally:
+                line.writer = None
+            if line.ended and line.error is not None:
+                raise httpcore2.WriteError(line.error) from line.error
+
+    async def aclose(self) -> None:
+        # Not close(): that would first wait for a slow reader, or for TLS to say good-bye.
+        if self._line.transport is not None:
+            self._line.transport.abort()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        line = self._line
+        assert line.transport is not None
+        plain = line.transport
+        try:
+            async with asyncio.timeout_at(self._until):
+                line.transport = await line.loop.start_tls(plain, line, ssl_context, server_hostname=server_hostname)
+        except TimeoutError:
+            plain.abort()
+            raise httpcore2.ConnectTimeout from None
+        except OSError as error:
+            plain.abort()
+            raise httpcore2.ConnectError(error) from error
+        except BaseException:
+            plain.abort()
+            raise
+        if line.transport is None:
+            raise httpcore2.ConnectError
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        line = self._line
+        transport = line.transport
+        if transport is None:
+            return None
+        if info == "is_readable":
+            return line.ended or bool(line.chunks) or transport.is_closing() or _readable(transport)
+        names = {"client_addr": "sockname", "server_addr": "peername"}
+        return transport.get_extra_info(names.get(info, info))
+
+
+async def _within(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], seconds: float | None) -> None:
+    if seconds is None:
+        await waiter
+        return
+    timer = loop.call_later(seconds, _expire, waiter)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
+
+
+def _readable(transport: asyncio.Transport) -> bool:
+    # The loop may not have had its turn since the server hung up, so the socket itself is asked.
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return True
+    if sys.platform == "win32":
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

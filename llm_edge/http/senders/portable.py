@@ -1,0 +1,274 @@
+"""
+The httpx2 engine: its own connection pools, one for all threads and one for each event loop.
+
+Built on httpcore2, the half of httpx2 that speaks to the network, because a transport of httpx2
+can only be told a number of seconds per read. A request that met a connection the server had
+already closed is sent once more, when no byte of an answer had come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpcore2
+
+from ...errors import ConfigError, NetworkFailed
+from ...providers.base import Wire
+from ..sender import Answer, Patience
+from .faults import redrawn
+from .loops import PatientLoop
+from .proxies import Proxies, without_credentials
+from .requests import Upload, address, has_body, readable, unwritable
+from .settings import HttpSettings
+from .sockets import PatientSockets
+from .tls import tls_context
+from .waits import Waits
+
+if TYPE_CHECKING:
+    import ssl
+
+IDLE = 55.0  # seconds an unused connection is kept: load balancers commonly hang up after 60
+_STALE = (httpcore2.RemoteProtocolError, httpcore2.ReadError, httpcore2.WriteError)
+
+
+class _Place(NamedTuple):
+    url: httpcore2.URL
+    host: bytes
+    """What the Host header says."""
+    proxy: str | None
+
+
+class _Portable:
+    """What both colours share: everything but the pool and the waiting."""
+
+    name = "httpx2"
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self._settings = settings
+        self._proxies = Proxies(settings)
+        self._lock = threading.Lock()
+        self._tls: ssl.SSLContext | None = None
+        self._place = lru_cache(maxsize=256)(self._find)
+
+    def _find(self, url: str) -> _Place:
+        where = address(url)
+        core = httpcore2.URL(
+            scheme=where.scheme.encode(), host=where.host.encode(), port=where.port, target=where.target.encode()
+        )
+        return _Place(core, where.authority.encode(), self._proxies(where.scheme, where.host, where.port))
+
+    def _options(self, proxy: str | None) -> dict[str, Any]:
+        # Called with the lock held, once for each pool.
+        settings = self._settings
+        if self._tls is None:
+            self._tls = tls_context(settings)
+        if settings.http2:
+            _need("h2", "http.http2")
+        options: dict[str, Any] = {
+            "ssl_context": self._tls,
+            "max_connections": settings.pool,
+            "keepalive_expiry": IDLE,
+            "http2": settings.http2,
+        }
+        if proxy is not None:
+            plain, auth = without_credentials(proxy)
+            if plain.startswith("socks"):
+                _need("socksio", "a SOCKS proxy")
+            options["proxy"] = httpcore2.Proxy(url=plain, auth=auth)
+        return options
+
+    async def _send(self, proxy: str | None, request: httpcore2.Request) -> Answer:
+        raise NotImplementedError
+
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
+        place = self._place(wire.url)
+        upload = None if wire.upload is None else Upload(wire.upload)
+        fresh_start = self._settings.http2  # one HTTP/2 connection serves many: whose byte came is not known
+        while True:
+            waits = Waits(patience)
+            try:
+                return await self._send(place.proxy, _request(wire, place, upload, waits))
+            except (NetworkFailed, ConfigError):
+                raise
+            except Exception as error:
+                if upload is not None and upload.error is error:
+                    raise
+                started = upload is not None and upload.started
+                stale = isinstance(error, _STALE) and not waits.fresh and not waits.heard and not started
+                if stale and not fresh_start:
+                    fresh_start = True
+                    continue
+                fault = redrawn(error, unwritable(wire))
+            raise fault
+
+
+def _request(wire: Wire, place: _Place, upload: Upload | None, waits: Waits) -> httpcore2.Request:
+    headers = [(name.encode(), value.encode()) for name, value in wire.headers.pairs]
+    names = {name.lower() for name, _ in headers}
+    if b"host" not in names:
+        headers.insert(0, (b"Host", place.host))
+    content: Upload | bytes | None = wire.content if upload is None else upload
+    if b"content-length" not in names and b"transfer-encoding" not in names:
+        if upload is not None:
+            headers.append((b"Transfer-Encoding", b"chunked"))
+        elif has_body(wire):
+            headers.append((b"Content-Length", b"%d" % len(wire.content)))
+    timeouts = {"connect": waits, "read": waits, "write": waits, "pool": waits.patience.remaining()}
+    return httpcore2.Request(wire.method, place.url, headers=headers, content=content, extensions={"timeout": timeouts})
+
+
+class BlockingPortable(_Portable):
+    """The httpx2 engine for threads: one pool for all of them."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        super().__init__(settings)
+        self._pools: dict[str | None, httpcore2.ConnectionPool] = {}
+
+    def _pool(self, proxy: str | None) -> httpcore2.ConnectionPool:
+        pool = self._pools.get(proxy)
+        if pool is None:
+            with self._lock:
+                pool = self._pools.get(proxy)
+                if pool is None:
+                    pool = httpcore2.ConnectionPool(**self._options(proxy), network_backend=PatientSockets())
+                    self._pools[proxy] = pool
+        return pool
+
+    async def _send(self, proxy: str | None, request: httpcore2.Request) -> Answer:
+        response = self._pool(proxy).handle_request(request)
+        return Answer(response.status, readable(response.headers), BlockingSource(response))
+
+    async def aclose(self) -> None:
+        with self._lock:
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()
+
+
+class BlockingSource:
+    """The bytes of one answer, read by the thread that asks."""
+
+    __slots__ = ("_chunks", "_response")
+
+    def __init__(self, response: httpcore2.Response) -> None:
+        self._response = response
+        assert isinstance(response.stream, Iterable)
+        self._chunks = iter(response.stream)
+
+    async def __anext__(self) -> bytes:
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            fault = None
+        except Exception as error:
+            fault = redrawn(error)
+        self._response.close()
+        if fault is None:
+            raise StopAsyncIteration
+        raise fault
+
+    async def aclose(self) -> None:
+        self._response.close()
+
+
+class LoopPortable(_Portable):
+    """The httpx2 engine for event loops: a pool for each, closed when its loop ends."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        super().__init__(settings)
+        self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
+
+    async def _send(self, proxy: str | None, request: httpcore2.Request) -> Answer:
+        loop = asyncio.get_running_loop()
+        home = self._homes.get(loop)
+        if home is None:
+            home = await self._settle(loop)
+        pool = home.pools.get(proxy)
+        if pool is None:
+            with self._lock:
+                pool = httpcore2.AsyncConnectionPool(**self._options(proxy), network_backend=home.network)
+            home.pools[proxy] = pool
+        response = await pool.handle_async_request(request)
+        return Answer(response.status, readable(response.headers), LoopSource(response))
+
+    async def _settle(self, loop: asyncio.AbstractEventLoop) -> _Home:
+        home = _Home()
+        with self._lock:
+            gone = [self._homes.pop(other) for other in list(self._homes) if other.is_closed()]
+            self._homes[loop] = home
+        for old in gone:
+            old.network.forget()
+        # A loop that ends in order closes the generators it knows, and with this one the pools.
+        home.keeper = self._keep(loop, home)
+        await home.keeper.__anext__()
+        return home
+
+    async def _keep(self, loop: asyncio.AbstractEventLoop, home: _Home) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._homes.pop(loop, None)
+            await home.aclose()
+
+    async def aclose(self) -> None:
+        here = asyncio.get_running_loop()
+        with self._lock:
+            homes, self._homes = self._homes, {}
+        for loop, home in homes.items():
+            if loop is here:
+                await home.aclose()
+            elif loop.is_running():
+                asyncio.run_coroutine_threadsafe(home.aclose(), loop)
+            else:
+                home.network.forget()
+
+
+class _Home:
+    """What one loop holds."""
+
+    def __init__(self) -> None:
+        self.network = PatientLoop()
+        self.pools: dict[str | None, httpcore2.AsyncConnectionPool] = {}
+        self.keeper: AsyncGenerator[None, None] | None = None
+
+    async def aclose(self) -> None:
+        pools, self.pools = self.pools, {}
+        for pool in pools.values():
+            await pool.aclose()
+
+
+class LoopSource:
+    """The bytes of one answer, awaited on its loop."""
+
+    __slots__ = ("_chunks", "_response")
+
+    def __init__(self, response: httpcore2.Response) -> None:
+        self._response = response
+        assert isinstance(response.stream, AsyncIterable)
+        self._chunks = aiter(response.stream)
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._chunks)
+        except StopAsyncIteration:
+            fault = None
+        except Exception as error:
+            fault = redrawn(error)
+        await self._response.aclose()
+        if fault is None:
+            raise StopAsyncIteration
+        raise fault
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+def _need(package: str, wish: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise ConfigError(f"{wish} needs the package {package}; install it, or choose the engine pyreqwest")

@@ -1,0 +1,163 @@
+"""
+A transport the user gave becomes the hop: httpx2's or httpx's, of either colour.
+
+Made for `MockTransport`, `ASGITransport`, recorders, a corporate transport with its own proxy.
+The answer's bytes are taken as the transport gives them, undecoded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ...errors import NetworkFailed
+from ...message import Headers
+from ...providers.base import Wire
+from ..sender import Answer, Patience
+from .faults import failed, redrawn
+from .requests import Upload, has_body, readable, unwritable
+
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+
+    BlockingTransport: TypeAlias = httpx.BaseTransport | httpx2.BaseTransport
+    LoopTransport: TypeAlias = httpx.AsyncBaseTransport | httpx2.AsyncBaseTransport
+
+
+def _family(transport: object) -> Any:
+    """The library the transport belongs to: the two know nothing of each other's classes."""
+    import httpx2
+
+    if isinstance(transport, (httpx2.BaseTransport, httpx2.AsyncBaseTransport)):
+        return httpx2
+    import httpx
+
+    if isinstance(transport, (httpx.BaseTransport, httpx.AsyncBaseTransport)):
+        return httpx
+    raise TypeError(f"a transport of httpx2 or httpx is needed, not {type(transport).__name__}")
+
+
+class _Given:
+    """What both colours share: making the family's request and understanding its failures."""
+
+    def __init__(self, transport: object) -> None:
+        self._library = _family(transport)
+        self.name = self._library.__name__
+
+    def _request(self, wire: Wire, patience: Patience, upload: Upload | None) -> Any:
+        library = self._library
+        seconds = patience.remaining()
+        connect = seconds if patience.connect is None else patience.connect
+        if seconds is not None and connect is not None:
+            connect = min(connect, seconds)
+        timeout = {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
+        content = upload if upload is not None else (wire.content if has_body(wire) else None)
+        return library.Request(
+            wire.method, wire.url, headers=list(wire.headers.pairs), content=content, extensions={"timeout": timeout}
+        )
+
+    def _redrawn(self, error: Exception, wire: Wire) -> NetworkFailed:
+        if isinstance(error, self._library.InvalidURL):
+            return failed("LocalProtocolError", "the address is not a URL")
+        return redrawn(error, unwritable(wire))
+
+
+class TransportSender(_Given):
+    """Sends through a blocking transport."""
+
+    def __init__(self, transport: BlockingTransport) -> None:
+        super().__init__(transport)
+        self._transport: Any = transport  # of one of two families with the same methods
+
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
+        upload = None if wire.upload is None else Upload(wire.upload)
+        try:
+            response = self._transport.handle_request(self._request(wire, patience, upload))
+        except Exception as error:
+            if isinstance(error, NetworkFailed) or (upload is not None and upload.error is error):
+                raise
+            fault = self._redrawn(error, wire)
+        else:
+            return Answer(response.status_code, _headers(response), GivenSource(response.stream))
+        raise fault
+
+    async def aclose(self) -> None:
+        self._transport.close()
+
+
+class AsyncTransportSender(_Given):
+    """Sends through an awaitable transport."""
+
+    def __init__(self, transport: LoopTransport) -> None:
+        super().__init__(transport)
+        self._transport: Any = transport  # of one of two families with the same methods
+
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
+        upload = None if wire.upload is None else Upload(wire.upload)
+        try:
+            response = await self._transport.handle_async_request(self._request(wire, patience, upload))
+        except Exception as error:
+            if isinstance(error, NetworkFailed) or (upload is not None and upload.error is error):
+                raise
+            fault = self._redrawn(error, wire)
+        else:
+            return Answer(response.status_code, _headers(response), AsyncGivenSource(response.stream))
+        raise fault
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class GivenSource:
+    """The undecoded bytes of one answer of a blocking transport."""
+
+    __slots__ = ("_chunks", "_stream")
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._chunks = iter(stream)
+
+    async def __anext__(self) -> bytes:
+        fault = None
+        try:
+            for chunk in self._chunks:
+                return bytes(chunk)
+        except Exception as error:
+            fault = redrawn(error)
+        await self.aclose()
+        if fault is not None:
+            raise fault
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self._stream.close()
+
+
+class AsyncGivenSource:
+    """The undecoded bytes of one answer of an awaitable transport."""
+
+    __slots__ = ("_chunks", "_stream")
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._chunks = aiter(stream)
+
+    async def __anext__(self) -> bytes:
+        fault = None
+        try:
+            return bytes(await anext(self._chunks))
+        except StopAsyncIteration:
+            pass
+        except Exception as error:
+            fault = redrawn(error)
+        await self.aclose()
+        if fault is not None:
+            raise fault
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def _headers(response: Any) -> Headers:
+    return readable(list(response.headers.raw))

@@ -1,0 +1,43 @@
+"""What httpcore carries as a timeout: a number to it, our patience to the stream underneath."""
+
+from __future__ import annotations
+
+from ..sender import Patience
+
+
+class Waits(float):
+    """
+    The waits of one call, asked again before each of them.
+
+    httpcore hands the timeout of a request down to its network stream unchanged, so the stream
+    below can ask how long it may wait now, and leave word here of what it saw.
+    """
+
+    __slots__ = ("fresh", "heard", "patience")
+
+    patience: Patience
+    fresh: bool
+    """A new connection was opened for this call."""
+    heard: bool
+    """A byte of the answer has come."""
+
+    def __new__(cls, patience: Patience) -> Waits:
+        left = patience.remaining()
+        self = super().__new__(cls, float("inf") if left is None else left)
+        self.patience, self.fresh, self.heard = patience, False, False
+        return self
+
+
+def left(timeout: float | None) -> float | None:
+    """Seconds for the wait at hand; 0 when the time is over, None without limit."""
+    return timeout.patience.remaining() if isinstance(timeout, Waits) else timeout
+
+
+def left_to_connect(timeout: float | None) -> float | None:
+    """The same for making a connection, which has a limit of its own."""
+    if not isinstance(timeout, Waits):
+        return timeout
+    seconds, connect = timeout.patience.remaining(), timeout.patience.connect
+    if seconds is None or (connect is not None and connect < seconds):
+        return connect
+    return seconds
