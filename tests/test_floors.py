@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"layers", "reply"},
     {"http"},
     {"config", "targets", "build"},
-    {"client", "serve", "testing", "cli"},
+    {"client", "serve", "testing", "cli", "transports", "httpx"},
     {"__init__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -32,12 +32,16 @@ NEIGHBOURS = {
     ("build", "targets"),
     ("cli", "client"),
     ("serve", "client"),
+    ("transports", "client"),
+    ("httpx", "client"),
+    ("client", "transports"),  # inside `http_client`, which makes one
+    ("client", "httpx"),
 }
 
 # A part that one room wraps for all the others.
 ONLY_IN = {
-    "httpx": {"http", "testing"},
-    "httpx2": {"http", "testing"},
+    "httpx": {"http", "testing", "httpx"},  # `llm_edge.httpx` and `llm_edge.transports` are the public names
+    "httpx2": {"http", "testing", "transports"},  # of what http/ holds
     "httpcore": {"http", "testing"},
     "httpcore2": {"http", "testing"},
     "pyreqwest": {"http", "testing"},
@@ -48,8 +52,10 @@ ONLY_IN = {
     "starlette": {"serve"},
     "granian": {"serve"},
 }
-# The client names the types it gives out; it imports them for type checkers only.
-TYPES_ONLY = {("client", "httpx"), ("client", "httpx2")}
+# `EdgeClient.http_client` gives these out: imported there and for type checkers, never with the module.
+LATE = {("client", "httpx"), ("client", "httpx2")}
+# What a user would write comes in by the front door, like a user's.
+USERS = {Path("testing/quickstart.py")}
 
 NEVER = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve"}
 READS_ENVIRONMENT = {"config", "client", "cli", "serve", "testing"}
@@ -60,11 +66,12 @@ def room_of(file: Path) -> str:
 
 
 def imports(file: Path, tree: ast.AST) -> Iterator[tuple[str, bool]]:
-    """Each imported module by its full name, and whether only type checkers see the import."""
-    for_types = {
+    """Each imported module by its full name, and whether importing the file leaves it alone."""
+    late = {
         id(inner)
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test).removeprefix("typing.") == "TYPE_CHECKING"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(node, ast.If) and ast.unparse(node.test).removeprefix("typing.") == "TYPE_CHECKING")
         for statement in node.body
         for inner in ast.walk(statement)
     }
@@ -79,16 +86,16 @@ def imports(file: Path, tree: ast.AST) -> Iterator[tuple[str, bool]]:
         else:
             continue
         for name in names:
-            yield name, id(node) in for_types
+            yield name, id(node) in late
 
 
-def climbs(room: str, module: str) -> str | None:
-    """What is wrong with a room importing this module of our own, if anything."""
-    target = module.split(".")[1]
-    if target == room or room == "__init__":
+def climbs(file: Path, module: str) -> str | None:
+    """What is wrong with a file importing this module of our own, if anything."""
+    room, target = room_of(file), module.partition(".")[2].split(".")[0]
+    if room in {"__init__", target} or (file in USERS and target not in FLOOR):
         return None
     if target not in FLOOR:
-        return f"{room} imports {target}, which stands on no floor (or is a name of the front door)"
+        return f"{room} imports {target or 'the front door'}, which stands on no floor below"
     if FLOOR[target] < FLOOR[room] or (room, target) in NEIGHBOURS:
         return None
     return f"{room} (floor {FLOOR[room]}) reaches for {target} (floor {FLOOR[target]})"
@@ -101,12 +108,12 @@ def problems(file: Path, source: str) -> list[str]:
     if room not in FLOOR:
         return [f"{room} stands on no floor: give it one in FLOORS"]
     found: list[str] = []
-    for name, types_only in imports(file, tree):
+    for name, late in imports(file, tree):
         top = name.split(".")[0]
         if top == "llm_edge":
-            climb = climbs(room, name) if "." in name else f"{room} imports the front door"
+            climb = climbs(file, name)
             found += [climb] if climb else []
-        if room not in ONLY_IN.get(top, {room}) and not (types_only and (room, top) in TYPES_ONLY):
+        if room not in ONLY_IN.get(top, {room}) and not (late and (room, top) in LATE):
             found.append(f"{room} imports {top}, which belongs to {', '.join(sorted(ONLY_IN[top]))}")
         if top in NEVER:
             found.append(f"{room} imports {top}: bytes from a store must never become code")
@@ -142,6 +149,8 @@ def test_a_file_keeps_to_its_floor(file: Path) -> None:
         ("layers/cache.py", "from httpx2 import Client"),
         ("layers/cache.py", "import redis.asyncio"),
         ("client.py", "import httpx2"),
+        ("httpx.py", "import httpx2"),
+        ("transports.py", "import httpx"),
         ("layers/cache.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import httpx2"),
         ("stores/redis.py", "import tenacity"),
         ("stores/disk.py", "import pickle"),
@@ -170,6 +179,8 @@ def test_a_broken_rule_is_found(file: str, source: str) -> None:
         ("__init__.py", "from .client import EdgeClient"),
         ("http/_httpx.py", "import httpx"),
         ("client.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import httpx2"),
+        ("client.py", "def http_client():\n    import httpx2"),
+        ("testing/quickstart.py", "from llm_edge import EdgeClient"),
         ("config.py", "import os\nos.environ['A']"),
         ("policy/pii.py", "import re\nre.compile('a')"),
     ],
