@@ -204,10 +204,16 @@ class Watcher(Protocol):
     """Data events so far; comments and keep-alives do not count."""
     failure: Exception | None
     """An error the provider sent inside the stream."""
-    usage: Mapping[str, Any] | None
-    """Tokens used, in the unified names; None until the provider says so."""
-    finished: Sequence[str]
-    """Why each choice ended, in the provider's words."""
+
+    @property
+    def usage(self) -> Mapping[str, Any] | None:
+        """Tokens used, in the unified names; None until the provider says so."""
+        ...
+
+    @property
+    def finished(self) -> Sequence[str]:
+        """Why each choice ended, in the provider's words; an empty word where it did not say."""
+        ...
 
     def feed(self, chunk: bytes, /) -> None: ...
 
@@ -222,7 +228,8 @@ class Unwatched:
     __slots__ = ("complete", "events", "failure", "finished", "usage")
 
     def __init__(self) -> None:
-        self.complete, self.events, self.failure = False, 0, None
+        self.complete, self.events = False, 0
+        self.failure: Exception | None = None
         self.usage: Mapping[str, Any] | None = None
         self.finished: Sequence[str] = ()
 

@@ -1,0 +1,41 @@
+"""The place the caller's own SDK pointed at: the request goes there as it came, credential and all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..message import Body, Headers, Request
+from .base import Target, Wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressed:
+    """Sends a request where it was sent to. The only adapter that passes on a caller's credential."""
+
+    name: str = "addressed"
+
+    def speaks(self, dialect: str, /) -> bool:
+        return True
+
+    def encode(self, request: Request, target: Target, /) -> Wire:
+        headers = request.headers
+        ours = [name for name in headers if name.startswith("x-llm-edge-")]
+        if ours:
+            headers = headers.without(*ours)
+        if request.dialect != "opaque":
+            # What we read ourselves must come in a coding we undo ourselves; a compressed stream comes in lumps.
+            headers = _with_encoding(headers, "identity" if request.streaming else "gzip, deflate")
+        return Wire(
+            method=request.method,
+            url=request.url,
+            headers=headers,
+            content=b"" if request.upload is not None else request.body.raw,
+            upload=request.upload,
+        )
+
+    def decode(self, body: Body, request: Request, /) -> Body:
+        return body
+
+
+def _with_encoding(headers: Headers, coding: str) -> Headers:
+    return headers if headers.get("accept-encoding") == coding else headers.having({"accept-encoding": coding})

@@ -1,0 +1,113 @@
+"""A provider made of one row of the table and its settings: any place that speaks a dialect we know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import InvalidRequest
+from ..message import Body, Headers, Request
+from .base import Target, Wire
+from .cargo import listing, mapping
+from .passing import passable
+from .table import Row
+
+_COMPRESSED = "gzip, deflate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compatible:
+    """Writes a request for a provider of the table. Its answers are taken as they come."""
+
+    row: Row
+    name: str = ""
+    base_url: str = ""
+    """In place of the row's own; a target's goes before both."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Sent with every call, in place of any of the same name."""
+
+    def __post_init__(self) -> None:
+        # Frozen, so filled in the long way: a name of its own is only needed beside another of the same kind.
+        object.__setattr__(self, "name", self.name or self.row.name)
+        object.__setattr__(self, "headers", {name.lower(): value for name, value in self.headers.items()})
+
+    def speaks(self, dialect: str, /) -> bool:
+        return dialect in self.row.paths
+
+    def encode(self, request: Request, target: Target, /) -> Wire:
+        """Raises InvalidRequest for a dialect that is not spoken here."""
+        base = (target.base_url or self.base_url or self.row.base_url).rstrip("/")
+        if request.operation == "models":
+            return Wire(method="GET", url=base + self.row.models_path, headers=self._headers(request, target, ""))
+        path = self.row.paths.get(request.dialect)
+        if path is None:
+            spoken = ", ".join(self.row.paths)
+            raise InvalidRequest(f"{self.name} does not speak {request.dialect}; it speaks {spoken}")
+        return Wire(
+            method=request.method,
+            url=base + (_filled(path, request, target) if "{" in path else path),
+            headers=self._headers(request, target, request.dialect),
+            content=self._body(request, target).raw,
+        )
+
+    def decode(self, body: Body, request: Request, /) -> Body:
+        return body
+
+    def _headers(self, request: Request, target: Target, dialect: str) -> Headers:
+        row, given = self.row, request.headers
+        fields = {
+            "content-type": "application/json",
+            "accept": given.get("accept") or ("text/event-stream" if request.streaming else "application/json"),
+            # A compressed stream comes in lumps.
+            "accept-encoding": "identity" if request.streaming else _COMPRESSED,
+        }
+        if request.operation == "models":
+            del fields["content-type"]
+        fields.update({name: value for name, value in row.headers.get(dialect, {}).items() if name not in given})
+        if "user-agent" not in given:
+            fields["user-agent"] = "llm_edge"
+        if target.key:
+            header = row.key_headers.get(dialect, "authorization")
+            fields[header] = f"Bearer {target.key}" if header == "authorization" else target.key
+        fields.update(self.headers)
+        kept = (pair for pair in passable(given) if pair[0].lower() not in fields)
+        return Headers((*fields.items(), *kept))
+
+    def _body(self, request: Request, target: Target) -> Body:
+        body = request.body
+        if not request.dialect.startswith("gemini.") and target.model:
+            body = body.with_fields(model=target.model)
+        return _fitted(body, self.row) if request.dialect == "openai.chat" else body
+
+
+def _filled(path: str, request: Request, target: Target) -> str:
+    """Google's way: the model and what to do with it stand in the path."""
+    action = request.url.partition("?")[0].rpartition(":")[2]
+    if "/" in action or not action:  # a direct call addresses nobody
+        action = "streamGenerateContent" if request.streaming else "generateContent"
+    filled = path.format(model=quote(target.model, safe=""), action=quote(action, safe=""))
+    return f"{filled}?alt=sse" if request.streaming else filled
+
+
+def _fitted(body: Body, row: Row) -> Body:
+    """The chat request as this provider knows it; the same one when it has nothing to change."""
+    for name, other in row.rename.items():
+        if name in body.json:
+            value = body.json[name]
+            body = body.without_fields(name)
+            if other not in body.json:
+                body = body.with_fields(**{other: value})
+    body = body.without_fields(*row.drop)
+    if not row.developer:
+        messages = listing(body.json.get("messages"))
+        if any(mapping(message).get("role") == "developer" for message in messages):
+            body = body.with_fields(messages=[_as_system(message) for message in messages])
+    return body
+
+
+def _as_system(message: Any) -> Any:
+    if mapping(message).get("role") != "developer":
+        return message
+    return {**mapping(message), "role": "system"}

@@ -1,0 +1,97 @@
+"""Which dialect a call speaks, by method and path; which model it asks; where more providers come from."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
+
+from ..errors import ConfigError
+from ..message import Json
+from .anthropic import MESSAGES
+from .base import Adapter, Dialect
+from .cargo import string
+from .gemini import EMBED, GENERATE
+from .openai import CHAT, COMPLETIONS, EMBEDDINGS
+from .responses import RESPONSES
+
+GROUP = "llm_edge.providers"
+"""The entry point group by which other packages add providers."""
+
+DIALECTS: dict[str, Dialect] = {
+    dialect.name: dialect for dialect in (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, GENERATE, EMBED)
+}
+
+_ENDINGS: tuple[tuple[str, Dialect], ...] = (
+    ("/chat/completions", CHAT),
+    ("/v1/messages", MESSAGES),
+    ("/responses", RESPONSES),
+    ("/embeddings", EMBEDDINGS),
+    ("/completions", COMPLETIONS),
+)
+# Alike by their ending only: other languages are spoken there.
+_OTHERS = ("/fim/completions", "/agents/completions", "/api/embeddings")
+_GOOGLE = re.compile(r"/([^/:?#]+)(?::|%3[aA])(streamGenerateContent|generateContent|embedContent|batchEmbedContents)$")
+_DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
+
+
+def by_name(name: str) -> Dialect | None:
+    """The dialect of this name; None for `opaque` and for names nobody knows."""
+    return DIALECTS.get(name)
+
+
+def recognise(method: str, path: str) -> Dialect | None:
+    """
+    The dialect of a call to this path (a query may follow it); None when it is none of ours and
+    has to pass untouched. Google's stream as one JSON list (no `alt=sse` in the query) is none.
+    """
+    if method != "POST":
+        return None
+    path, query = _split(path)
+    for ending, dialect in _ENDINGS:
+        if path.endswith(ending):
+            return None if path.endswith(_OTHERS) else dialect
+    match = _GOOGLE.search(path)
+    if match is None or (match[2] == "streamGenerateContent" and query and "alt=sse" not in query):
+        return None
+    return EMBED if match[2].endswith(("embedContent", "EmbedContents")) else GENERATE
+
+
+def describe(dialect: Dialect, path: str, json: Json) -> tuple[str, bool]:
+    """The model a call asks (empty when it names none), and whether it asks for a stream."""
+    path, _ = _split(path)
+    if dialect is GENERATE or dialect is EMBED:
+        match = _GOOGLE.search(path)
+        return (unquote(match[1]), match[2] == "streamGenerateContent") if match else ("", False)
+    deployment = _DEPLOYMENT.search(path)
+    model = unquote(deployment[1]) if deployment else string(json.get("model"))
+    return model, json.get("stream") is True
+
+
+def _split(path: str) -> tuple[str, str]:
+    path, _, _ = path.partition("#")
+    path, _, query = path.partition("?")
+    return path.rstrip("/"), query
+
+
+@lru_cache(maxsize=256)
+def load(name: str) -> Adapter | None:
+    """
+    The provider another package has added under this name; None when there is none.
+
+    Raises ConfigError when there is one and it cannot be used.
+    """
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=GROUP, name=name):
+        try:
+            found: Any = entry.load()
+        except Exception as error:
+            raise ConfigError(f"the provider {name!r} ({entry.value}) could not be loaded: {error}") from error
+        missing = [part for part in ("name", "speaks", "encode", "decode") if not hasattr(found, part)]
+        if missing:
+            raise ConfigError(f"the provider {name!r} ({entry.value}) is no adapter: it has no {', '.join(missing)}")
+        adapter: Adapter = found
+        return adapter
+    return None

@@ -1,0 +1,209 @@
+"""Google's dialects: generateContent, streamGenerateContent and the embedding calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import BadAnswer, CallError, Failed
+from ..message import Json, Unwatched
+from .anthropic import arguments
+from .base import Dialect
+from .cargo import add, count, known, listing, mapping, objects, parse, string
+from .failures import failure, failure_inside, trouble_in
+from .openai import no_text, no_tool_calls
+from .tails import object_in_tail
+from .watch import EventWatcher
+
+_FINISH_IN_TAIL = re.compile(rb'"finishReason"\s*:\s*"([A-Z_]+)"')
+
+
+class GenerateWatcher(EventWatcher):
+    """
+    Understands streamGenerateContent, as events or as one JSON list.
+
+    There is no terminal event: the last frame of each candidate has a finishReason, and frames with
+    usage or grounding may still follow. So the bytes are read to their end, which then is judged.
+    """
+
+    __slots__ = ("_usage",)
+
+    terminal = "a finishReason for every candidate"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._usage: dict[str, Any] = {}
+
+    @property
+    def usage(self) -> Mapping[str, int] | None:
+        return usage_of(self._usage)
+
+    def _event(self, name: bytes, data: bytes, whole: bool) -> None:
+        if whole:
+            item = self._object(data)
+            if item is not None:
+                self._frame(item)
+            return
+        match = _FINISH_IN_TAIL.search(data)
+        if match:
+            self._reasons[0] = match[1].decode()
+        self._count(object_in_tail(data, "usageMetadata"))
+
+    def _bare_object(self, data: bytes) -> None:
+        item = mapping(parse(data))
+        if item and not self._fails(item):
+            self.events += 1
+            self._frame(item)
+
+    def _frame(self, item: Json) -> None:
+        self.model = self.model or string(item.get("modelVersion"))
+        self._count(item.get("usageMetadata"))
+        for candidate in objects(item.get("candidates")):
+            index = count(candidate.get("index")) or 0
+            self._open.add(index)
+            reason = reason_of(candidate.get("finishReason"))
+            if reason:
+                self._reasons[index] = reason
+        blocked = mapping(item.get("promptFeedback")).get("blockReason")
+        if blocked:
+            self._reasons.setdefault(0, str(blocked))
+
+    def _count(self, usage: Any) -> None:
+        # The last word on each key; keys that vanish keep what they said.
+        self._usage.update({name: value for name, value in mapping(usage).items() if value is not None})
+
+
+# For those who ask for enums as integers.
+_REASONS = ("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
+
+
+def reason_of(value: Any) -> str:
+    """A finishReason by its name."""
+    if type(value) is int and value:
+        return _REASONS[value] if 0 < value < len(_REASONS) else f"FINISH_REASON_{value}"
+    return string(value)
+
+
+def usage_of(usage: Any) -> Mapping[str, int] | None:
+    """Token counts in the unified names, from `usageMetadata`."""
+    usage = mapping(usage)
+    asked, tools = count(usage.get("promptTokenCount")), count(usage.get("toolUsePromptTokenCount"))
+    answered, thought = count(usage.get("candidatesTokenCount")), count(usage.get("thoughtsTokenCount"))
+    total = count(usage.get("totalTokenCount"))
+    if asked is None and answered is None and total is None:
+        return None
+    # Thoughts are counted beside the candidates, but some models count them in: then the sum shows it.
+    inside = total is not None and answered is not None and add(asked, answered, tools) == total
+    completion = None if answered is None and thought is None else add(answered, 0 if inside else thought)
+    return known(
+        prompt_tokens=None if asked is None and tools is None else add(asked, tools),
+        completion_tokens=completion,
+        total_tokens=total if total is not None else add(asked, tools, completion),
+        cached_tokens=count(usage.get("cachedContentTokenCount")),
+        reasoning_tokens=thought,
+    )
+
+
+def _usage(answer: Json) -> Mapping[str, int] | None:
+    return usage_of(answer.get("usageMetadata"))
+
+
+def _fault(answer: Json) -> Failed | None:
+    trouble = trouble_in(answer)
+    if trouble is not None:
+        return failure_inside(trouble)
+    if not listing(answer.get("candidates")) and not mapping(answer.get("promptFeedback")):
+        return BadAnswer("the answer has status 200 but no candidates")
+    return None
+
+
+def _fault_of_embedding(answer: Json) -> Failed | None:
+    trouble = trouble_in(answer)
+    if trouble is not None:
+        return failure_inside(trouble)
+    if not listing(answer.get("embeddings")) and not mapping(answer.get("embedding")):
+        return BadAnswer("the answer has status 200 but no embeddings")
+    return None
+
+
+_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def refusal(error: CallError, request_id: str) -> Json:
+    """Google's error body; our own code stands as the reason among the details."""
+    status = _STATUSES.get(error.status, "INTERNAL" if error.status >= 500 else "INVALID_ARGUMENT")
+    details: list[Json] = [
+        {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": error.code.upper(), "domain": "llm_edge"},
+        {"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id},
+    ]
+    if error.retry_after is not None:
+        wait = f"{error.retry_after:.3f}s"
+        details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": wait})
+    return {"error": {"code": error.status, "message": error.message, "status": status, "details": details}}
+
+
+def _parts(answer: Json) -> list[Json]:
+    candidates = objects(answer.get("candidates"))
+    return objects(mapping(candidates[0].get("content")).get("parts")) if candidates else []
+
+
+def _text(answer: Json) -> str:
+    return "".join(string(part.get("text")) for part in _parts(answer) if not part.get("thought"))
+
+
+def _tool_calls(answer: Json) -> list[Json]:
+    calls = [mapping(part["functionCall"]) for part in _parts(answer) if isinstance(part.get("functionCall"), dict)]
+    return [
+        {
+            # Older models give no ids; the place in the answer names the call well enough.
+            "id": string(call.get("id")) or f"call_{place}",
+            "type": "function",
+            "function": {"name": string(call.get("name")), "arguments": arguments(call.get("args"))},
+        }
+        for place, call in enumerate(calls)
+    ]
+
+
+def _finished(answer: Json) -> Sequence[str]:
+    blocked = mapping(answer.get("promptFeedback")).get("blockReason")
+    if blocked:
+        return [string(blocked) or "OTHER"]
+    return [reason_of(candidate.get("finishReason")) for candidate in objects(answer.get("candidates"))]
+
+
+GENERATE = Dialect(
+    name="gemini.generate",
+    operation="chat",
+    watcher=GenerateWatcher,
+    fault=_fault,
+    failure=failure,
+    refusal=refusal,
+    usage=_usage,
+    text=_text,
+    tool_calls=_tool_calls,
+    finished=_finished,
+)
+EMBED = Dialect(
+    name="gemini.embed",
+    operation="embeddings",
+    watcher=Unwatched,
+    fault=_fault_of_embedding,
+    failure=failure,
+    refusal=refusal,
+    usage=_usage,
+    text=no_text,
+    tool_calls=no_tool_calls,
+)

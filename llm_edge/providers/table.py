@@ -1,0 +1,280 @@
+"""
+Known providers as data: where they live, whose key they take, and what they say differently.
+
+A provider of a known dialect is one row here. A difference that a row cannot tell in data needs an
+adapter of its own. Nothing in this file is read from the environment; `key_env` only names variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+OPENAI_PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        "openai.chat": "/chat/completions",
+        "openai.completions": "/completions",
+        "openai.embeddings": "/embeddings",
+    }
+)
+MAX_TOKENS: Mapping[str, str] = MappingProxyType({"max_completion_tokens": "max_tokens"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One provider."""
+
+    name: str
+    base_url: str
+    key_env: tuple[str, ...] = ()
+    """Variables that may hold its key, the first that is set wins."""
+    prefixes: tuple[str, ...] = ()
+    """How the names of its own models begin."""
+    hosts: tuple[str, ...] = ()
+    """More hosts that are it; one that begins with a dot stands for all below it."""
+    paths: Mapping[str, str] = field(default_factory=lambda: OPENAI_PATHS)
+    """The dialects it speaks, and where; `{model}` and `{action}` are filled in."""
+    models_path: str = "/models"
+    key_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The header that shows the key, by dialect; `authorization` where not named."""
+    headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    """Headers it must have, by dialect, when the caller brings none."""
+    rename: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Chat fields it knows by another name."""
+    drop: frozenset[str] = frozenset()
+    """Chat fields it refuses and can do without."""
+    developer: bool = False
+    """It knows the `developer` role; others are told `system`."""
+    slashes: bool = False
+    """Its model names have slashes of their own."""
+    key_optional: bool = False
+    """It may be asked without a key: it runs on this machine or in this house."""
+
+
+_ROWS: tuple[Row, ...] = (
+    Row(
+        name="openai",
+        base_url="https://api.openai.com/v1",
+        key_env=("OPENAI_API_KEY",),
+        prefixes=("gpt-", "chatgpt-", "o1", "o3", "o4", "text-embedding-", "davinci-", "babbage-", "computer-use-"),
+        hosts=(".api.openai.com",),
+        paths={**OPENAI_PATHS, "openai.responses": "/responses"},
+        developer=True,
+    ),
+    Row(
+        name="anthropic",
+        base_url="https://api.anthropic.com",
+        key_env=("ANTHROPIC_API_KEY",),
+        prefixes=("claude-",),
+        paths={"anthropic.messages": "/v1/messages", "openai.chat": "/v1/chat/completions"},
+        models_path="/v1/models",
+        key_headers={"anthropic.messages": "x-api-key", "": "x-api-key"},
+        headers={"anthropic.messages": {"anthropic-version": "2023-06-01"}, "": {"anthropic-version": "2023-06-01"}},
+    ),
+    Row(
+        name="gemini",
+        base_url="https://generativelanguage.googleapis.com",
+        key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        prefixes=("gemini-",),
+        paths={
+            "gemini.generate": "/v1beta/models/{model}:{action}",
+            "gemini.embed": "/v1beta/models/{model}:{action}",
+            "openai.chat": "/v1beta/openai/chat/completions",
+            "openai.embeddings": "/v1beta/openai/embeddings",
+        },
+        models_path="/v1beta/models",
+        key_headers={"gemini.generate": "x-goog-api-key", "gemini.embed": "x-goog-api-key", "": "x-goog-api-key"},
+    ),
+    Row(
+        name="gemini-openai",
+        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        paths={"openai.chat": "/chat/completions", "openai.embeddings": "/embeddings"},
+    ),
+    Row(
+        name="mistral",
+        base_url="https://api.mistral.ai/v1",
+        key_env=("MISTRAL_API_KEY",),
+        prefixes=("mistral-", "ministral-", "magistral-", "codestral-", "devstral-", "pixtral-", "open-mi"),
+        paths={"openai.chat": "/chat/completions", "openai.embeddings": "/embeddings"},
+        rename={**MAX_TOKENS, "seed": "random_seed"},
+    ),
+    Row(
+        name="deepseek",
+        base_url="https://api.deepseek.com/v1",
+        key_env=("DEEPSEEK_API_KEY",),
+        prefixes=("deepseek-",),
+        paths={"openai.chat": "/chat/completions"},
+        rename=MAX_TOKENS,
+    ),
+    Row(
+        name="xai",
+        base_url="https://api.x.ai/v1",
+        key_env=("XAI_API_KEY",),
+        prefixes=("grok-",),
+        hosts=(".api.x.ai",),
+    ),
+    Row(
+        name="perplexity",
+        base_url="https://api.perplexity.ai",
+        key_env=("PERPLEXITY_API_KEY", "PPLX_API_KEY"),
+        prefixes=("sonar",),
+        paths={"openai.chat": "/chat/completions"},
+        rename=MAX_TOKENS,
+    ),
+    Row(
+        name="moonshot",
+        base_url="https://api.moonshot.ai/v1",
+        key_env=("MOONSHOT_API_KEY", "MOONSHOTAI_API_KEY"),
+        prefixes=("moonshot-", "kimi-"),
+        hosts=("api.moonshot.cn",),
+        paths={"openai.chat": "/chat/completions"},
+        rename=MAX_TOKENS,
+    ),
+    Row(
+        name="zai",
+        base_url="https://api.z.ai/api/paas/v4",
+        key_env=("ZAI_API_KEY",),
+        prefixes=("glm-",),
+        paths={"openai.chat": "/chat/completions"},
+        rename=MAX_TOKENS,
+    ),
+    Row(
+        name="cerebras",
+        base_url="https://api.cerebras.ai/v1",
+        key_env=("CEREBRAS_API_KEY",),
+        paths={"openai.chat": "/chat/completions", "openai.completions": "/completions"},
+    ),
+    Row(name="groq", base_url="https://api.groq.com/openai/v1", key_env=("GROQ_API_KEY",), slashes=True),
+    Row(
+        name="together",
+        base_url="https://api.together.xyz/v1",
+        key_env=("TOGETHER_API_KEY",),
+        hosts=("api.together.ai",),
+        rename=MAX_TOKENS,
+        slashes=True,
+    ),
+    Row(
+        name="openrouter",
+        base_url="https://openrouter.ai/api/v1",
+        key_env=("OPENROUTER_API_KEY",),
+        developer=True,
+        slashes=True,
+    ),
+    Row(
+        name="fireworks",
+        base_url="https://api.fireworks.ai/inference/v1",
+        key_env=("FIREWORKS_API_KEY",),
+        rename=MAX_TOKENS,
+        slashes=True,
+    ),
+    Row(
+        name="deepinfra",
+        base_url="https://api.deepinfra.com/v1/openai",
+        key_env=("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
+        rename=MAX_TOKENS,
+        slashes=True,
+    ),
+    Row(
+        name="nvidia",
+        base_url="https://integrate.api.nvidia.com/v1",
+        key_env=("NVIDIA_API_KEY",),
+        rename=MAX_TOKENS,
+        slashes=True,
+    ),
+    Row(
+        name="sambanova",
+        base_url="https://api.sambanova.ai/v1",
+        key_env=("SAMBANOVA_API_KEY",),
+        paths={"openai.chat": "/chat/completions", "openai.embeddings": "/embeddings"},
+        rename=MAX_TOKENS,
+    ),
+    Row(
+        name="hyperbolic",
+        base_url="https://api.hyperbolic.xyz/v1",
+        key_env=("HYPERBOLIC_API_KEY",),
+        rename=MAX_TOKENS,
+        slashes=True,
+    ),
+    Row(
+        name="huggingface",
+        base_url="https://router.huggingface.co/v1",
+        key_env=("HF_TOKEN",),
+        paths={"openai.chat": "/chat/completions"},
+        rename=MAX_TOKENS,
+        slashes=True,
+    ),
+    Row(
+        name="github",
+        base_url="https://models.github.ai/inference",
+        key_env=("GITHUB_API_KEY", "GITHUB_TOKEN"),
+        paths={"openai.chat": "/chat/completions", "openai.embeddings": "/embeddings"},
+        developer=True,
+        slashes=True,
+    ),
+    # Servers on one's own machine: the newer field names are unknown to many that still run.
+    Row(
+        name="ollama",
+        base_url="http://localhost:11434/v1",
+        key_env=("OLLAMA_API_KEY",),
+        rename=MAX_TOKENS,
+        slashes=True,
+        key_optional=True,
+    ),
+    Row(
+        name="vllm",
+        base_url="http://localhost:8000/v1",
+        key_env=("VLLM_API_KEY",),
+        rename=MAX_TOKENS,
+        slashes=True,
+        key_optional=True,
+    ),
+    Row(name="llamacpp", base_url="http://localhost:8080/v1", rename=MAX_TOKENS, slashes=True, key_optional=True),
+    Row(name="lmstudio", base_url="http://localhost:1234/v1", rename=MAX_TOKENS, slashes=True, key_optional=True),
+)
+
+ROWS: Mapping[str, Row] = MappingProxyType({row.name: row for row in _ROWS})
+
+
+def key_env() -> Mapping[str, tuple[str, ...]]:
+    """The variables that may hold each provider's key, by its name; providers without one are left out."""
+    return {row.name: row.key_env for row in _ROWS if row.key_env}
+
+
+def by_prefix(model: str) -> Row | None:
+    """The provider whose own models are named like this; the longest prefix decides."""
+    found: Row | None = None
+    length = 0
+    for row in _ROWS:
+        for prefix in row.prefixes:
+            if len(prefix) > length and model.startswith(prefix):
+                found, length = row, len(prefix)
+    return found
+
+
+def _host_of(row: Row) -> str:
+    return row.base_url.split("/")[2]
+
+
+_HOSTS: Mapping[str, str] = {
+    # Several rows may share a host: the first is its name.
+    **{_host_of(row): row.name for row in reversed(_ROWS) if not row.key_optional},
+    **{host: row.name for row in _ROWS for host in row.hosts if not host.startswith(".")},
+}
+_DOMAINS: tuple[tuple[str, str], ...] = (
+    *((host, row.name) for row in _ROWS for host in row.hosts if host.startswith(".")),
+    (".openai.azure.com", "azure"),
+    (".services.ai.azure.com", "azure"),
+    (".aiplatform.googleapis.com", "vertex"),
+    ("-aiplatform.googleapis.com", "vertex"),
+    ("aiplatform.googleapis.com", "vertex"),
+)
+
+
+def by_host(host: str) -> str:
+    """A name for the place a caller addressed: the provider's whose host it is, else the host as given."""
+    name = host.lower().removesuffix(":443").rstrip(".")
+    if name in _HOSTS:
+        return _HOSTS[name]
+    return next((provider for domain, provider in _DOMAINS if name.endswith(domain)), host)

@@ -1,0 +1,115 @@
+"""
+What all stream watchers share: events are counted, errors noticed, the end judged.
+
+A watcher sees every chunk of every stream, so its ordinary event must cost next to nothing: each
+dialect tells with a few byte searches that an event is plain text going by, and parses only what
+may matter (a finish, usage, an error, the end). When in doubt it parses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..errors import BadAnswer, StreamBroken
+from ..message import Json
+from .bare import BareObjects
+from .cargo import mapping, parse
+from .failures import failure_inside, trouble_in
+from .sse import Splitter
+
+
+class EventWatcher:
+    """A watcher of server-sent events; dialects fill in `_event`, `usage` and what proves the end."""
+
+    __slots__ = ("_bare", "_open", "_reasons", "_splitter", "complete", "events", "failure", "model")
+
+    terminal = "the end of the answer"
+    """The dialect's mark that an answer is whole, in words."""
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.events = 0
+        self.failure: Exception | None = None
+        self.model = ""
+        """The model that says it answers."""
+        self._open: set[int] = set()
+        """The choices seen so far, by index."""
+        self._reasons: dict[int, str] = {}
+        """Why choices ended, by index."""
+        self._splitter = Splitter(self._stray)
+        self._bare: BareObjects | None = None
+
+    @property
+    def usage(self) -> Mapping[str, int] | None:
+        """Tokens used so far, in the unified names; None while the provider has not said."""
+        return None
+
+    @property
+    def finished(self) -> Sequence[str]:
+        """Why each choice ended, in the dialect's own words; an empty word where it did not say."""
+        return [self._reasons.get(index, "") for index in sorted(self._open | self._reasons.keys())]
+
+    def feed(self, chunk: bytes, /) -> None:
+        for name, data, whole in self._splitter.feed(chunk):
+            if data and not self.complete:
+                self.events += 1
+                self._event(name, data, whole)
+
+    def end(self) -> Exception | None:
+        """
+        `StreamBroken` when the answer is not whole. None when it is; and when the provider sent an
+        error, for then `failure` tells what happened.
+        """
+        half = self._splitter.pending or (self._bare is not None and self._bare.pending)
+        if not self.complete:
+            for name, data, whole in self._splitter.end():
+                # Its empty line never came; it counts if it is all there, and cut JSON does not parse.
+                if data == b"[DONE]" or (whole and parse(data) is not None):
+                    self.events += 1
+                    self._event(name, data, whole)
+        if self.complete or self.failure is not None:
+            return None
+        if self._ended():
+            self.complete = True
+            return None
+        if half:
+            return StreamBroken("the stream was cut in the middle of an event")
+        if not self.events:
+            return StreamBroken("the stream ended before its first event")
+        return StreamBroken(f"the stream ended without {self.terminal}: the answer is cut short")
+
+    def _event(self, name: bytes, data: bytes, whole: bool) -> None:
+        """One event with data; `whole` is false when only the end of a huge one is there."""
+        raise NotImplementedError
+
+    def _ended(self) -> bool:
+        """Whether what came so far is a whole answer, now that no more comes."""
+        return bool(self._reasons) and self._open <= self._reasons.keys()
+
+    def _object(self, data: bytes) -> Json | None:
+        """The event's JSON object; None, with `failure` set, when it is none or tells of an error."""
+        value = parse(data)
+        if not isinstance(value, dict):
+            self.failure = self.failure or BadAnswer("an event of the stream is not a JSON object")
+            return None
+        item = mapping(value)  # typed now
+        return None if self._fails(item) else item
+
+    def _fails(self, item: Json) -> bool:
+        trouble = trouble_in(item)
+        if trouble is not None:
+            self.failure = self.failure or failure_inside(trouble)
+        return trouble is not None
+
+    def _stray(self, line: bytes) -> None:
+        if self._bare is None:
+            self._bare = BareObjects()
+        for data in self._bare.feed(line):
+            if not self.complete:
+                self._bare_object(data)
+
+    def _bare_object(self, data: bytes) -> None:
+        """A JSON object that came outside any event: an error, or it means nothing here."""
+        item = mapping(parse(data))
+        if item:
+            self._fails(item)
