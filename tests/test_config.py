@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -347,6 +347,7 @@ def test_a_key_may_hold_no_space_and_a_header_may():
     assert EdgeConfig(providers={"p": {"headers": {"authorization": f"Bearer {CANARY}"}}}).providers["p"].headers
 
 
+@settings(deadline=None)
 @given(tree=st.dictionaries(KEYS, TREES, max_size=5))
 def test_whatever_is_passed_becomes_a_configuration_or_a_config_error(tree: dict[str, Any]):
     told = ""

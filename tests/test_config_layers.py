@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_edge.config import CacheConfig, EdgeConfig
@@ -239,6 +239,7 @@ def test_lines_of_dotted_and_quoted_settings():
     }
 
 
+@settings(deadline=None)
 @given(text=st.text(alphabet="[]a.\"'= \n#1\\", max_size=60))
 def test_looking_for_lines_never_fails(text: str):
     lines = line_numbers(text)

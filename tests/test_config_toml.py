@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from llm_edge.config import EdgeConfig
+from llm_edge.config import CacheConfig, EdgeConfig, RouteConfig
 from llm_edge.config.example import example
-from llm_edge.config.problems import all_paths, inner_model
+from llm_edge.config.problems import all_paths, inner_model, model_at
 from llm_edge.config.writer import literal, to_toml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,16 +70,18 @@ CONFIGS = some(
 )
 
 
-@given(settings=CONFIGS)
-def test_what_is_written_loads_as_the_same_configuration(settings: dict[str, Any]):
-    config = EdgeConfig(**settings)
+@settings(deadline=None)
+@given(sections=CONFIGS)
+def test_what_is_written_loads_as_the_same_configuration(sections: dict[str, Any]):
+    config = EdgeConfig(**sections)
     text = to_toml(config, secret=lambda secret: secret.get_secret_value())
     assert EdgeConfig(**tomllib.loads(text)) == config
 
 
-@given(settings=CONFIGS)
-def test_a_note_never_breaks_the_text(settings: dict[str, Any]):
-    config = EdgeConfig(**settings)
+@settings(deadline=None)
+@given(sections=CONFIGS)
+def test_a_note_never_breaks_the_text(sections: dict[str, Any]):
+    config = EdgeConfig(**sections)
     text = to_toml(config, secret=lambda secret: secret.get_secret_value(), note=config.place)
     assert EdgeConfig(**tomllib.loads(text)) == config
 
@@ -144,25 +146,25 @@ def test_the_example_loads_with_every_line_in_use(without: str):
 def test_the_example_names_every_setting():
     text = example()
     assert all(
-        re.search(rf"(?m)^#?{path[-1]} = |^#?\[{path[-1]}[.\]]|^#?\[.*\.{path[-1]}\]", text) for path in settings()
+        re.search(rf"(?m)^#?{path[-1]} = |^#?\[{path[-1]}[.\]]|^#?\[.*\.{path[-1]}\]", text) for path in every_setting()
     )
 
 
 def test_every_setting_says_what_it_is_for():
-    for path in settings():
+    for path in every_setting():
         model: type[BaseModel] = EdgeConfig
         for part in path[:-1]:
             model = inner_model(model.model_fields[part]) or model
         assert (model.model_fields[path[-1]].description or "").endswith((".", '".')), path
 
 
-def settings(model: type[BaseModel] = EdgeConfig, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def every_setting(model: type[BaseModel] = EdgeConfig, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for name, field in model.model_fields.items():
         inner = inner_model(field)
         found.append((*above, name))
         if inner is not None and name != "targets":
-            found += settings(inner, (*above, name))
+            found += every_setting(inner, (*above, name))
     return found
 
 
@@ -170,3 +172,7 @@ def test_only_settings_with_one_fixed_name_are_suggested():
     paths = list(all_paths(EdgeConfig))
     assert ("cache", "ttl") in paths
     assert ("routes", "targets") not in paths
+    assert model_at(("cache",), EdgeConfig) is CacheConfig
+    assert model_at(("routes", "any"), EdgeConfig) is RouteConfig
+    assert model_at(("routes",), EdgeConfig) is None
+    assert model_at(("nonsense", "x"), EdgeConfig) is None

@@ -26,7 +26,6 @@ _PLAIN: Mapping[str, tuple[str, str]] = {
     "less_than_equal": ("must be at most {le:g}", ""),
     "finite_number": ("must be a finite number", ""),
     "literal_error": ("must be {expected}", ""),
-    "too_short": ("must not be empty", "Name at least one."),
     "extra_forbidden": ("is not a setting", "Remove it."),
 }
 _KINDS: Sequence[tuple[tuple[str, ...], str]] = (

@@ -99,7 +99,7 @@ class RouteRetry(Section):
 class RouteConfig(Section):
     """A model name that callers use, and the targets that answer for it."""
 
-    targets: Annotated[tuple[Target, ...], BeforeValidator(values.one_or_many), Field(min_length=1)] = Field(
+    targets: Annotated[tuple[Target, ...], BeforeValidator(values.one_or_many)] = Field(
         description='Who answers, as "provider/model" or { target = "provider/model" }, in order.',
         examples=[("openai/gpt-5.4-mini", "local/qwen3")],
     )
@@ -112,6 +112,8 @@ class RouteConfig(Section):
 
     @model_validator(mode="after")
     def _targets_once(self) -> Self:
+        if not self.targets:
+            raise refuse("must not be empty", "Name at least one target.", field="targets")
         if len({each.target for each in self.targets}) < len(self.targets):
             raise refuse("names one target twice", "Remove the second; retry.attempts asks again.", field="targets")
         return self
