@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Blocked as Blocked,
         BudgetExceeded as BudgetExceeded,
         CallError as CallError,
+        CertificateRefused as CertificateRefused,
         CircuitOpen as CircuitOpen,
         ConfigError as ConfigError,
         ContentBlocked as ContentBlocked,
@@ -55,8 +56,8 @@ _HOMES = {
     "AsyncEdgeTransport": "transports",
     **dict.fromkeys(
         (
-            "BadAnswer", "BadRequest", "Blocked", "BudgetExceeded", "CallError", "CircuitOpen", "ConfigError", "ContentBlocked",
-            "ContextTooLong", "DeadlineExceeded", "EdgeError", "Failed", "InvalidRequest", "NetworkFailed", "NoTarget",
+            "BadAnswer", "BadRequest", "Blocked", "BudgetExceeded", "CallError", "CertificateRefused", "CircuitOpen", "ConfigError",
+            "ContentBlocked", "ContextTooLong", "DeadlineExceeded", "EdgeError", "Failed", "InvalidRequest", "NetworkFailed", "NoTarget",
             "NotCached", "NotFound", "Overloaded", "ProviderFailed", "QuotaExhausted", "RateLimited", "Rejected",
             "StreamBroken", "Throttled", "Unauthorized",
         ),
