@@ -43,10 +43,11 @@ def _check(file: str, environment: str | None, env: Mapping[str, str], without_s
     from .config import EdgeConfig, resolve
     from .config.trees import Path
     from .config.writer import to_toml
+    from .providers.table import key_env
 
     config = EdgeConfig.load(file, env=env, environment=environment)
     if not without_secrets:
-        resolve(config, env)
+        resolve(config, env, key_env())
 
     def place(path: Path) -> str:
         found = config.place(path)

@@ -70,6 +70,15 @@ def test_a_missing_secret_ends_with_2_unless_secrets_are_left_out(file: Path, ca
     assert 'api_key = "env:OTHER_KEY"' in capsys.readouterr().out
 
 
+def test_check_refuses_a_known_key_that_cannot_be_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "edge.toml"
+    file.write_text("")
+    assert main(["check", str(file)], {"OPENAI_API_KEY": CANARY + "\n"}) == 2
+    told = capsys.readouterr().err
+    assert "providers.openai.api_key (default): the variable OPENAI_API_KEY starts or ends" in told
+    assert "canary" not in told
+
+
 def test_a_missing_file_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["check", str(tmp_path / "none.toml")], {}) == 2
     assert capsys.readouterr().err.startswith(f"llm-edge: {tmp_path / 'none.toml'}: there is no such file.")
