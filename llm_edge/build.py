@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from .config import EdgeConfig
+from .config import EdgeConfig, Resolved
 from .http.hop import Hop
 from .http.sender import Sender
 from .layers.breaker import CircuitBreaker, GuardedBreaker
@@ -46,9 +46,9 @@ _MOST_BRANCHES = 4096
 class House:
     """What both colours share: settings, and the state of cache, limits and breakers."""
 
-    def __init__(self, config: EdgeConfig, keys: Mapping[str, Sequence[str]], *, chance: Callable[[], float] | None = None) -> None:
+    def __init__(self, config: EdgeConfig, secrets: Resolved, *, chance: Callable[[], float] | None = None) -> None:
         self.config = config
-        self.targets = Targets(config, keys)
+        self.targets = Targets(config, secrets)
         self.allowed = _per_route(config, _allowed)
         self.keeping = _per_route(config, _keeping)
         self.attempts = _per_route(config, _attempts)

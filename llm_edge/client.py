@@ -203,7 +203,9 @@ class EdgeClient:
         self, model: str, messages: Messages, stream: bool, edge: Edge | None, fields: Mapping[str, Any]
     ) -> Request:
         asked = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
-        if not asked or isinstance(asked, (bytes, Mapping)) or not all(isinstance(each, Mapping) for each in asked):
+        # Types say so already; apps without a type checker are told in words.
+        given: object = asked
+        if not isinstance(given, (list, tuple)) or not given or not all(isinstance(each, Mapping) for each in asked):
             raise InvalidRequest('`messages` must be a question, or a list such as [{"role": "user", "content": "Hi"}]')
         body = {"model": model, "messages": list(asked), **fields}
         if stream:

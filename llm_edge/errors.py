@@ -30,7 +30,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from .message import Notes, Response
+    from .message import Response
+    from .notes import Notes
 
 
 class EdgeError(Exception):

@@ -196,9 +196,13 @@ class Awaiting:
         loop = asyncio.get_running_loop()
         happened: asyncio.Future[None] = loop.create_future()
 
+        def happen() -> None:
+            if not happened.done():
+                happened.set_result(None)
+
         def wake() -> None:
             try:
-                loop.call_soon_threadsafe(lambda: happened.done() or happened.set_result(None))
+                loop.call_soon_threadsafe(happen)
             except RuntimeError:
                 pass  # that loop has been closed: nobody waits there any more
 

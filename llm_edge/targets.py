@@ -2,51 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
-from .config import EdgeConfig
-from .errors import InvalidRequest, NoTarget
+from .config import EdgeConfig, ProviderConfig, Resolved
+from .errors import ConfigError, InvalidRequest, NoTarget
 from .message import Request
-from .providers.base import Adapter, Target
+from .providers.base import Adapter, Target, Wire
 from .providers.compatible import Compatible
 from .providers.dialects import load
-from .providers.table import ROWS, Row, by_host, by_prefix
+from .providers.table import ROWS, by_host, by_prefix
 
 
 class Targets:
     """Knows the configured providers and routes. Holds the keys; shows them to nobody but the adapters."""
 
-    def __init__(self, config: EdgeConfig, keys: Mapping[str, Sequence[str]]) -> None:
-        self._config, self._keys = config, keys
-        self._adapters: dict[str, Adapter] = {}
-        self._routes = {name: tuple(self._named(each.target) for each in route.targets) for name, route in config.routes.items()}
+    def __init__(self, config: EdgeConfig, secrets: Resolved) -> None:
+        self._config, self._secrets = config, secrets
+        self._adapters: dict[str, Adapter] = {name: self._made(name, config.providers[name]) for name in config.providers}
+        self._routes = {
+            name: tuple(self._named(each.target) for each in route.targets) for name, route in config.routes.items()
+        }
 
     def of(self, request: Request) -> Sequence[Target]:
         """At least one target. Raises `NoTarget`, or `InvalidRequest` for a route that does not exist."""
-        route = request.route
+        model, route = request.model, request.route
         if route:
             if route not in self._routes:
-                hint = _meant(route, self._routes)
-                raise InvalidRequest(f"there is no route {route!r} in [routes]{hint}")
+                raise InvalidRequest(f"there is no route {route!r}{_meant(route, self._routes)}; routes stand in [routes]")
             return self._routes[route]
-        provider, slash, _ = request.model.partition("/")
-        if slash and provider in self._config.providers and not self._slashes_are_theirs(request):
-            return (self._named(request.model),)
+        provider, slash, _ = model.partition("/")
+        if slash and provider in self._config.providers and not self._keeps_slashes(request):
+            return (self._named(model),)
         if request.url:
             return (_addressed(request),)
-        if slash and (provider in ROWS or load(provider) is not None):
-            return (self._named(request.model),)
-        row = by_prefix(request.model)
-        if row is not None:
-            return (self._target(row.name, request.model),)
-        hint = _meant(request.model, self._routes)
-        raise NoTarget(f"nobody answers for the model {request.model!r}: name it `provider/model`, or make it a route in [routes]{hint}")
+        if slash and self._knows(provider):
+            return (self._named(model),)
+        row = by_prefix(model)
+        if row is not None and not slash:
+            return (self._named(f"{row.name}/{model}"),)
+        known = [*self._routes, *(f"{name}/…" for name in self._config.providers)]
+        raise NoTarget(
+            f"nobody is known to answer for the model {model!r}{_meant(model, self._routes)};"
+            f" name it as provider/model, or make it a route{'. Configured: ' + ', '.join(known) if known else ''}"
+        )
 
     def adapter(self, provider: str) -> Adapter:
-        """How to speak to a provider."""
-        adapter = self._adapters.get(provider)
-        if adapter is None:
-            adapter = self._adapters[provider] = self._made(provider)
-        return adapter
+        """How to speak to a provider that `of` has named."""
+        return self._adapters[provider]
+
+    def _named(self, name: str) -> Target:
+        """The target `provider/model`. Raises ConfigError when nobody knows the provider."""
+        provider, _, model = name.partition("/")
+        if provider not in self._adapters:
+            self._adapters[provider] = self._made(provider, ProviderConfig())
+        adapter = self._adapters[provider]
+        found = self._secrets.providers.get(provider)
+        key = found.keys[0].get_secret_value() if found and found.keys else ""
+        base_url = (adapter.base_url or adapter.row.base_url) if isinstance(adapter, _Place) else ""
+        return Target(provider=provider, model=model, base_url=base_url, key=key)
+
+    def _made(self, name: str, given: ProviderConfig) -> Adapter:
+        kind = given.kind or name
+        row = ROWS.get(kind)
+        if row is None:
+            added = load(kind)
+            if added is not None:
+                return added
+            if given.base_url is None:
+                raise ConfigError(
+                    f"providers.{name}: nobody knows a provider of the kind {kind!r}{_meant(kind, ROWS)};"
+                    f' set kind = "openai" and a base_url for a server that speaks its protocol'
+                )
+            # An address of its own and no kind: what nearly every such server speaks.
+            row = replace(ROWS["openai"], name=name, prefixes=(), hosts=(), key_env=(), key_optional=True)
+        found = self._secrets.providers.get(name)
+        headers = {field: value.get_secret_value() for field, value in found.headers.items()} if found else {}
+        return _Place(row=row, name=name, base_url=given.base_url or "", headers=headers)
+
+    def _knows(self, provider: str) -> bool:
+        return provider in ROWS or load(provider) is not None
+
+    def _keeps_slashes(self, request: Request) -> bool:
+        """Whether the place the SDK pointed at has model names with slashes of its own: they are meant for it."""
+        if not request.url:
+            return False
+        row = ROWS.get(by_host(urlsplit(request.url).netloc))
+        return row is not None and row.slashes
+
+
+class _Place(Compatible):
+    """A configured provider. A caller who pointed at this very place, and to which no key is configured, brings its own."""
+
+    def encode(self, request: Request, target: Target, /) -> Wire:
+        wire = super().encode(request, target)
+        if target.key or not request.url or _origin(request.url) != _origin(wire.url):
+            return wire
+        brought = {name: request.headers[name] for name in _CREDENTIALS if name in request.headers}
+        return replace(wire, headers=wire.headers.having(brought)) if brought else wire
+
+
+_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+
+
+def _addressed(request: Request) -> Target:
+    """The place the SDK pointed at; named by its host, as nobody configured it."""
+    return Target(provider=by_host(urlsplit(request.url).netloc), model=request.model, addressed=True)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    close = get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

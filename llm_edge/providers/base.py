@@ -72,7 +72,8 @@ class Dialect:
 class Adapter(Protocol):
     """A provider: how a request is written down for it, and how its answer is read."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def speaks(self, dialect: str, /) -> bool:
         """Whether a request in this dialect can be sent here."""

@@ -8,8 +8,10 @@ from ..runtime import mind_forks
 
 
 class Weighed(Protocol):
-    size: int
-    """Bytes, roughly."""
+    """Something that knows its size in bytes, roughly."""
+
+    @property
+    def size(self) -> int: ...
 
 
 T = TypeVar("T", bound=Weighed)

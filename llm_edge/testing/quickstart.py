@@ -45,8 +45,8 @@ def connect(config: Any, address: Any) -> Any:
 
 
 def ask(client: Any, model: Any, question: Any) -> None:
-    answer = client.chat.completions.create(model=model, messages=question)
-    print(answer.choices[0].message.content)
+    raw = client.chat.completions.with_raw_response.create(model=model, messages=question)
+    print(raw.headers["x-llm-edge-cache"], raw.parse().choices[0].message.content)
 
 
 def ask_in_pieces(client: Any, model: Any, question: Any) -> None:
@@ -93,9 +93,11 @@ def _live(env: Mapping[str, str]) -> int:
 
     for variable, (provider, model) in LIVE.items():
         if env.get(variable):
-            config = {"routes": {"fast": {"targets": [f"nowhere/{model}", f"{provider}/{model}"]}}}
             # The first target is a port where nobody listens: a provider that is down, at no cost.
-            config["providers"] = {"nowhere": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}, provider: {}}
+            config: dict[str, Any] = {
+                "providers": {"nowhere": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}, provider: {}},
+                "routes": {"fast": {"targets": [f"nowhere/{model}", f"{provider}/{model}"]}},
+            }
             print(f"Asking {provider} with the key in {variable}.\n")
             with ExitStack() as stack:
                 return _play(stack, config, {"base_url": ROWS[provider].base_url, "api_key": env[variable]}, model)

@@ -44,8 +44,11 @@ class Chosen:
             return self._engine
 
     async def aclose(self) -> None:
-        if self._engine is not None:
-            await self._engine.aclose()
+        """Close the engine; a later call opens it anew."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.aclose()
 
     def reborn(self) -> object:
         parents, self._engine = self._engine, None
