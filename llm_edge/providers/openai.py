@@ -13,35 +13,62 @@ from .cargo import add, count, known, listing, mapping, objects, string
 from .failures import failure, failure_inside, trouble_in
 from .watch import EventWatcher
 
+_CHOICE = b'"choices":[{"index":0,"delta":{'
+_UNFINISHED = b'"finish_reason":null'
+_FINISHED = b'"finish_reason":"'
 _FINISH_IN_TAIL = re.compile(rb'"finish_reason"\s*:\s*"([a-z_]+)"')
 
 
 class ChatWatcher(EventWatcher):
-    """Understands chat and completion streams."""
+    """
+    Understands chat and completion streams.
 
-    __slots__ = ("_usage",)
+    The events of one answer begin all alike, up to their delta. That beginning is remembered from
+    the first plain one; a read that is one event with the same beginning, no finish and no usage is
+    plain too, and is not taken apart.
+    """
+
+    __slots__ = ("_beginning", "_usage")
 
     terminal = "[DONE] or a finish_reason for every choice"
 
     def __init__(self) -> None:
         super().__init__()
         self._usage: Json | None = None
+        self._beginning = b""
 
     @property
     def usage(self) -> Mapping[str, int] | None:
         return usage_of(self._usage)
 
+    def feed(self, chunk: bytes, /) -> None:
+        if self._beginning and chunk.startswith(self._beginning) and self._splitter.idle:
+            at = chunk.rfind(_UNFINISHED)
+            if (
+                at > 0
+                and chunk.find(b"\n") == len(chunk) - 2
+                and chunk.endswith(b"}\n\n")
+                and chunk.find(_FINISHED) < 0
+                and chunk.find(b'"usage":{', at) < 0
+                and chunk.find(b'"error"', at) < 0
+                and not self.complete
+            ):
+                self.events += 1
+                return
+        super().feed(chunk)
+
     def _event(self, name: bytes, data: bytes, whole: bool) -> None:
         if (
             self.model
-            and b'"choices":[{"index":0,' in data
-            and b'"finish_reason":null' in data
-            and b'"finish_reason":"' not in data
+            and _CHOICE in data
+            and _UNFINISHED in data
+            and _FINISHED not in data
             and (b'"usage"' not in data or b'"usage":null' in data)
             and b'"error"' not in data
-            and data[-1] == 125  # a closing brace
+            and data.endswith(b"}")
         ):
             self._open.add(0)  # a piece of the one answer there usually is
+            self._beginning = b"data: " + data[: data.find(_CHOICE) + len(_CHOICE)]
         elif data == b"[DONE]":
             self.complete = True
         elif whole:

@@ -41,13 +41,13 @@ class Splitter:
         "_data",
         "_event",
         "_held",
-        "_idle",
         "_line",
         "_name",
         "_overflow",
         "_size",
         "_skip_lf",
         "_stray",
+        "idle",
         "oversized",
     )
 
@@ -55,7 +55,8 @@ class Splitter:
         self.oversized = 0
         """Events that were larger than `LIMIT`."""
         self._stray = stray
-        self._idle = False  # between two events with nothing pending: the fast way is open
+        self.idle = False
+        """Between two events with nothing pending: the fast way is open."""
         self._at_start = True
         self._held = b""  # the first bytes, while they may still become a BOM
         self._skip_lf = False  # the last read ended with CR
@@ -74,10 +75,14 @@ class Splitter:
 
     def feed(self, chunk: bytes) -> Sequence[Event]:
         """The events that are complete with this chunk."""
-        if self._idle and chunk[-2:] == b"\n\n" and b"\r" not in chunk and len(chunk) <= LIMIT:
+        if self.idle and chunk[-2:] == b"\n\n" and b"\r" not in chunk and len(chunk) <= LIMIT:
             if chunk[:6] == b"data: " and chunk.find(b"\n") == len(chunk) - 2:
                 return ((b"", chunk[6:-2], True),)
             return self._whole_events(chunk)
+        if self.idle and chunk[-4:] == b"\r\n\r\n" and chunk[:6] == b"data: ":
+            end = len(chunk) - 4  # Google's way
+            if chunk.find(b"\r") == end and chunk.find(b"\n", 0, end) < 0 and end <= LIMIT:
+                return ((b"", chunk[6:end], True),)
         events: list[Event] = []
         if self._at_start:
             chunk = self._held + chunk
@@ -87,7 +92,7 @@ class Splitter:
             chunk = chunk.removeprefix(_BOM)
             self._held, self._at_start = b"", False
         self._lines(chunk, events)
-        self._idle = not (self._line or self._event or self._name or self._skip_lf)
+        self.idle = not (self._line or self._event or self._name or self._skip_lf)
         return events
 
     def end(self) -> Sequence[Event]:
