@@ -1,7 +1,7 @@
 """Every task of this project, one session each. It needs only Python 3.11 or newer and pip:
 
     python3 noxfile.py -s quickstart    the main job, shown with the real openai SDK
-    python3 noxfile.py                  lint, types, and the tests on every Python found here
+    python3 noxfile.py -s tests         the tests on every Python found here, then lint and types
 
 Run as a script it first makes a small environment with nox in it under `.nox/`, then hands over to nox.
 Where nox is there already, plain `nox` does the same. Environments are made with uv where it is found.
@@ -93,7 +93,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = True  # only those found are asked for
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["tests"]
 
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
@@ -128,11 +128,13 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests, on each Python; the oldest one also measures coverage. `-- ARGS` go to pytest instead."""
+    """All tests, on each Python, then lint and types; the oldest one also measures coverage. `-- ARGS` go to pytest."""
     session.install("-e", ".[fast]", *group("test"))
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
+    session.notify("lint")
+    session.notify("types")
     pytest = ["pytest", "-q", "-n", str(min(os.cpu_count() or 1, 8)), "--dist", "loadfile"]
     if session.python != PYTHONS[0]:
         session.run(*pytest)
