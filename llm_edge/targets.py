@@ -56,6 +56,8 @@ class Targets:
     def _named(self, name: str) -> Target:
         """The target `provider/model`. Raises ConfigError when nobody knows the provider."""
         provider, _, model = name.partition("/")
+        if provider in self._secrets.unusable:
+            raise ConfigError(str(self._secrets.unusable[provider]))
         if provider not in self._adapters:
             self._adapters[provider] = self._made(provider, ProviderConfig())
         adapter = self._adapters[provider]

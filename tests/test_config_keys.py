@@ -138,11 +138,18 @@ def test_without_a_variable_a_provider_has_no_key():
     assert set(resolved.providers) == {"openai"}
 
 
+WRONG = "providers.openai.api_key (default): the variable OPENAI_API_KEY starts or ends with a space"
+
+
 def test_a_known_variable_that_holds_no_key_is_refused():
-    text = refusal(EdgeConfig(), {"OPENAI_API_KEY": CANARY + "\n"}, KNOWN)
-    assert text.startswith(
-        "providers.openai.api_key (default): the variable OPENAI_API_KEY starts or ends with a space"
-    )
+    assert refusal(provider(), {"OPENAI_API_KEY": CANARY + "\n"}, KNOWN).startswith(WRONG)
+
+
+def test_a_known_variable_of_a_provider_nobody_configured_stops_nothing_until_it_is_asked_for():
+    resolved = resolve(EdgeConfig(), {"OPENAI_API_KEY": CANARY + "\n"}, KNOWN)
+    assert resolved.providers == {}
+    assert str(resolved.unusable["openai"]).startswith(WRONG)
+    assert CANARY not in str(resolved.unusable["openai"])
 
 
 # ---- the rest that lies outside

@@ -14,6 +14,7 @@ from pathlib import Path as File
 
 from pydantic import SecretStr
 
+from ..errors import ConfigError
 from . import values
 from .edge import EdgeConfig
 from .problems import Problem, failure
@@ -42,6 +43,8 @@ class Resolved:
 
     providers: Mapping[str, ResolvedProvider]
     proxy: SecretStr | None = None
+    unusable: Mapping[str, ConfigError] = field(default_factory=dict[str, ConfigError])
+    """Providers nobody configured whose known variable holds no key: refused when they are asked for, not before."""
 
 
 def resolve(
@@ -51,22 +54,26 @@ def resolve(
 
     `key_env` names the variables that each kind of provider is known by, as `{"openai": ["OPENAI_API_KEY"]}`. They are
     read for providers without a key of their own, and only at the provider's own address: a `base_url` gets no key that
-    was not meant for it. Providers that are known by their variable alone are in the result too.
+    was not meant for it. Providers that are known by their variable alone are in the result too; what is wrong with
+    such a variable is no error of this configuration, and is kept in `unusable`.
     """
     reading = _Reading(env or {})
     known = key_env or {}
-    providers: dict[str, ResolvedProvider] = {}
-    for name in dict.fromkeys([*config.providers, *known]):
-        given = config.providers.get(name)
-        found = reading.provider(name, given or ProviderConfig(), known)
-        if given is not None or found.keys:
+    providers = {name: reading.provider(name, given, known) for name, given in config.providers.items()}
+    unusable: dict[str, ConfigError] = {}
+    for name in known.keys() - config.providers.keys():
+        unasked = _Reading(reading.env)
+        found = unasked.provider(name, ProviderConfig(), known)
+        if unasked.problems:
+            unusable[name] = failure(unasked.problems, config.place)
+        elif found.keys:
             providers[name] = found
     proxy = config.http.proxy and reading.secret(("http", "proxy"), config.http.proxy, values.wrong_in_proxy)
     for setting in ("ca_file", "cert_file", "key_file"):
         reading.file_is_there(("http", setting), getattr(config.http, setting))
     if reading.problems:
         raise failure(reading.problems, config.place)
-    return Resolved(providers, proxy)
+    return Resolved(providers, proxy, unusable)
 
 
 def shown(secret: SecretStr) -> str:
