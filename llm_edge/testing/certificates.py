@@ -71,6 +71,7 @@ def _issue(name: str, file: Path, authority: _Issued | None) -> _Issued:
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=30))
         .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
+        .add_extension(_usage(signs_others=authority is None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *loopback]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
@@ -85,3 +86,20 @@ def _issue(name: str, file: Path, authority: _Issued | None) -> _Issued:
     # The authority's key is needed no longer than this; it is not written down.
     file.write_bytes(certificate.public_bytes(form) + (secret if authority else b""))
     return certificate, key
+
+
+def _usage(*, signs_others: bool) -> x509.KeyUsage:
+    """What the key is for. From Python 3.13 on, an authority that does not say so is not trusted."""
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_others,
+        crl_sign=signs_others,
+        encipher_only=False,
+        decipher_only=False,
+    )
