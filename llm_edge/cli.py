@@ -47,7 +47,8 @@ def _check(file: str, environment: str | None, env: Mapping[str, str], without_s
 
     config = EdgeConfig.load(file, env=env, environment=environment)
     if not without_secrets:
-        resolve(config, env, key_env())
+        for unused in resolve(config, env, key_env()).unusable.values():
+            print(f"llm-edge: {unused} Nothing here uses it yet.", file=sys.stderr)
 
     def place(path: Path) -> str:
         found = config.place(path)

@@ -225,7 +225,8 @@ class EdgeClient:
     ) -> Request:
         if self._closed:
             raise InvalidRequest("this EdgeClient is closed; make a new one")
-        if not isinstance(model, str) or not model:
+        named: object = model
+        if not isinstance(named, str) or not named:
             raise InvalidRequest("`model` must be a route, `provider/model` or a model's name")
         timeout = body.pop("timeout", None)
         if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < 1e9):

@@ -72,11 +72,18 @@ def test_a_missing_secret_ends_with_2_unless_secrets_are_left_out(file: Path, ca
 
 def test_check_refuses_a_known_key_that_cannot_be_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = tmp_path / "edge.toml"
-    file.write_text("")
+    file.write_text("[providers.openai]")
     assert main(["check", str(file)], {"OPENAI_API_KEY": CANARY + "\n"}) == 2
     told = capsys.readouterr().err
-    assert "providers.openai.api_key (default): the variable OPENAI_API_KEY starts or ends" in told
+    assert f"providers.openai.api_key ({file}:1): the variable OPENAI_API_KEY starts or ends" in told
     assert "canary" not in told
+
+
+def test_check_tells_of_a_known_key_that_nothing_uses(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "edge.toml"
+    file.write_text("")
+    assert main(["check", str(file)], {"OPENAI_API_KEY": CANARY + "\n"}) == 0
+    assert "the variable OPENAI_API_KEY starts or ends" in capsys.readouterr().err
 
 
 def test_a_missing_file_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

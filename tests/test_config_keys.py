@@ -142,7 +142,8 @@ WRONG = "providers.openai.api_key (default): the variable OPENAI_API_KEY starts 
 
 
 def test_a_known_variable_that_holds_no_key_is_refused():
-    assert refusal(provider(), {"OPENAI_API_KEY": CANARY + "\n"}, KNOWN).startswith(WRONG)
+    told = refusal(provider(), {"OPENAI_API_KEY": CANARY + "\n"}, KNOWN)
+    assert told.startswith(WRONG.replace("default", "keyword providers"))
 
 
 def test_a_known_variable_of_a_provider_nobody_configured_stops_nothing_until_it_is_asked_for():
