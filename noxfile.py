@@ -94,6 +94,7 @@ nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = True  # only those found are asked for
 nox.options.sessions = ["tests"]
+nox.options.envdir = os.environ.get("NOXENVDIR", ".nox")
 
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
