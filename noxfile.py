@@ -171,12 +171,12 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(name="bench-peers")
 def bench_peers(session: nox.Session) -> None:
-    """The same, with other gateways measured beside ours in one run."""
+    """The same, with other gateways measured beside ours in one run: those that install here."""
     session.install("-e", ".[fast]", *group("bench"))
     for peer in group("bench-peers"):
         # One that has no wheel for this machine is left out of the table.
         session.install(peer, success_codes=range(256))
-    session.run("python", "-m", "benchmarks", "--peers", *session.posargs)
+    session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session
