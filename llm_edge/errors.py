@@ -8,12 +8,14 @@ What can go wrong, as a tree.
       - RateLimited 429
       - BudgetExceeded 429
       - Blocked 400
+      - InvalidRequest 400       it cannot be sent as it stands
       - CircuitOpen 503
       - NoTarget 503
       - DeadlineExceeded 504
       - NotCached 504            `only-if-cached` was asked and the cache had nothing
     + Failed                     we sent it (or tried) and it went wrong
-      - NetworkFailed 502        no answer, or an answer that makes no sense as HTTP
+      - NetworkFailed 502        no answer, or an answer that makes no sense as HTTP; 504 for a timeout
+        . CertificateRefused
       - BadAnswer 502            an answer that is not what was asked for: HTML, broken JSON, an error under status 200
       - StreamBroken 502         the answer stopped in the middle; the caller has seen part of it
       - ProviderFailed           the provider answered, with an error
@@ -54,9 +56,7 @@ class CallError(EdgeError):
     code: ClassVar[str] = "edge_error"
     """A stable word for programs, as the `code` of an error body."""
 
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, response: Response | None = None
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, response: Response | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
@@ -75,13 +75,13 @@ class CallError(EdgeError):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Pickled by multiprocessing and Celery on its way to a parent: the words and facts go, the answer stays.
-        facts = {"retry_after": self.retry_after, "target": self.target, "attempts": self.attempts}
+        facts = {**vars(self), "status": self.status, "response": None, "notes": None}
         return (_revive, (type(self), self.message, facts))
 
 
 def _revive(kind: type[CallError], message: str, facts: dict[str, object]) -> CallError:
-    error = kind(message)
-    error.__dict__.update(facts)
+    error = kind.__new__(kind, message)
+    vars(error).update(facts)
     return error
 
 
@@ -164,10 +164,17 @@ class NetworkFailed(Failed):
         self.kind = kind
         if self.timed_out:
             self.status = 504
+        if kind in {"LocalProtocolError", "UnsupportedProtocol"}:
+            self.retryable = False  # it will not be written differently next time
 
     @property
     def timed_out(self) -> bool:
         return self.kind.endswith("Timeout")
+
+    @property
+    def ours(self) -> bool:
+        """Whether the trouble is on this side of the wire, and says nothing about the provider."""
+        return self.kind in {"LocalProtocolError", "UnsupportedProtocol", "PoolTimeout"}
 
 
 class CertificateRefused(NetworkFailed):
@@ -201,9 +208,7 @@ class ProviderFailed(Failed):
     code = "provider_error"
     elsewhere = False
 
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, response: Response | None = None
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, response: Response | None = None) -> None:
         super().__init__(message, retry_after=retry_after, response=response)
         if response is not None and response.status >= 400:
             self.status = response.status

@@ -8,15 +8,12 @@ leaves as the very bytes that came.
 
 from __future__ import annotations
 
-import json as stdlib_json
 import logging
-import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
-import orjson
-
+from . import exact
 from .notes import Notes
 
 Json: TypeAlias = Mapping[str, Any]
@@ -24,9 +21,6 @@ Operation: TypeAlias = Literal["chat", "completions", "embeddings", "models", "o
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 log = logging.getLogger("llm_edge")
-
-# orjson turns integers past 64 bits into floats; the rare body that has a number so long goes through the stdlib.
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
 class Headers(Mapping[str, str]):
@@ -66,12 +60,13 @@ class Headers(Mapping[str, str]):
     def without(self, *names: str) -> Headers:
         """These fields left out; itself when there are none of them."""
         index = self._indexed()
-        if not any(name in index for name in names):
+        unwanted = [name for name in map(str.lower, names) if name in index]
+        if not unwanted:
             return self
-        return Headers(pair for pair in self.pairs if pair[0].lower() not in names)
+        return Headers(pair for pair in self.pairs if pair[0].lower() not in unwanted)
 
     def having(self, fields: Mapping[str, str]) -> Headers:
-        """These fields (lower-case names) set, in place of any of the same name."""
+        """These fields set, in place of any of the same name."""
         return Headers((*self.without(*fields).pairs, *fields.items()))
 
 
@@ -90,13 +85,9 @@ class Body:
 
     @property
     def raw(self) -> bytes:
+        """The bytes, as they came or as JSON; ValueError or TypeError when the mapping cannot be said in JSON."""
         if self._raw is None:
-            try:
-                self._raw = orjson.dumps(self._json)
-            except TypeError:
-                # Integers past 64 bits, keys that are no strings: what the stdlib takes, we take.
-                dumped = stdlib_json.dumps(self._json, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-                self._raw = dumped.encode()
+            self._raw = exact.write(self._json)
         return self._raw
 
     @property
@@ -104,7 +95,7 @@ class Body:
         """The object; ValueError when the bytes are not a JSON object."""
         if self._json is None:
             assert self._raw is not None
-            loaded = orjson.loads(self._raw)
+            loaded = exact.read(self._raw)
             if not isinstance(loaded, dict):
                 raise ValueError("the body is JSON, but not an object")
             self._json = loaded
@@ -113,21 +104,16 @@ class Body:
     def with_fields(self, **changes: Any) -> Body:
         """A new body; the same one when nothing would change, so its bytes stay as they came."""
         now = self.json
-        if all(name in now and now[name] == value and type(now[name]) is type(value) for name, value in changes.items()):
+        if all(name in now and exact.same(now[name], value) for name, value in changes.items()):
             return self
-        return Body(json={**self._exact(), **changes})
+        return Body(json={**now, **changes})
 
     def without_fields(self, *names: str) -> Body:
         """These fields left out; itself when there are none of them."""
-        if not any(name in self.json for name in names):
+        now = self.json
+        if not any(name in now for name in names):
             return self
-        return Body(json={name: value for name, value in self._exact().items() if name not in names})
-
-    def _exact(self) -> Json:
-        if self._raw is not None and _LONG_NUMBER.search(self._raw):
-            exact: Json = stdlib_json.loads(self._raw)
-            return exact
-        return self.json
+        return Body(json={name: value for name, value in now.items() if name not in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +128,8 @@ class Controls:
     namespace: str = ""
     route: str = ""
     deadline: float | None = None
+    at_most: float | None = None
+    """Seconds somebody further out still waits: shortens the deadline, never lengthens it."""
     tenant: str = ""
     fallbacks: bool = True
 
@@ -254,16 +242,20 @@ class Stream:
     "ended well" means.
     """
 
-    __slots__ = ("__weakref__", "_listeners", "_over", "_source", "watcher")
+    __slots__ = ("__weakref__", "_closed", "_error", "_listeners", "_over", "_source", "watcher")
 
     def __init__(self, source: ByteSource, watcher: Watcher | None = None) -> None:
         self._source = source
         self.watcher: Watcher = watcher or Unwatched()
         self._listeners: list[Listener] = []
-        self._over = False
+        self._over = self._closed = False
+        self._error: BaseException | None = None
 
     def listen(self, listener: Listener) -> None:
+        """Have a listener hear all that is still to come; one that comes too late hears the end at once."""
         self._listeners.append(listener)
+        if self._over:
+            self._end(self._error)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -277,6 +269,7 @@ class Stream:
             raise StopAsyncIteration
         try:
             chunk = await self._source.__anext__()
+            watcher.feed(chunk)
         except StopAsyncIteration:
             broken = watcher.end()
             await self._close(broken or watcher.failure)
@@ -289,31 +282,47 @@ class Stream:
         except BaseException:  # cancelled, interrupted: the caller left
             await self._close(Abandoned())
             raise
-        watcher.feed(chunk)
         for listener in self._listeners:
             _tell(listener.heard, chunk)
         return chunk
 
     async def aclose(self) -> None:
-        if not self._over:
-            done = self.watcher.complete or self.watcher.failure is not None
-            await self._close(self.watcher.failure if done else Abandoned())
+        """The caller reads no further. Closing twice is harmless."""
+        await self._close(self._left())
+
+    def _left(self) -> Exception | None:
+        """What it means that nobody reads on: nothing amiss after the last event, or after an error sent as one."""
+        return self.watcher.failure if self.watcher.complete or self.watcher.failure is not None else Abandoned()
 
     async def _close(self, error: BaseException | None) -> None:
         self._end(error)
-        await self._source.aclose()
+        if self._closed:
+            return
+        try:
+            await self._source.aclose()
+        except Exception:
+            # The caller has its answer, or a better error than this one.
+            log.debug("closing a stream failed", exc_info=True)
+        self._closed = True
 
     def _end(self, error: BaseException | None) -> None:
-        if self._over:
-            return
-        self._over = True
-        listeners, self._listeners = self._listeners, []
-        for listener in reversed(listeners):
-            _tell(listener.ended, error)
+        if not self._over:
+            self._error, self._over = error, True
+        # Taken off one by one: whatever comes between (a thread, an interrupt), each is told, and told once.
+        while self._listeners:
+            try:
+                listener = self._listeners.pop()
+            except IndexError:
+                return  # another thread took the last
+            try:
+                _tell(listener.ended, self._error)
+            except BaseException:
+                self._end(self._error)
+                raise
 
     def __del__(self) -> None:
         # Dropped without being closed: permits and slots must come home all the same.
-        self._end(None if self.watcher.complete else Abandoned())
+        self._end(self._left())
 
 
 def _tell(call: Callable[[Any], None], fact: Any) -> None:
@@ -371,10 +380,14 @@ class Response:
 
 
 class Handler(Protocol):
+    """The rest of the chain, from here down."""
+
     async def __call__(self, request: Request, /) -> Response: ...
 
 
 class Layer(Protocol):
+    """One thing done to every call: before it, after it, or in its place."""
+
     async def __call__(self, request: Request, handler: Handler, /) -> Response: ...
 
 

@@ -15,7 +15,9 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -39,12 +41,16 @@ class Clock(Protocol):
 
 
 class Signal:
-    """Something that happens once: set from any thread, waited for by threads and loops alike."""
+    """
+    Something that happens once: set from any thread, waited for by threads and loops alike.
 
-    __slots__ = ("_lock", "_set", "_wakers")
+    It has no lock, so that even the garbage collector may set it, at whatever moment: each waker
+    is taken off the list before it is called, and a list gives each of its items to one taker.
+    """
+
+    __slots__ = ("_set", "_wakers")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._set = False
         self._wakers: list[Callable[[], None]] = []
 
@@ -53,24 +59,69 @@ class Signal:
         return self._set
 
     def set(self) -> None:
-        with self._lock:
-            self._set = True
-            wakers, self._wakers = self._wakers, []
-        for wake in wakers:
+        self._set = True
+        while self._wakers:
+            try:
+                wake = self._wakers.pop()
+            except IndexError:
+                return  # another thread took the last
             wake()
 
     def subscribe(self, wake: Callable[[], None]) -> None:
         """Call `wake` once it happens, or now when it has; from whatever thread sets it."""
-        with self._lock:
-            if not self._set:
-                self._wakers.append(wake)
-                return
-        wake()
+        self._wakers.append(wake)
+        if self._set:
+            self.set()
 
     def unsubscribe(self, wake: Callable[[], None]) -> None:
+        try:
+            self._wakers.remove(wake)
+        except ValueError:
+            pass  # called already
+
+
+class Guard:
+    """
+    Keeps a small piece of state to one thread at a time; for arithmetic only, never across an await.
+
+    A stream that is dropped unclosed gives back what it holds from wherever the garbage collector
+    ran: perhaps inside this very lock, where waiting for it would be for ever. So what gives
+    something back is posted: done at once when the lock is free, else by whoever holds it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._posted: deque[Callable[[], None]] = deque()
+        mind_forks(self)
+
+    def after_fork(self) -> None:
+        # The lock may be held by a thread that does not exist in the child.
+        self._lock = threading.Lock()
+
+    def do(self, work: Callable[[], T]) -> T:
+        """The work's result, once it is its turn."""
         with self._lock:
-            if wake in self._wakers:
-                self._wakers.remove(wake)
+            self._catch_up()
+            result = work()
+        self._settle()
+        return result
+
+    def post(self, work: Callable[[], None]) -> None:
+        """Have this done soon, without waiting."""
+        self._posted.append(work)
+        self._settle()
+
+    def _settle(self) -> None:
+        # Whoever lets go of the lock looks once more: what was posted meanwhile has nobody else to do it.
+        while self._posted and self._lock.acquire(blocking=False):
+            try:
+                self._catch_up()
+            finally:
+                self._lock.release()
+
+    def _catch_up(self) -> None:
+        while self._posted:
+            self._posted.popleft()()
 
 
 class Alarm(Protocol):
@@ -161,12 +212,14 @@ class Blocking:
     async def wait(self, signal: Signal, seconds: float | None, /) -> bool:
         if signal.is_set:
             return True
-        event = threading.Event()
-        signal.subscribe(event.set)
+        # A bare lock, opened once: cheaper than an Event, and the garbage collector may open it.
+        door = threading.Lock()
+        door.acquire()
+        signal.subscribe(door.release)
         try:
-            return event.wait(seconds)
+            return door.acquire(timeout=-1 if seconds is None else max(seconds, 0.0)) or signal.is_set
         finally:
-            signal.unsubscribe(event.set)
+            signal.unsubscribe(door.release)
 
     def alarm(self) -> Alarm:
         return _NO_ALARM
@@ -254,13 +307,19 @@ class _LoopAlarm:
         try:
             return await work
         except asyncio.CancelledError:
-            if self._rung:
-                self._rung = False
-                if task.uncancel() <= self._cancelling:
-                    raise TimeoutError from None
+            if self._taken_back(task):
+                raise TimeoutError from None
             raise
         finally:
+            self._taken_back(task)  # work may end in another way although it was cancelled
             self._task = None
+
+    def _taken_back(self, task: asyncio.Task[Any]) -> bool:
+        """Whether the task was cancelled by this alarm and by nobody else; then it is no longer."""
+        if not self._rung:
+            return False
+        self._rung = False
+        return task.uncancel() <= self._cancelling
 
     def _ring(self) -> None:
         self._timer = None
@@ -280,8 +339,13 @@ class _LoopAlarm:
             self._timer = None
 
 
+class Forkable(Protocol):
+    """What has locks or counts that do not survive `os.fork`."""
+
+    def after_fork(self) -> None: ...
+
+
 _forked: weakref.WeakSet[Any] = weakref.WeakSet()
-_watching_forks = False
 
 
 def mind_forks(thing: Forkable) -> None:
@@ -291,15 +355,14 @@ def mind_forks(thing: Forkable) -> None:
     A lock held by another thread at that moment stays locked in the child for ever, and what that
     thread was about to give back never comes back: so locks are made anew and counts forgotten.
     """
-    global _watching_forks
-    if not _watching_forks and hasattr(os, "register_at_fork"):
-        _watching_forks = True
-        os.register_at_fork(after_in_child=_after_fork)
+    _watch_forks()
     _forked.add(thing)
 
 
-class Forkable(Protocol):
-    def after_fork(self) -> None: ...
+@cache
+def _watch_forks() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
 
 
 def _after_fork() -> None:
@@ -308,17 +371,26 @@ def _after_fork() -> None:
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never really waits, on the spot, with no event loop."""
+    """
+    Run a coroutine that never really waits, on the spot, with no event loop.
+
+    Raises RuntimeError when it does wait.
+    """
     try:
         coroutine.send(None)
     except StopIteration as done:
         value: T = done.value
         return value
-    coroutine.close()
-    raise RuntimeError(
+    said = RuntimeError(
         "something in the chain awaited an event loop inside the sync client; "
         "layers may wait only through the clock, a signal, the store and the next handler"
     )
+    try:
+        coroutine.close()
+    except Exception as error:
+        # It waited again, or failed, while being closed; that is not what the caller has to mend.
+        raise said from error
+    raise said
 
 
 def drive_iter(source: AsyncIterator[T]) -> Iterator[T]:

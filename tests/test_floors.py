@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent / "llm_edge"
 FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS: list[set[str]] = [
-    {"message", "notes", "runtime"},
+    {"message", "notes", "runtime", "exact"},
     {"errors"},
     {"policy"},
     {"providers", "stores", "telemetry"},
@@ -27,6 +27,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Rooms on one floor do not know each other, but for these.
 NEIGHBOURS = {
     ("message", "notes"),
+    ("message", "exact"),
     ("targets", "config"),
     ("build", "config"),
     ("build", "targets"),

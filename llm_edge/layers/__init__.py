@@ -1,1 +1,1 @@
-"""One file a layer, each `async def (request, handler)`. Never calls sideways; waits only through clock, signal, store and handler."""
+"""One file a layer, each `async def (request, handler)`. None calls sideways or waits but by clock, signal or store."""

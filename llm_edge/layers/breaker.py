@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import threading
-
-from ..errors import CircuitOpen, Failed, Overloaded, ProviderFailed
+from ..errors import CircuitOpen, Failed, NetworkFailed, Overloaded, ProviderFailed
 from ..message import Handler, Request, Response
 from ..policy.breaker import Breaker, Permit
-from ..runtime import Clock, mind_forks
+from ..runtime import Clock, Guard, mind_forks
 
 
 class GuardedBreaker:
-    """A breaker that threads and loops share. The lock is held for arithmetic only."""
+    """A breaker that threads and loops share."""
 
     def __init__(self, breaker: Breaker) -> None:
         self._breaker = breaker
-        self._lock = threading.Lock()
+        self._guard = Guard()
         mind_forks(self)
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
-        # The probe under way belongs to the parent; its outcome will never be told here.
-        self._breaker.probing = False
+        # The calls under way are the parent's.
+        self._breaker.forget_calls()
 
     @property
     def state(self) -> str:
         return self._breaker.state
 
     def admit(self, now: float) -> Permit | float:
-        with self._lock:
-            return self._breaker.admit(now)
+        return self._guard.do(lambda: self._breaker.admit(now))
 
     def release(self, permit: Permit, *, good: bool | None, now: float) -> None:
-        with self._lock:
-            self._breaker.release(permit, good=good, now=now)
+        self._guard.post(lambda: self._breaker.release(permit, good=good, now=now))
 
 
 class CircuitBreaker:
@@ -45,7 +40,8 @@ class CircuitBreaker:
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         permit = self._breaker.admit(self._clock.now())
         if not isinstance(permit, Permit):
-            request.notes.say(self._clock.now(), "breaker", target=self._target, state="open", probe_in=round(permit, 3))
+            now, probe_in = self._clock.now(), round(permit, 3)
+            request.notes.say(now, "breaker", target=self._target, state=self._breaker.state, probe_in_s=probe_in)
             refused = CircuitOpen(f"{self._target} has been failing and is left alone", retry_after=permit)
             refused.target = self._target
             raise refused
@@ -54,20 +50,23 @@ class CircuitBreaker:
         except BaseException as error:
             self._learn(permit, error)
             raise
-        response.finally_(lambda error: self._learn(permit, error))
+        response.finally_(lambda error: self._learn(permit, error, response.status))
         return response
 
-    def _learn(self, permit: Permit, error: BaseException | None) -> None:
-        self._breaker.release(permit, good=_verdict(error), now=self._clock.now())
+    def _learn(self, permit: Permit, error: BaseException | None, status: int = 200) -> None:
+        self._breaker.release(permit, good=_verdict(error, status), now=self._clock.now())
 
 
-def _verdict(error: BaseException | None) -> bool | None:
+def _verdict(error: BaseException | None, status: int) -> bool | None:
     """What an outcome says about the target: well, ill, or nothing."""
     if error is None:
-        return True
+        # An answer nobody judged below (`opaque`) has only its status to go by.
+        return False if status >= 500 else None if status >= 400 else True
     if isinstance(error, ProviderFailed):
         # A refusal of this request (4xx) or a throttle shows a target that works.
         return False if isinstance(error, Overloaded) else None
+    if isinstance(error, NetworkFailed) and error.ours:
+        return None
     if isinstance(error, Failed):
         return False
     return None

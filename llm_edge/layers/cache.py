@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import NotCached
 from ..message import Body, Handler, Headers, Request, Response, Saved, Stream, Watcher
@@ -35,7 +36,9 @@ class Entry:
     made: float
     expires: float
     size: int
-    usage: object = None
+    usage: Mapping[str, Any] | None = None
+    target: str = ""
+    """`provider/model` that gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,12 @@ class Understanding:
     watcher: Callable[[], Watcher]
     finished: Callable[[Body], Sequence[str] | None]
     """Why each choice ended; None when the answer must not be kept."""
-    usage: Callable[[Body], object]
+    usage: Callable[[Body], Mapping[str, Any] | None]
 
 
 _LARGEST = 4 * 2**20
+_OVERHEAD, _CHUNK = 1024, 40
+"""Bytes of memory that an entry, and each chunk of a stream, take besides their text; roughly."""
 _KEPT_HEADERS = frozenset({"content-type", "x-request-id", "request-id", "openai-version", "openai-model"})
 _OPERATIONS = frozenset({"chat", "completions", "embeddings"})
 
@@ -67,19 +72,15 @@ class Cache:
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         notes, rule, controls = request.notes, self._rules.of(request.route), request.controls
-        reason = self._bypass(request, rule)
+        reason, key = self._recognised(request, rule)
         if reason:
             notes.cache, notes.cache_reason = "BYPASS", reason
             if controls.only_if_cached:
                 raise NotCached(f"only-if-cached was asked, and the cache does not take this call: {reason}")
             return await handler(request)
-        key = notes.cache_key = answer_key(
-            request.body.json, request.dialect, request.route, request.url, str(request.streaming),
-            controls.tenant, request.scope, controls.namespace, *_affecting(request.headers),
-        )  # fmt: skip
-        now = self._clock.now()
+        notes.cache_key = key
         if not controls.no_cache:
-            entry = self._store.get(key)
+            entry, now = self._store.get(key), self._clock.now()
             if entry is not None and entry.key == key and now < entry.expires:
                 age = now - entry.made
                 if controls.max_age is None or age <= controls.max_age:
@@ -93,16 +94,23 @@ class Cache:
             self._keep(key, request, response, controls.ttl if controls.ttl is not None else rule.ttl)
         return response
 
-    def _bypass(self, request: Request, rule: Keeping) -> str:
+    def _recognised(self, request: Request, rule: Keeping) -> tuple[str, str]:
+        """Why the cache passes this call by, or else its key."""
         if request.operation not in _OPERATIONS:
-            return "calls of this kind are not kept"
+            return "calls of this kind are not kept", ""
+        controls = request.controls
         try:
-            return why_not(request.dialect, request.body.json, rule.policy, operation=request.operation)
+            reason = why_not(request.dialect, request.body.json, rule.policy, operation=request.operation)
+            return reason, "" if reason else answer_key(
+                request.body, request.dialect, request.route, request.url, str(request.streaming),
+                controls.tenant, request.scope, controls.namespace, *_affecting(request.headers),
+            )  # fmt: skip
         except ValueError:
-            return "the body is not a JSON object"
+            return "the body is not a JSON object", ""
 
     def _replay(self, entry: Entry, request: Request) -> Response:
-        request.notes.usage = entry.usage  # type: ignore[assignment]  # cargo, kept as it was noted
+        notes = request.notes
+        notes.target, notes.usage = entry.target, None if entry.usage is None else dict(entry.usage)
         if entry.raw is not None:
             return Response(status=200, headers=entry.headers, body=Body(entry.raw))
         stream = Stream(Saved(entry.chunks), self._understand(request.dialect).watcher())
@@ -121,22 +129,26 @@ class Cache:
         known = self._understand(request.dialect)
         finished = known.finished(body)
         if finished is not None and fit(finished):
-            self._put(key, headers, body.raw, (), len(body.raw), ttl, known.usage(body))
+            self._put(key, request, headers, ttl, known.usage(body), raw=body.raw)
 
     def _put(
-        self, key: str, headers: Headers, raw: bytes | None, chunks: tuple[bytes, ...], size: int, ttl: float, usage: object
-    ) -> None:
+        self, key: str, request: Request, headers: Headers, ttl: float, usage: Mapping[str, Any] | None, *,
+        raw: bytes | None = None, chunks: Sequence[bytes] = (),
+    ) -> None:  # fmt: skip
         now = self._clock.now()
-        entry = Entry(
-            key=key, headers=headers, raw=raw, chunks=chunks, made=now, expires=now + ttl, size=size + 512, usage=usage
-        )
-        self._store.put(key, entry)
+        size = _OVERHEAD + len(raw or b"") + sum(len(chunk) + _CHUNK for chunk in chunks)
+        self._store.put(key, Entry(
+            key=key, headers=headers, raw=raw, chunks=tuple(chunks), made=now, expires=now + ttl, size=size,
+            usage=usage, target=request.notes.target,
+        ))  # fmt: skip
 
 
 class _Keeper:
     """Collects a stream as it goes by and keeps it when it ended well."""
 
-    def __init__(self, cache: Cache, key: str, request: Request, headers: Headers, ttl: float, watcher: Watcher) -> None:
+    def __init__(
+        self, cache: Cache, key: str, request: Request, headers: Headers, ttl: float, watcher: Watcher
+    ) -> None:
         self._cache, self._key, self._request = cache, key, request
         self._headers, self._ttl, self._watcher = headers, ttl, watcher
         self._chunks: list[bytes] = []
@@ -154,7 +166,7 @@ class _Keeper:
         whole = error is None and watcher.failure is None and self._size <= _LARGEST
         if whole and watcher.finished and fit(watcher.finished):
             self._cache._put(  # pyright: ignore[reportPrivateUsage]  # one room, two halves of one act
-                self._key, self._headers, None, tuple(self._chunks), self._size, self._ttl, watcher.usage
+                self._key, self._request, self._headers, self._ttl, watcher.usage, chunks=self._chunks
             )
 
 
@@ -164,6 +176,6 @@ def _affecting(headers: Headers) -> tuple[str, ...]:
 
 
 _AFFECTING = (
-    "anthropic-version", "anthropic-beta", "anthropic-workspace-id", "openai-organization", "openai-project", "openai-beta",
-    "accept-language",
+    "anthropic-version", "anthropic-beta", "anthropic-workspace-id",
+    "openai-organization", "openai-project", "openai-beta", "accept-language",
 )  # fmt: skip

@@ -39,9 +39,7 @@ class Deadline:
         if request.operation == "opaque":
             # An upload or a batch takes as long as the app's own timeout says.
             return await handler(request)
-        # What the caller says wins, and of several words of the caller the shortest.
-        given = [seconds for seconds in (request.timeout, request.controls.deadline) if seconds is not None]
-        seconds = min(given) if given else self.allowed.of(request.route).total(request)
+        seconds = self._seconds(request)
         if seconds is None:
             return await handler(request)
         moment = self.clock.now() + seconds
@@ -53,3 +51,12 @@ class Deadline:
                 late.target, late.attempts = error.target, error.attempts
                 raise late from None
             raise
+
+    def _seconds(self, request: Request) -> float | None:
+        """What the caller says wins, and of several words of the caller the shortest."""
+        controls = request.controls
+        given = [seconds for seconds in (request.timeout, controls.deadline) if seconds is not None]
+        seconds = min(given) if given else self.allowed.of(request.route).total(request)
+        if controls.at_most is None:
+            return seconds
+        return controls.at_most if seconds is None else min(seconds, controls.at_most)

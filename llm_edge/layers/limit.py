@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from dataclasses import dataclass
 
 from ..errors import RateLimited
 from ..message import Handler, Request, Response
 from ..policy.bucket import Bucket
-from ..runtime import Runtime, Signal, mind_forks
+from ..runtime import Guard, Runtime, Signal, mind_forks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,62 +25,54 @@ class Room:
 
 
 class Gate:
-    """The state of one limit, shared by threads and loops."""
+    """The state of one limit, shared by threads and loops. A call's place is known by its signal."""
 
     def __init__(self, room: Room) -> None:
         self.room = room
         self._bucket = None if room.rate is None else Bucket(rate=room.rate, size=room.burst)
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._queue: deque[Signal] = deque()
+        self._guard = Guard()
+        self._inside: set[Signal] = set()
+        self._queue: dict[Signal, None] = {}
         mind_forks(self)
 
     def after_fork(self) -> None:
         # The calls in flight are the parent's.
-        self._lock, self._inside, self._queue = threading.Lock(), 0, deque()
+        self._inside, self._queue = set(), {}
 
     def pace(self, now: float, patience: float) -> float:
         """Seconds to wait before the call may go; when longer than `patience`, nothing was taken."""
-        if self._bucket is None:
-            return 0.0
-        with self._lock:
-            return self._bucket.reserve(1, now, patience=patience)
-
-    def give_back(self) -> None:
-        """The pace taken by a call that did not go after all."""
-        if self._bucket is not None:
-            with self._lock:
-                self._bucket.give_back(1)
+        bucket = self._bucket
+        return 0.0 if bucket is None else self._guard.do(lambda: bucket.reserve(1, now, patience=patience))
 
     def enter(self) -> Signal | None:
-        """None when there was a place and it is taken; else a signal that is set when one has been given to it."""
+        """A signal that is set once the call has a place, perhaps already; None when places are not counted."""
         if self.room.concurrency is None:
             return None
-        with self._lock:
-            if self._inside < self.room.concurrency:
-                self._inside += 1
-                return None
-            turn = Signal()
-            self._queue.append(turn)
-            return turn
+        turn = Signal()
+        self._guard.do(lambda: self._line_up(turn))
+        return turn
 
-    def leave(self) -> None:
-        """A place is free: it goes to whoever has waited longest."""
-        if self.room.concurrency is None:
-            return
-        with self._lock:
-            if self._queue:
-                self._queue.popleft().set()
-            else:
-                self._inside -= 1
+    def leave(self, turn: Signal | None) -> None:
+        """The call is over, or waits no longer; a place it had goes to whoever has waited longest."""
+        if turn is not None:
+            self._guard.post(lambda: self._gone(turn))
 
-    def give_up(self, turn: Signal) -> None:
-        """Stop waiting; a place given in the meantime goes on to the next."""
-        with self._lock:
-            if not turn.is_set:
-                self._queue.remove(turn)
-                return
-        self.leave()
+    def _line_up(self, turn: Signal) -> None:
+        self._queue[turn] = None
+        self._fill()
+
+    def _gone(self, turn: Signal) -> None:
+        self._queue.pop(turn, None)
+        self._inside.discard(turn)
+        self._fill()
+
+    def _fill(self) -> None:
+        places = self.room.concurrency or 0
+        while self._queue and len(self._inside) < places:
+            first = next(iter(self._queue))
+            del self._queue[first]
+            self._inside.add(first)
+            first.set()
 
 
 class Limit:
@@ -92,38 +82,39 @@ class Limit:
         self._gate, self._runtime, self._scope = gate, runtime, scope
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
-        clock, gate = self._runtime.clock, self._gate
-        began = clock.now()
-        patience = gate.room.patience
-        if request.deadline is not None:
-            patience = min(patience, max(request.deadline - began, 0.0))
-        wait = gate.pace(began, patience)
-        if wait > patience:
-            raise self._refusal(request, f"more than {gate.room.rate:g} calls a second", wait)
+        gate = self._gate
         turn = gate.enter()
         try:
-            if turn is not None and not await self._runtime.wait(turn, patience):
-                raise self._refusal(request, f"more than {gate.room.concurrency} calls at once", 1.0)
-        except BaseException:
-            if turn is not None:
-                gate.give_up(turn)
-            gate.give_back()
-            raise
-        try:
-            left = wait - (clock.now() - began)
-            if left > 0:
-                await clock.sleep(left)
-            if wait or turn is not None:
-                waited = clock.now() - began
-                request.notes.waited += waited
-                request.notes.say(began, "limit", scope=self._scope, waited_s=round(waited, 3))
+            await self._wait(request, turn)
             response = await handler(request)
         except BaseException:
-            gate.leave()
+            gate.leave(turn)
             raise
-        response.finally_(lambda error: gate.leave())
+        response.finally_(lambda error: gate.leave(turn))
         return response
 
+    async def _wait(self, request: Request, turn: Signal | None) -> None:
+        """A place first, then the pace: so a call refused for want of a place has taken nothing of the pace."""
+        clock, room = self._runtime.clock, self._gate.room
+        began = clock.now()
+        patience = room.patience
+        if request.deadline is not None:
+            patience = min(patience, max(request.deadline - began, 0.0))
+        if turn is not None and not turn.is_set and not await self._runtime.wait(turn, patience):
+            raise self._refusal(request, f"more than {room.concurrency} calls at once", 1.0)
+        left = max(patience - (clock.now() - began), 0.0)
+        wait = self._gate.pace(clock.now(), left)
+        if wait > left:
+            raise self._refusal(request, f"more than {room.rate:g} calls a second", wait)
+        if wait > 0:
+            await clock.sleep(wait)
+        waited = clock.now() - began
+        if waited > 0.0005:
+            request.notes.waited += waited
+            request.notes.say(began, "limit", scope=self._scope, waited_s=round(waited, 3))
+
     def _refusal(self, request: Request, why: str, wait: float) -> RateLimited:
-        request.notes.say(self._runtime.clock.now(), "limit", scope=self._scope, refused=why, retry_after_s=round(wait, 3))
+        request.notes.say(
+            self._runtime.clock.now(), "limit", scope=self._scope, refused=why, retry_after_s=round(wait, 3)
+        )
         return RateLimited(f"the {self._scope} limit has no room: {why}", retry_after=wait)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import CallError, NetworkFailed
+from ..errors import CallError, NetworkFailed, Throttled
 from ..message import Handler, Request, Response
 from ..policy.backoff import full_jitter, wait_before_retry
 from ..runtime import Clock
@@ -23,7 +23,7 @@ class Attempts:
     attempts: int = 3
     """Calls upstream in all, the first included."""
     base: float = 0.1
-    """Seconds: the ceiling of the first wait, doubled for each after it."""
+    """Seconds: the ceiling of the first wait, doubled for each after it; ten times that after a 429."""
     cap: float = 8.0
     """Seconds no wait goes beyond, unless the provider asks for more."""
 
@@ -51,7 +51,7 @@ class Retry:
         from tenacity import AsyncRetrying
 
         made = 0
-        wait: float | None = None
+        pause: float | None = None
 
         async def attempt() -> Response:
             nonlocal made
@@ -60,28 +60,43 @@ class Retry:
                 raise first  # the attempt tenacity counts as its first has been made already
             return await handler(request)
 
-        def give_up(state: RetryCallState) -> bool:
-            nonlocal wait
+        def wait(state: RetryCallState) -> float:
+            # tenacity asks for the wait first, and then whether to stop.
+            nonlocal pause
             error = state.outcome.exception() if state.outcome else None
-            if not isinstance(error, CallError) or state.attempt_number >= rule.attempts or not _worth_it(request, error):
-                return True
-            jitter = full_jitter(state.attempt_number, self.chance(), base=rule.base, cap=rule.cap)
-            left = None if request.deadline is None else request.deadline - self.clock.now()
-            wait = wait_before_retry(jitter, error.retry_after, left)
-            if wait is not None:
-                reason = type(error).__name__
-                request.notes.say(self.clock.now(), "retry", after=reason, wait_s=round(wait, 3))
-            return wait is None
+            assert isinstance(error, CallError), "nothing else is tried again"
+            pause = self._pause(request, rule, error, state.attempt_number)
+            return pause or 0.0
 
         async def sleep(seconds: float) -> None:
             began = self.clock.now()
             await self.clock.sleep(seconds)
             request.notes.waited += self.clock.now() - began
 
-        retrying = AsyncRetrying(sleep=sleep, stop=give_up, wait=lambda state: wait or 0.0, reraise=True)
+        retrying = AsyncRetrying(
+            sleep=sleep,
+            retry=lambda state: state.outcome is not None and isinstance(state.outcome.exception(), CallError),
+            wait=wait,
+            stop=lambda state: pause is None,
+            reraise=True,
+        )
         return await retrying(attempt)
 
+    def _pause(self, request: Request, rule: Attempts, error: CallError, made: int) -> float | None:
+        """Seconds before the next attempt; None when there is none."""
+        if made >= rule.attempts or not _worth_it(request, error):
+            return None
+        base = rule.base * (_THROTTLED if isinstance(error, Throttled) else 1.0)
+        jitter = full_jitter(made, self.chance(), base=base, cap=rule.cap)
+        now = self.clock.now()
+        left = None if request.deadline is None else request.deadline - now
+        pause = wait_before_retry(jitter, error.retry_after, left)
+        if pause is not None:
+            request.notes.say(now, "retry", after=type(error).__name__, wait_s=round(pause, 3))
+        return pause
 
+
+_THROTTLED = 10.0
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 

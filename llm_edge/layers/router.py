@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from ..errors import CallError
+from ..errors import CallError, CircuitOpen, Failed, NoTarget
 from ..message import Handler, Request, Response
 from ..providers.base import Target
 from ..runtime import Clock
@@ -34,9 +34,9 @@ class Router:
     async def __call__(self, request: Request, /) -> Response:
         notes = request.notes
         targets = list(self._strategy(request, self._resolve(request)))
-        notes.targets = [target.name for target in targets]
         if not request.controls.fallbacks:
             del targets[1:]
+        notes.targets = [target.name for target in targets]
         last: CallError | None = None
         for number, target in enumerate(targets):
             if last is not None:
@@ -47,17 +47,26 @@ class Router:
             try:
                 response = await self._branch(target, request)(request)
             except CallError as error:
-                error.target = error.target or target.name
+                error.target, error.attempts = error.target or target.name, len(notes.attempts)
                 if not error.elsewhere or request.upload is not None:
                     raise
-                last = _worse(last, error)
+                last = error if last is None else _telling(last, error)
                 continue
             notes.target = target.name
             return response
-        assert last is not None, "resolve() gives at least one target or raises"
+        if last is None:
+            raise NoTarget(f"the strategy left nobody to ask for {request.model!r}")
+        last.attempts = len(notes.attempts)
         raise last
 
 
-def _worse(last: CallError | None, error: CallError) -> CallError:
-    """Of two failures the one that tells the caller more: an answer of a provider, before words of our own."""
-    return error if last is None or error.response is not None or last.response is None else last
+def _telling(last: CallError, error: CallError) -> CallError:
+    """Of two failures the one that tells the caller more; of two that tell the same, the later."""
+    if isinstance(last, CircuitOpen) and isinstance(error, CircuitOpen):
+        return min(last, error, key=lambda refused: refused.retry_after or 0.0)  # whoever is asked again first
+    return error if _weight(error) >= _weight(last) else last
+
+
+def _weight(error: CallError) -> int:
+    """An answer of a provider, before an attempt without one, before words of our own."""
+    return 2 if error.response is not None else int(isinstance(error, Failed))

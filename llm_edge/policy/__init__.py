@@ -1,1 +1,1 @@
-"""Decisions as arithmetic and state machines over (event, now). No async, no I/O, no clock, no lock, no chance of its own."""
+"""Decisions as arithmetic and state machines over (event, now). No async, no I/O, no clock, no lock, no chance."""

@@ -33,7 +33,3 @@ class Bucket:
         if wait <= patience:
             self.full_at = full_at
         return wait
-
-    def give_back(self, amount: float) -> None:
-        """What was reserved and not used."""
-        self.full_at -= amount / self.rate

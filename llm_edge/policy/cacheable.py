@@ -11,18 +11,21 @@ FINISHED_WELL: Final = frozenset({
     "stop", "length", "tool_calls", "function_call",  # OpenAI and its kin
     "end_turn", "stop_sequence", "max_tokens", "tool_use",  # Anthropic
     "STOP", "MAX_TOKENS",  # Gemini
-    "completed", "incomplete",  # Responses
+    "completed", "max_output_tokens",  # Responses
 })  # fmt: skip
 """Ends that say: asked again, the same could be said again. No refusals, no filters, no errors."""
 
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "previous_response_id": "it goes on from an answer the provider keeps",
     "conversation": "it goes on from a conversation the provider keeps",
+    "cachedContent": "it goes on from what the provider keeps",
     "background": "its answer comes later",
     "container": "it works in a container the provider keeps",
     "mcp_servers": "tools run at the provider",
     "web_search_options": "tools run at the provider",
 }
+
+_NOTHING: Final[tuple[object, ...]] = (None, False, "", [])
 
 # Tools that the app itself runs; all others run at the provider and see the world.
 _OWN_TOOLS: Final = frozenset({"function", "custom"})
@@ -36,11 +39,15 @@ def why_not(dialect: str, body: Mapping[str, Any], policy: Policy, *, operation:
     if policy == "deterministic" and operation != "embeddings" and not _deterministic(body):
         return "the policy keeps only temperature 0, seeds and embeddings"
     for name, reason in _ELSEWHERE.items():
-        if body.get(name):
+        # An empty object says yes: `web_search_options: {}` is how a search is asked for.
+        if body.get(name) not in _NOTHING:
             return f"`{name}`: {reason}"
     # The Responses API keeps its answers unless told otherwise; the others only when told so.
-    if body.get("store", dialect == "openai.responses"):
+    store = body.get("store")
+    if store or (store is None and dialect == "openai.responses"):
         return "`store`: the provider keeps the answer, and its id"
+    if isinstance(body.get("prompt"), dict):
+        return "`prompt`: it is kept, and may be changed, at the provider"
     if _hosted_tools(body.get("tools")):
         return "`tools`: some of them run at the provider"
     if _remote_images(body):
@@ -73,27 +80,27 @@ def _own_tool(tool: Mapping[str, Any]) -> bool:
     return "input_schema" in tool or (bool(tool) and tool.keys() <= _GEMINI_TOOLS)
 
 
+_WORDS: Final = ("messages", "input", "contents")
+_INSIDE: Final = ("content", "parts", "output")
+_PLACES: Final = ("image_url", "file_url", "source", "fileData", "file_data")
+_ADDRESSES: Final = ("url", "fileUri", "file_uri")
+
 
 def _remote_images(body: Mapping[str, Any]) -> bool:
-    messages = body.get("messages") or body.get("input") or body.get("contents")
-    if not isinstance(messages, list):
-        return False
-    return any(_remote(part) for message in messages if isinstance(message, dict) for part in _parts(message))
-
-
-def _parts(message: Mapping[str, Any]) -> list[Any]:
-    parts = message.get("content") or message.get("parts")
-    return parts if isinstance(parts, list) else []
-
-
-def _remote(part: object) -> bool:
-    if not isinstance(part, dict):
-        return False
-    named: list[object] = [part.get("image_url"), part.get("file_url"), part.get("source"), part.get("fileData")]
-    for place in named:
-        url = place if isinstance(place, str) else None
-        if isinstance(place, dict):
-            url = place.get("url") or place.get("fileUri")
-        if isinstance(url, str) and url.lower().startswith(("http://", "https://", "gs://")):
-            return True
+    """Whether a picture or file is named by an address anywhere in the conversation, tool results included."""
+    waiting: list[object] = [body[name] for name in _WORDS if name in body]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting.extend(part for part in item if not isinstance(part, str))
+        elif isinstance(item, dict):
+            if any(_remote(item[place]) for place in _PLACES if place in item):
+                return True
+            waiting.extend(item[inner] for inner in _INSIDE if inner in item)
     return False
+
+
+def _remote(place: object) -> bool:
+    if isinstance(place, dict):
+        return any(_remote(place[name]) for name in _ADDRESSES if name in place)
+    return isinstance(place, str) and place.lower().startswith(("http://", "https://", "gs://"))

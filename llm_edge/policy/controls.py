@@ -12,21 +12,29 @@ from ..message import NO_CONTROLS, Controls, Headers
 PREFIX: Final = "x-llm-edge-"
 
 
-def _seconds(name: str, value: object) -> float:
+def _number(value: object) -> float:
+    """What is written there as a number from 0 to a thousand million; NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return math.nan
     try:
-        number = float(value)  # type: ignore[arg-type]  # anything else is the error below
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number < 1e9:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return math.nan
+    return number if 0 <= number < 1e9 else math.nan
+
+
+def _seconds(name: str, value: object) -> float:
+    number = _number(value)
+    if math.isnan(number):
         raise InvalidRequest(f"`{name}` must be a number of seconds, 0 or more")
     return number
 
 
 def _milliseconds(name: str, value: object) -> float:
-    try:
-        return _seconds(name, float(value) / 1e3)  # type: ignore[arg-type]  # anything else is the error below
-    except (TypeError, ValueError, InvalidRequest):
-        raise InvalidRequest(f"`{name}` must be a number of milliseconds, 0 or more") from None
+    number = _number(value)
+    if math.isnan(number):
+        raise InvalidRequest(f"`{name}` must be a number of milliseconds, 0 or more")
+    return number / 1e3
 
 
 def _word(name: str, value: object) -> str:
@@ -75,7 +83,7 @@ def from_headers(headers: Headers) -> Controls:
         if name == "cache-control":
             found.update(_cache_control(headers[name]))
         elif name == "x-request-timeout-ms":
-            found.setdefault("deadline", _milliseconds(name, headers[name]))
+            found["at_most"] = _milliseconds(name, headers[name])
         elif name.startswith(PREFIX):
             if name not in _HEADERS:
                 known = ", ".join(sorted(_HEADERS))
@@ -89,12 +97,15 @@ def from_keyword(asked: Mapping[str, object] | None) -> Controls:
     """The controls of `edge={...}`. Raises `InvalidRequest` naming the key that makes no sense."""
     if not asked:
         return NO_CONTROLS
+    if not isinstance(asked, Mapping):
+        raise InvalidRequest('`edge` must be a mapping such as {"ttl": 60, "namespace": "a"}')
     found: dict[str, Any] = {}
     for name, value in asked.items():
-        if name == "cache_control":
-            found.update(_cache_control(_word(name, value)))
-        elif name in _KEYWORDS:
-            field, read = _KEYWORDS[name]
+        plain = str(name).replace("-", "_")  # `no-cache` is what people type elsewhere
+        if plain == "cache_control":
+            found.update(_cache_control(_word(f"edge[{name!r}]", value)))
+        elif plain in _KEYWORDS:
+            field, read = _KEYWORDS[plain]
             found[field] = read(f"edge[{name!r}]", value)
         else:
             known = ", ".join(sorted([*_KEYWORDS, "cache_control"]))

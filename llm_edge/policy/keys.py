@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-import orjson
+from .. import exact
+from ..message import Body
 
 SCHEMA: Final = "1"
 """Changes whenever the key or what is kept under it changes meaning."""
@@ -25,26 +26,25 @@ LEFT_OUT: Final[Mapping[str, str]] = {
 }
 """Fields of a request that do not change its answer, each with the reason."""
 
-_SEPARATOR = b"\x00"
-
 
 def fingerprint(*parts: str) -> str:
-    """A short public name for something secret or long; the same parts, the same name."""
-    return hashlib.sha256(_SEPARATOR.join(part.encode("utf-8", "surrogatepass") for part in parts)).hexdigest()[:16]
+    """A public name for something secret or long; the same parts, the same name."""
+    return hashlib.sha256(_apart(parts)).hexdigest()[:32]
 
 
-def answer_key(body: Mapping[str, Any], *context: str) -> str:
+def answer_key(body: Body, *context: str) -> str:
     """The key of one call: its body, and the words for everything around it. ValueError for what is not JSON."""
-    if not LEFT_OUT.keys().isdisjoint(body):
-        body = {name: value for name, value in body.items() if name not in LEFT_OUT}
     try:
-        canonical = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+        _ = body.raw  # what cannot be written down cannot be sent, and has no key
+        fields = body.json
+        if not LEFT_OUT.keys().isdisjoint(fields):
+            fields = {name: value for name, value in fields.items() if name not in LEFT_OUT}
+        canonical = exact.canonical(fields)
     except TypeError as error:
         raise ValueError(f"this body has no canonical form: {error}") from None
-    digest = hashlib.sha256(SCHEMA.encode())
-    for part in context:
-        encoded = part.encode("utf-8", "surrogatepass")
-        # Lengths keep ("ab", "c") and ("a", "bc") apart.
-        digest.update(b"%d:" % len(encoded) + encoded)
-    digest.update(canonical)
-    return digest.hexdigest()
+    return hashlib.sha256(_apart((SCHEMA, *context)) + canonical).hexdigest()
+
+
+def _apart(parts: tuple[str, ...]) -> bytes:
+    # Lengths keep ("ab", "c") and ("a", "bc") apart.
+    return "".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass")
