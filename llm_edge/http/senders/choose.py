@@ -18,20 +18,28 @@ def choose(settings: HttpSettings) -> tuple[Sender, Sender]:
     """
     The engine for threads and the one for event loops, not opened yet.
 
+    `auto` takes pyreqwest for threads, where it is installed, and httpx2 for event loops: there
+    calls are cancelled, and pyreqwest cannot end a call whose answer has not begun.
     Raises ConfigError when the engine asked for is not installed.
     """
-    return Chosen(settings, _open_blocking), Chosen(settings, _open_loop)
+    return Chosen(settings, _open_blocking, _blocking_name), Chosen(settings, _open_loop, _loop_name)
 
 
 class Chosen:
     """Sends through the engine chosen, opened at the first call."""
 
-    def __init__(self, settings: HttpSettings, open_engine: Callable[[str, HttpSettings], Sender]) -> None:
+    def __init__(
+        self,
+        settings: HttpSettings,
+        open_engine: Callable[[str, HttpSettings], Sender],
+        name_of: Callable[[HttpSettings], str],
+    ) -> None:
         self._settings = settings
         self._open_engine = open_engine
+        self._name_of = name_of
         self._lock = threading.Lock()
         self._engine: Sender | None = None
-        self.name = _engine_name(settings)
+        self.name = name_of(settings)
         watch(self)
 
     def __call__(self, wire: Wire, patience: Patience, /) -> Coroutine[Any, Any, Answer]:
@@ -53,11 +61,15 @@ class Chosen:
     def reborn(self) -> object:
         parents, self._engine = self._engine, None
         self._lock = threading.Lock()
-        self.name = _engine_name(self._settings)
+        self.name = self._name_of(self._settings)
         return parents
 
 
-def _engine_name(settings: HttpSettings) -> str:
+def _loop_name(settings: HttpSettings) -> str:
+    return "httpx2" if settings.engine == "auto" else _blocking_name(settings)
+
+
+def _blocking_name(settings: HttpSettings) -> str:
     if settings.engine == "httpx2" or rust_lost():
         return "httpx2"
     if find_spec("pyreqwest") is not None:

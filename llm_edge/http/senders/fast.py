@@ -1,18 +1,21 @@
 """
-The pyreqwest engine: Rust's reqwest, at a third of the cost, for any thread and any loop.
+The pyreqwest engine: Rust's reqwest, at half the cost, for any thread and any loop.
 
-Its blocking calls can be told once, at the start, how long they may take. That is enough for a
-body that is read whole. A stream in the sync colour, where each event moves the moment, goes
-through the awaitable client instead, each step waited for by hand.
+It has two limits, found by measuring. A blocking call can be told once, at the start, how long
+it may take: enough for a body that is read whole, not for a stream, where each event moves the
+moment; so streams in the sync colour go through the httpx2 engine. And a call that is cancelled
+before its answer begins is let go but not ended: it goes on until the answer begins or its
+deadline comes. In the sync colour nobody cancels; for event loops this engine is taken only
+where the settings name it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Coroutine
 from datetime import timedelta
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pyreqwest.client import Client, ClientBuilder, SyncClient, SyncClientBuilder
 from pyreqwest.proxy import ProxyBuilder
@@ -23,8 +26,8 @@ from ...errors import ConfigError, NetworkFailed
 from ...message import Headers
 from ...providers.base import Wire
 from ..sender import Answer, Patience
-from .by_hand import Overdue, wait_for
 from .faults import failed
+from .portable import BlockingPortable
 from .proxies import Proxies, without_credentials
 from .requests import Upload, address, has_body, unwritable
 from .rust_faults import redrawn_rust, unanswered
@@ -36,7 +39,6 @@ _KNOWN = 1024  # origins remembered as having answered
 
 MakerT = TypeVar("MakerT", ClientBuilder, SyncClientBuilder)
 BuilderT = TypeVar("BuilderT", RequestBuilder, SyncRequestBuilder)
-ClientT = TypeVar("ClientT", Client, SyncClient)
 
 
 _Key: TypeAlias = tuple[str | None, float | None]  # a proxy and a connect limit
@@ -57,33 +59,12 @@ class _Fast:
         self._settings = settings
         self._proxies = Proxies(settings)
         self._lock = threading.Lock()
-        self._clients: dict[_Key, Client] = {}
         self._answered: set[str] = set()
         self._place = lru_cache(maxsize=256)(self._find)
 
     def _find(self, url: str) -> _Place:
         where = address(url)
         return _Place(where.url, where.authority, self._proxies(where.scheme, where.host, where.port))
-
-    def _client(self, proxy: str | None, connect: float | None) -> Client:
-        client = self._clients.get((proxy, connect))
-        if client is None:
-            client = self._make(
-                self._clients,
-                lambda: configured(ClientBuilder(), self._settings, proxy, connect).build(),
-                proxy,
-                connect,
-            )
-        return client
-
-    def _make(
-        self, clients: dict[_Key, ClientT], make: Callable[[], ClientT], proxy: str | None, connect: float | None
-    ) -> ClientT:
-        with self._lock:
-            client = clients.get((proxy, connect))
-            if client is None:
-                client = clients[proxy, connect] = make()
-            return client
 
     async def _begin(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer:
         raise NotImplementedError
@@ -116,8 +97,19 @@ class _Fast:
 class LoopFast(_Fast):
     """The pyreqwest engine for event loops: one client for all of them."""
 
+    def __init__(self, settings: HttpSettings) -> None:
+        super().__init__(settings)
+        self._clients: dict[_Key, Client] = {}
+
+    def _client(self, key: _Key) -> Client:
+        with self._lock:
+            client = self._clients.get(key)
+            if client is None:
+                client = self._clients[key] = configured(ClientBuilder(), self._settings, *key).build()
+            return client
+
     async def _begin(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer:
-        builder = self._client(place.proxy, patience.connect).request(wire.method, place.url)
+        builder = self._client((place.proxy, patience.connect)).request(wire.method, place.url)
         if upload is not None:
             builder.body_stream(upload)
         request = composed(builder, wire, patience).build_streamed()
@@ -167,52 +159,39 @@ class LoopSource:
 
 
 class BlockingFast(_Fast):
-    """The pyreqwest engine for threads."""
+    """The pyreqwest engine for threads, with the httpx2 engine for what has to be waited for step by step."""
 
     def __init__(self, settings: HttpSettings) -> None:
         super().__init__(settings)
-        self._blocking: dict[_Key, SyncClient] = {}
+        self._clients: dict[_Key, SyncClient] = {}
+        self._steps = BlockingPortable(settings)
 
-    def _blocking_client(self, proxy: str | None, connect: float | None) -> SyncClient:
-        client = self._blocking.get((proxy, connect))
-        if client is None:
-            client = self._make(
-                self._blocking,
-                lambda: configured(SyncClientBuilder(), self._settings, proxy, connect).build(),
-                proxy,
-                connect,
-            )
-        return client
+    def __call__(self, wire: Wire, patience: Patience, /) -> Coroutine[Any, Any, Answer]:
+        if patience.moment != patience.total or patience.silence is not None:
+            return self._steps(wire, patience)
+        return super().__call__(wire, patience)
+
+    def _client(self, key: _Key) -> SyncClient:
+        with self._lock:
+            client = self._clients.get(key)
+            if client is None:
+                client = self._clients[key] = configured(SyncClientBuilder(), self._settings, *key).build()
+            return client
 
     async def _begin(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer:
-        if patience.moment != patience.total or patience.silence is not None:
-            return self._stepwise(place, wire, patience, upload)
-        builder = self._blocking_client(place.proxy, patience.connect).request(wire.method, place.url)
+        builder = self._client((place.proxy, patience.connect)).request(wire.method, place.url)
         if upload is not None:
             builder.body_stream(iter(upload))
         request = composed(builder, wire, patience).build_streamed()
         response = request.__enter__()
         return Answer(response.status, headers_of(response), BlockingSource(request, response, patience))
 
-    def _stepwise(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer:
-        builder = self._client(place.proxy, patience.connect).request(wire.method, place.url)
-        if upload is not None:
-            builder.body_stream(iter(upload))
-        request = composed(builder, wire, patience).build_streamed()
-        try:
-            response = wait_for(request.__aenter__(), patience.remaining())
-        except Overdue:
-            raise failed("ReadTimeout") from None
-        return Answer(response.status, headers_of(response), StepwiseSource(request, response, patience))
-
     async def aclose(self) -> None:
         with self._lock:
             clients, self._clients = self._clients, {}
-            blocking, self._blocking = self._blocking, {}
         for client in clients.values():
-            wait_for(client.close(), None)
-        for other in blocking.values():
-            other.close()
+            client.close()
+        await self._steps.aclose()
 
 
 class BlockingSource:
@@ -254,40 +233,6 @@ class BlockingSource:
             self._request.__exit__(None, None, None)
 
 
-class StepwiseSource:
-    """The bytes of one stream, each wait for them as long as the moment allows."""
-
-    __slots__ = ("_over", "_patience", "_reader", "_request")
-
-    def __init__(self, request: StreamRequest, response: Response, patience: Patience) -> None:
-        self._request = request
-        self._reader = response.body_reader
-        self._patience = patience
-        self._over = False
-
-    async def __anext__(self) -> bytes:
-        fault = None
-        if not self._over:
-            try:
-                chunk = wait_for(self._reader.read_chunk(), self._patience.remaining())
-            except Overdue:
-                fault = failed("ReadTimeout")
-            except Exception as error:
-                fault = redrawn_rust(error)
-            else:
-                if chunk is not None:
-                    return chunk.to_bytes()
-        await self.aclose()
-        if fault is not None:
-            raise fault
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        if not self._over:
-            self._over = True
-            wait_for(self._request.__aexit__(None, None, None), None)
-
-
 def configured(builder: MakerT, settings: HttpSettings, proxy: str | None, connect: float | None) -> MakerT:
     """A client that decodes nothing, follows nothing, remembers nothing and trusts what the settings say."""
     builder.gzip(False).brotli(False).zstd(False).deflate(False)
@@ -322,7 +267,10 @@ def composed(builder: BuilderT, wire: Wire, patience: Patience) -> BuilderT:
     if patience.total is not None:
         builder.timeout(timedelta(seconds=max(patience.total - patience.clock.now(), 0.0)))
     if wire.upload is None and has_body(wire):
-        builder.body_bytes(wire.content)
+        if wire.content:
+            builder.body_bytes(wire.content)
+        elif "content-length" not in wire.headers:
+            builder.header("content-length", "0")  # left out otherwise, and some servers answer 411
     return builder
 
 
@@ -331,7 +279,7 @@ def headers_of(response: BaseResponse) -> Headers:
     try:
         return Headers(list(response.headers.items()))
     except ValueError:
-        return Headers([(name, value) for name in response.headers for value in _values(response, name)])
+        return Headers([(name, value) for name in dict.fromkeys(response.headers) for value in _values(response, name)])
 
 
 def _values(response: BaseResponse, name: str) -> list[str]:

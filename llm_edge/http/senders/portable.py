@@ -152,27 +152,31 @@ class BlockingPortable(_Portable):
 class BlockingSource:
     """The bytes of one answer, read by the thread that asks."""
 
-    __slots__ = ("_chunks", "_response")
+    __slots__ = ("_chunks", "_over", "_response")
 
     def __init__(self, response: httpcore2.Response) -> None:
         self._response = response
         assert isinstance(response.stream, Iterable)
         self._chunks = iter(response.stream)
+        self._over = False
 
     async def __anext__(self) -> bytes:
-        try:
-            return next(self._chunks)
-        except StopIteration:
-            fault = None
-        except Exception as error:
-            fault = redrawn(error)
-        self._response.close()
-        if fault is None:
-            raise StopAsyncIteration
-        raise fault
+        fault = None
+        if not self._over:
+            try:
+                for chunk in self._chunks:
+                    return chunk
+            except Exception as error:
+                fault = redrawn(error)
+        await self.aclose()
+        if fault is not None:
+            raise fault
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        self._response.close()
+        if not self._over:
+            self._over = True
+            self._response.close()
 
 
 class LoopPortable(_Portable):
@@ -244,27 +248,32 @@ class _Home:
 class LoopSource:
     """The bytes of one answer, awaited on its loop."""
 
-    __slots__ = ("_chunks", "_response")
+    __slots__ = ("_chunks", "_over", "_response")
 
     def __init__(self, response: httpcore2.Response) -> None:
         self._response = response
         assert isinstance(response.stream, AsyncIterable)
         self._chunks = aiter(response.stream)
+        self._over = False
 
     async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._chunks)
-        except StopAsyncIteration:
-            fault = None
-        except Exception as error:
-            fault = redrawn(error)
-        await self._response.aclose()
-        if fault is None:
-            raise StopAsyncIteration
-        raise fault
+        fault = None
+        if not self._over:
+            try:
+                return await anext(self._chunks)
+            except StopAsyncIteration:
+                pass
+            except Exception as error:
+                fault = redrawn(error)
+        await self.aclose()
+        if fault is not None:
+            raise fault
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        await self._response.aclose()
+        if not self._over:
+            self._over = True
+            await self._response.aclose()
 
 
 def _need(package: str, wish: str) -> None:

@@ -14,7 +14,11 @@ class HttpSettings:
     """What the engines need to know. Certificates are always verified: there is no switch for that."""
 
     engine: Engine = "auto"
-    """`auto` takes pyreqwest where it is installed, else httpx2."""
+    """`auto` takes pyreqwest for threads where it is installed, and httpx2 for event loops.
+
+    Named here, pyreqwest serves event loops too, at half the cost; but a call that is cancelled before
+    its answer begins then goes on at the provider until it begins, or until the call's deadline.
+    """
     connect: float = 5.0
     """Seconds for one connection attempt, TLS included."""
     pool: int = 100
