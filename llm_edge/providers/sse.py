@@ -58,7 +58,7 @@ class Splitter:
         self.idle = False
         """Between two events with nothing pending: the fast way is open."""
         self._at_start = True
-        self._held = b""  # the first bytes, while they may still become a BOM
+        self._held: bytes = b""  # the first bytes, while they may still become a BOM
         self._skip_lf = False  # the last read ended with CR
         self._line = bytearray()
         self._cut = False  # the middle of the line has been thrown away
@@ -153,9 +153,8 @@ class Splitter:
             self._event = True
             self._data.append(value.removeprefix(b" "))
             self._size += len(value) + 1
-            if cut or self._size > LIMIT:
+            if cut or self._overflow or self._size > LIMIT:
                 self._data = [b"\n".join(self._data)[-TAIL:]]
-                self._size = TAIL
                 self._overflow = True
         elif name == b"event":
             self._name = value.removeprefix(b" ")
