@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -91,7 +92,7 @@ class Call:
         """Bytes of the answer's body handed to the socket or transport."""
         self.ended = Signal()
 
-    @property
+    @cached_property
     def json(self) -> Any:  # cargo: whatever the caller sent
         """The request's JSON body; None when it has none."""
         try:

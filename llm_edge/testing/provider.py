@@ -84,10 +84,9 @@ class Provider:
             if self._remember is not None and len(self.calls) > self._remember:
                 del self.calls[0]
             chosen = self._next()
-        if isinstance(chosen, Step):
-            return call, chosen.acts(call, self.models)
         try:
-            return call, chosen(call).acts(call, self.models)
+            step = chosen if isinstance(chosen, Step) else chosen(call)
+            return call, step.acts(call, self.models)
         except Exception as error:
             # The caller must get some answer, and the test its reason; an exception would die in the server's thread.
             return call, status(500, f"the scripted step failed: {error!r}").acts(call)

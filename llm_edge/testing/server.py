@@ -16,7 +16,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Generator
-from http import HTTPStatus
+from http.client import responses
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -263,7 +263,7 @@ class _Connection(asyncio.Protocol):
             call.status = act.status
             self._chunked = act.chunked
             lines = [
-                f"HTTP/1.1 {act.status} {_reason(act.status)}",
+                f"HTTP/1.1 {act.status} {responses.get(act.status, 'Scripted')}",
                 *(f"{name}: {value}" for name, value in act.headers),
             ]
             return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
@@ -280,10 +280,3 @@ def _at_once(acts: list[Act]) -> bool:
             return False
         size += len(act.data) if isinstance(act, Bytes) else 0
     return size <= AT_ONCE
-
-
-def _reason(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Scripted"

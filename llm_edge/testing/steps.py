@@ -50,6 +50,8 @@ class Step:
         For ever, or `until` a signal that the test sets. With `ping_every` only comments
         (`: ping`) go out meanwhile, as from a provider that keeps the connection warm.
         """
+        if ping_every is not None and after_bytes is None and after_events is None:
+            raise ValueError("ping_every needs after_events or after_bytes: comments go out only after the headers")
         return self._with(hold=(_at(after_bytes, after_events), Hold(until, ping_every)))
 
     def cut(
@@ -110,6 +112,8 @@ class Step:
     def acts(self, call: Call, models: tuple[str, ...] = ()) -> list[Act]:
         """All that happens for this call."""
         reply = self.write(call, models)
+        if not self.extra_headers:
+            return acts_of(reply, self.faults)
         ours = tuple(pair for pair in reply.headers if pair[0] not in dict(self.extra_headers))
         return acts_of(replace(reply, headers=ours + self.extra_headers), self.faults)
 

@@ -203,6 +203,12 @@ def test_headers_of_a_step_replace_ours(ask: Any) -> None:
     assert (got.headers.get_list("x-request-id"), got.headers["x-extra"]) == (["mine"], "1")
 
 
+def test_breaking_an_event_that_is_not_there_says_so(ask: Any) -> None:
+    got, _ = ask(answer("hi").malformed(event=5))
+    assert got.status == 500
+    assert "malformed(event=5): the answer has only 1 events" in json.loads(got.body)["error"]["message"]
+
+
 def test_a_step_that_fails_says_why(ask: Any) -> None:
     def broken(call: Any) -> Step:
         raise RuntimeError("my mistake")
@@ -218,6 +224,7 @@ def test_a_step_that_fails_says_why(ask: Any) -> None:
         (lambda: answer().cut(after_bytes=1, after_events=1), "not both"),
         (lambda: answer().cut(half_event=True), "half_event needs after_events"),
         (lambda: answer().cut(after_bytes=-1), "0 or more"),
+        (lambda: answer().stall(ping_every=1), "ping_every needs after_events"),
         (lambda: answer().drip(0, 1), "at least 1 byte"),
         (lambda: answer().times(0), "at least once"),
         (lambda: answer(finish="sotp"), "'sotp' is none of stop"),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 from typing import Any
 
 import httpx2
 import pytest
 
-from llm_edge.testing import Call, Provider, Step, answer, status
+from llm_edge.runtime import FakeClock, Signal
+from llm_edge.testing import Call, Provider, Step, answer, events, status, stream
+from llm_edge.testing.__main__ import Alike
+from llm_edge.testing.call import Asked
 
 CHAT = {"model": "m", "messages": []}
 URL = "http://scripted.test/v1/chat/completions"
@@ -129,6 +135,68 @@ def test_two_runs_give_the_same_bytes() -> None:
     assert bodies[0] == bodies[1]
 
 
+def test_pings_reach_a_transport_too_and_cost_no_time(colour: str) -> None:
+    clock, go = FakeClock(), Signal()
+    provider = Provider(events("a", "b").stall(after_events=1, until=go, ping_every=9.0), clock=clock)
+    seen: list[bytes] = []
+
+    def read(piece: bytes) -> None:
+        seen.append(piece)
+        if seen.count(b": ping\n\n") == 3:
+            go.set()
+
+    def ask() -> None:
+        with provider.http_client() as client, client.stream("POST", URL, json=CHAT, timeout=None) as got:
+            for piece in got.iter_raw():
+                read(piece)
+
+    async def aask() -> None:
+        async with provider.async_http_client() as client, client.stream("POST", URL, json=CHAT, timeout=None) as got:
+            async for piece in got.aiter_raw():
+                read(piece)
+
+    ask() if colour == "sync" else asyncio.run(aask())
+    assert seen == [b"data: a\n\n", *[b": ping\n\n"] * 3, b"data: b\n\n"]
+    assert clock.slept == [9.0, 9.0]
+
+
+def test_a_silent_stream_waits_for_its_signal_from_another_thread(colour: str) -> None:
+    go, provider = Signal(), Provider()
+    provider.script(stream("a", "b").stall(after_events=1, until=go))
+    helper = threading.Thread(target=lambda: until_asked(provider) and go.set())
+    helper.start()
+
+    async def aask() -> int:
+        async with provider.async_http_client() as client:
+            return (await client.post(URL, json=CHAT | {"stream": True})).status_code
+
+    if colour == "sync":
+        with provider.http_client() as client:
+            assert client.post(URL, json=CHAT | {"stream": True}).status_code == 200
+    else:
+        assert asyncio.run(aask()) == 200
+    helper.join()
+
+
+def until_asked(provider: Provider) -> bool:
+    while not (provider.calls and provider.calls[0].sent):
+        os.sched_yield()
+    return True
+
+
+def test_a_stall_that_nobody_ends_runs_into_the_read_timeout() -> None:
+    provider = Provider(stream("a").stall(after_events=1, until=Signal()))
+    with provider.http_client() as client, pytest.raises(httpx2.ReadTimeout):
+        client.post(URL, json=CHAT | {"stream": True}, timeout=0.01)
+
+
+def test_a_caller_without_patience_for_ever_is_held_an_hour_of_the_clock() -> None:
+    clock = FakeClock()
+    with Provider(answer().stall(), clock=clock).http_client() as client, pytest.raises(httpx2.ReadTimeout):
+        client.post(URL, json=CHAT, timeout=None)
+    assert clock.slept == [3600.0]
+
+
 def test_a_closed_provider_serves_again_when_asked_to() -> None:
     provider = Provider()
     first = provider.url
@@ -136,3 +204,80 @@ def test_a_closed_provider_serves_again_when_asked_to() -> None:
     provider.close()
     with provider, httpx2.Client() as client:
         assert client.get(provider.url + "/v1/models").status_code == 200
+
+
+def test_token_counts_can_be_left_out_everywhere() -> None:
+    provider = Provider(stream("a", usage=None, reasoning="hm"), models=())
+    with provider.http_client() as client:
+        for path, field in (
+            ("/v1/chat/completions", "usage"),
+            ("/v1/completions", "usage"),
+            ("/v1/responses", "usage"),
+            ("/v1/messages", "usage"),
+            ("/v1beta/models/m:generateContent", "usageMetadata"),
+        ):
+            whole = client.post("http://scripted.test" + path, json={"model": "m"})
+            parts = client.post("http://scripted.test" + path, json={"model": "m", "stream": True})
+            assert (whole.json().get(field), parts.status_code) == (None, 200)
+            assert "_tokens" not in parts.text
+        assert client.post("http://scripted.test/v1/messages/count_tokens", json={}).json() == {"input_tokens": 0}
+
+
+def test_reasoning_is_told_in_the_words_of_compatible_servers() -> None:
+    with Provider(answer("so", reasoning="hm")).http_client() as client:
+        whole = client.post(URL, json=CHAT).json()["choices"][0]["message"]
+        parts = client.post(URL, json=CHAT | {"stream": True}).text
+    assert (whole["reasoning_content"], whole["content"]) == ("hm", "so")
+    assert '"delta":{"reasoning_content":"hm"}' in parts
+
+
+def test_an_empty_answer_is_one_in_every_dialect() -> None:
+    with Provider(answer("")).http_client() as client:
+        for path in ("/v1/messages", "/v1beta/models/m:streamGenerateContent?alt=sse", "/v1/responses"):
+            got = client.post("http://scripted.test" + path, json={"model": "m", "stream": True})
+            assert got.text.count("data: ") >= 1
+
+
+def test_clients_of_the_older_library_are_ready_too(colour: str) -> None:
+    provider = Provider(answer("hi"))
+
+    async def aask() -> int:
+        async with provider.async_http_client("httpx") as client:
+            return (await client.post(URL, json=CHAT)).status_code
+
+    if colour == "sync":
+        with provider.http_client("httpx") as client:
+            assert client.post(URL, json=CHAT).status_code == 200
+    else:
+        assert asyncio.run(aask()) == 200
+
+
+def test_errors_speak_the_dialect_that_only_the_headers_tell() -> None:
+    with Provider(status(404)).http_client() as client:
+        claude = client.get("http://scripted.test/v1/files", headers={"anthropic-version": "2026-10-21"})
+        gemini = client.get("http://scripted.test/v1/files", headers={"x-goog-api-key": "k"})
+    assert claude.json()["error"]["type"] == "not_found_error"
+    assert gemini.json()["error"]["status"] == "NOT_FOUND"
+
+
+def test_a_call_and_a_step_say_what_they_are() -> None:
+    call = Call(Asked(method="POST", target="/v1/embeddings", headers=(), body=b"{broken"))
+    assert repr(call) == "<Call 1. POST /v1/embeddings -> no answer yet>"
+    assert (call.json, call.model, call.key) == (None, None, None)
+    call.status = 200
+    call.finish(early=True)
+    call.finish()
+    assert repr(call) == "<Call 1. POST /v1/embeddings -> 200 closed early>"
+    assert repr(answer("hi").delay(1)) == "<Step answer('hi')>"
+
+
+def test_a_server_for_measuring_says_the_same_from_memory() -> None:
+    stage = Alike(stream("a", "b"))
+
+    def ask(body: bytes) -> object:
+        return stage.open(Asked(method="POST", target="/v1/chat/completions", headers=(), body=body), 1)[1]
+
+    first = ask(b'{"model":"m","messages":[{"content":"one"}]}')
+    assert ask(b'{"model":"m","messages":[{"content":"two"}]}') is first
+    assert ask(b'{"model":"m","messages":[],"stream":true}') is not first
+    assert ask(b"no json") is not first

@@ -252,15 +252,8 @@ def test_arguments_that_are_no_json_go_out_only_where_the_wire_is_text(clients: 
     with clients.openai() as client:
         calls: Any = client.chat.completions.create(**ASK).choices[0].message.tool_calls
     assert calls[0].function.arguments == "{broken"
-    provider = clients.provider
-    with pytest.raises(ValueError, match="these are not JSON"):
-        provider._script[0].acts(type(provider.last)(_messages()))  # type: ignore[union-attr]
-
-
-def _messages() -> Any:
-    from llm_edge.testing.call import Asked
-
-    return Asked(method="POST", target="/v1/messages", headers=())
+    with clients.anthropic() as other, pytest.raises(anthropic.InternalServerError, match="these are not JSON"):
+        other.messages.create(**CLAUDE)
 
 
 @pytest.fixture

@@ -232,7 +232,14 @@ def test_requests_sent_back_to_back_are_answered_in_turn(provider: Provider) -> 
 
 
 @pytest.mark.parametrize(
-    "nonsense", [b"\x16\x03\x01 hello\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"GET / HTTP/2\r\n\r\n"]
+    "nonsense",
+    [
+        b"\x16\x03\x01 hello\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/2\r\n\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
+    ],
 )
 def test_what_is_not_http_is_refused_and_not_recorded(provider: Provider, nonsense: bytes) -> None:
     assert talk(provider, nonsense).startswith(b"HTTP/1.1 400 ")
