@@ -48,13 +48,17 @@ class Way:
             return self._ask(provider, path, fields, timeout)
         return asyncio.run(self._aask(provider, path, fields, timeout))
 
+    def _patience(self, seconds: float | None) -> Any:
+        """Short only in reading: on a busy machine connecting may take its time."""
+        return self.library.Timeout(10.0, read=seconds)
+
     def _base(self, provider: Provider) -> str:
         return provider.url if self.by == "socket" else "http://scripted.test"
 
     def _ask(self, provider: Provider, path: str, fields: Any, timeout: float | None) -> Got:
         got = Got()
         transport = None if self.by == "socket" else provider.transport(self.library.__name__)  # type: ignore[call-overload]
-        with self.library.Client(transport=transport, timeout=timeout, trust_env=False) as client:
+        with self.library.Client(transport=transport, timeout=self._patience(timeout), trust_env=False) as client:
             try:
                 with client.stream("POST", self._base(provider) + path, json=fields) as answer:
                     got.status, got.headers = answer.status_code, answer.headers
@@ -68,7 +72,9 @@ class Way:
     async def _aask(self, provider: Provider, path: str, fields: Any, timeout: float | None) -> Got:
         got = Got()
         transport = None if self.by == "socket" else provider.async_transport(self.library.__name__)  # type: ignore[call-overload]
-        async with self.library.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as client:
+        async with self.library.AsyncClient(
+            transport=transport, timeout=self._patience(timeout), trust_env=False
+        ) as client:
             try:
                 async with client.stream("POST", self._base(provider) + path, json=fields) as answer:
                     got.status, got.headers = answer.status_code, answer.headers

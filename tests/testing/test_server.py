@@ -93,7 +93,7 @@ def test_a_reader_that_stops_reading_stops_the_server(provider: Provider) -> Non
 
 def test_waiting_for_the_end_of_a_call_that_goes_on_says_which(provider: Provider) -> None:
     provider.script(answer("hi").stall())
-    with httpx2.Client(timeout=0.05) as client, pytest.raises(httpx2.ReadTimeout):
+    with httpx2.Client(timeout=httpx2.Timeout(10, read=0.05)) as client, pytest.raises(httpx2.ReadTimeout):
         client.post(provider.url + "/v1/chat/completions", json=CHAT)
     provider.last.wait_ended()
     call = type(provider.last)(asked_again(provider))
