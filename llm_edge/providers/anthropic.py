@@ -11,7 +11,7 @@ from ..message import Body, Json
 from .base import Dialect
 from .cargo import add, count, known, mapping, objects, string
 from .failures import failure, failure_inside, trouble_in
-from .watch import EventWatcher
+from .watch import DONE, EventWatcher, looks_whole
 
 _PLAIN = frozenset({b"content_block_delta", b"content_block_start", b"content_block_stop", b"ping"})
 _TYPE = re.compile(rb'"type"\s*:\s*"([a-z_]+)"')
@@ -36,9 +36,12 @@ class MessagesWatcher(EventWatcher):
         return False  # nothing but the terminal event proves it
 
     def _event(self, name: bytes, data: bytes, whole: bool) -> None:
-        if name in _PLAIN or not whole:
+        if not whole or (name in _PLAIN and looks_whole(data)):
             return
-        if not name and data == b"[DONE]":  # some servers end any stream with it
+        if data == DONE:  # some servers end any stream with it
+            return
+        if name == b"error":
+            self._error(data)
             return
         item = self._object(data)
         if item is None:

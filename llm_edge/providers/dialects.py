@@ -66,7 +66,7 @@ def describe(dialect: Dialect, path: str, json: Json) -> tuple[str, bool]:
         return (unquote(match[1]), match[2] == "streamGenerateContent") if match else ("", False)
     deployment = _DEPLOYMENT.search(path)
     model = unquote(deployment[1]) if deployment else string(json.get("model"))
-    return model, json.get("stream") is True
+    return model, json.get("stream") is True and dialect.operation != "embeddings"
 
 
 def _split(path: str) -> tuple[str, str]:

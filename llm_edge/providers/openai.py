@@ -11,7 +11,7 @@ from ..message import Json, Unwatched
 from .base import Dialect
 from .cargo import add, count, known, listing, mapping, objects, string
 from .failures import failure, failure_inside, trouble_in
-from .watch import EventWatcher
+from .watch import DONE, EventWatcher
 
 _CHOICE = b'"choices":[{"index":0,"delta":{'
 _UNFINISHED = b'"finish_reason":null'
@@ -69,8 +69,10 @@ class ChatWatcher(EventWatcher):
         ):
             self._open.add(0)  # a piece of the one answer there usually is
             self._beginning = b"data: " + data[: data.find(_CHOICE) + len(_CHOICE)]
-        elif data == b"[DONE]":
+        elif data.startswith(DONE):
             self.complete = True
+        elif name == b"error":
+            self._error(data)
         elif whole:
             self._parsed(data)
         elif match := _FINISH_IN_TAIL.search(data):

@@ -13,7 +13,7 @@ from .cargo import add, count, known, mapping, objects, string
 from .failures import failure, failure_inside, trouble_in
 from .openai import refusal
 from .tails import object_in_tail
-from .watch import EventWatcher
+from .watch import DONE, EventWatcher, looks_whole
 
 _TERMINAL = {b"response.completed": "completed", b"response.incomplete": "incomplete", b"response.failed": "failed"}
 _TELLING = frozenset({*_TERMINAL, b"response.created", b"error", b""})
@@ -43,11 +43,13 @@ class ResponsesWatcher(EventWatcher):
             # `type` comes first in every event; if a server puts it elsewhere, the event is parsed all the same.
             match = _TYPE.search(data, 0, 64)
             name = match[1] if match else b""
-        if name not in _TELLING:
+        if name not in _TELLING and (looks_whole(data) or not whole):
             return
-        if data == b"[DONE]":  # some servers send one after the terminal event
+        if data == DONE:  # some servers end any stream with it
             return
-        if whole:
+        if name == b"error":
+            self._error(data)
+        elif whole:
             self._parsed(name, data)
         elif name in _TERMINAL:
             self._usage = object_in_tail(data, "usage") or self._usage

@@ -14,8 +14,15 @@ from ..errors import BadAnswer, StreamBroken
 from ..message import Json
 from .bare import BareObjects
 from .cargo import mapping, parse
-from .failures import failure_inside, trouble_in
+from .failures import Trouble, failure_inside, trouble_behind, trouble_in
 from .sse import Splitter
+
+DONE = b"[DONE]"
+
+
+def looks_whole(data: bytes) -> bool:
+    """Whether an event that need not be parsed has at least the outline of a JSON object."""
+    return data[:1] == b"{" and (data[-1:] == b"}" or data.rstrip()[-1:] == b"}")
 
 
 class EventWatcher:
@@ -64,7 +71,7 @@ class EventWatcher:
         if not self.complete:
             for name, data, whole in self._splitter.end():
                 # Its empty line never came; it counts if it is all there, and cut JSON does not parse.
-                if data == b"[DONE]" or (whole and parse(data) is not None):
+                if data == DONE or (whole and parse(data) is not None):
                     self.events += 1
                     self._event(name, data, whole)
         if self.complete or self.failure is not None:
@@ -94,6 +101,11 @@ class EventWatcher:
             return None
         item = mapping(value)  # typed now
         return None if self._fails(item) else item
+
+    def _error(self, data: bytes) -> None:
+        """An event that is called an error, whatever it says."""
+        trouble = trouble_behind(data) or Trouble(message="the provider sent an error without a readable body")
+        self.failure = self.failure or failure_inside(trouble)
 
     def _fails(self, item: Json) -> bool:
         trouble = trouble_in(item)

@@ -141,11 +141,51 @@ def test_nothing_at_all_is_broken() -> None:
     assert "before its first event" in str(broken)
 
 
-@pytest.mark.parametrize("watcher", [ChatWatcher, MessagesWatcher, GenerateWatcher])
-def test_an_event_that_is_no_json_is_a_bad_answer(watcher: type[EventWatcher]) -> None:
+@pytest.mark.parametrize("watcher", [ChatWatcher, MessagesWatcher, GenerateWatcher, ResponsesWatcher])
+@pytest.mark.parametrize("name", [b"", b"event: content_block_delta\n", b"event: response.output_text.delta\n"])
+@pytest.mark.parametrize("data", [b'{"type":"x",broken', b"null", b"<html>", b'["a"]'])
+def test_an_event_that_is_no_json_object_is_a_bad_answer(watcher: type[EventWatcher], name: bytes, data: bytes) -> None:
     one = watcher()
-    one.feed(b"data: {broken\n\n")
+    one.feed(name + b"data: " + data + b"\n\n")
     assert isinstance(one.failure, BadAnswer)
+
+
+@pytest.mark.parametrize("watcher", [ChatWatcher, MessagesWatcher, ResponsesWatcher])
+@pytest.mark.parametrize(
+    ("data", "kind", "said"),
+    [
+        (b'{"message":"flat","code":429}', "Throttled", "flat"),
+        (b'{"type":"error","error":{"type":"overloaded_error","message":"nested"}}', "Overloaded", "nested"),
+        (b"it broke", "Overloaded", "without a readable body"),
+    ],
+)
+def test_an_event_called_error_is_one(watcher: type[EventWatcher], data: bytes, kind: str, said: str) -> None:
+    one = watcher()
+    one.feed(b"event: error\ndata: " + data + b"\n\n")
+    assert type(one.failure).__name__ == kind
+    assert said in str(one.failure)
+    assert one.end() is None
+
+
+@pytest.mark.parametrize("watcher", [ChatWatcher, MessagesWatcher, ResponsesWatcher, GenerateWatcher])
+def test_a_bare_error_is_heard_in_every_dialect(watcher: type[EventWatcher]) -> None:
+    one = watcher()
+    one.feed(b': hi\n\n{\n  "error": {\n    "message": "busy",\n    "code": 503\n  }\n}\n')
+    assert type(one.failure).__name__ == "Overloaded"
+
+
+def test_answers_line_by_line_without_events_are_no_stream() -> None:
+    watcher = ChatWatcher()
+    watcher.feed(b'{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n')
+    assert isinstance(watcher.end(), StreamBroken)
+
+
+@pytest.mark.parametrize("watcher", [MessagesWatcher, ResponsesWatcher])
+def test_a_done_after_the_end_of_another_dialect_is_no_trouble(watcher: type[EventWatcher]) -> None:
+    one = watcher()
+    one.feed(b"data: [DONE]\n\n")
+    assert one.failure is None
+    assert isinstance(one.end(), StreamBroken)
 
 
 def test_comments_are_no_events() -> None:
@@ -295,6 +335,14 @@ def test_a_terminal_event_too_large_to_keep_is_still_the_end() -> None:
     chat = ChatWatcher()
     chat.feed(big("", '{"choices":[{"delta":{"content":"', '"},"finish_reason":"stop"}]}'))
     assert chat.end() is None
+
+
+def test_usage_is_not_guessed_from_a_tail_that_has_none() -> None:
+    for after in ('"}', '"usage"}', '"usage":7}', '"usage":{"input_tokens":}', '"usage" {"input_tokens":1}}'):
+        watcher = ResponsesWatcher()
+        watcher.feed(big("event: response.completed\n", '{"response":{"output":["', '"]},' + after))
+        assert watcher.complete
+        assert watcher.usage is None
 
 
 def test_a_huge_event_that_never_ends_proves_nothing() -> None:
