@@ -15,7 +15,21 @@ from llm_edge.message import Headers, Saved
 from llm_edge.providers.base import Wire
 from llm_edge.runtime import drive
 
-from .senders_kit import CHUNKED, LONG, OK, Peer, Upstream, Wires, answering, chunk, once, opened, patient, post, then_silent
+from .senders_kit import (
+    CHUNKED,
+    LONG,
+    OK,
+    Peer,
+    Upstream,
+    Wires,
+    answering,
+    chunk,
+    once,
+    opened,
+    patient,
+    post,
+    then_silent,
+)
 
 
 @pytest.fixture(params=["httpx2", "pyreqwest"])
@@ -277,7 +291,9 @@ def test_an_address_cannot_smuggle_a_header(wires: Wires, path: str) -> None:
 
 def test_a_name_in_the_address_is_not_sent(wires: Wires) -> None:
     with Upstream(answering) as upstream:
-        wires.get(wires.sender(), upstream.url.replace("127", "user:pass@127", 1), headers={"authorization": "Bearer mine"})
+        wires.get(
+            wires.sender(), upstream.url.replace("127", "user:pass@127", 1), headers={"authorization": "Bearer mine"}
+        )
         head = upstream.peers[0].heads[0].lower()
     assert b"bearer mine" in head
     assert b"basic" not in head

@@ -8,6 +8,7 @@ loop that was closed without warning can still be let go without a sound.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import select
 import socket
 import ssl
@@ -45,7 +46,7 @@ class PatientLoop(httpcore2.AsyncNetworkBackend):
         until = None if seconds is None else loop.time() + seconds
         try:
             async with asyncio.timeout_at(until):
-                _, line = await loop.create_connection(_Line, host, port, happy_eyeballs_delay=0.25)
+                _, line = await loop.create_connection(_Line, host, port, happy_eyeballs_delay=_stagger(host))
         except TimeoutError:
             raise httpcore2.ConnectTimeout from None
         except (OSError, UnicodeError) as error:
@@ -129,6 +130,15 @@ class _Line(asyncio.Protocol):
             last = getattr(transport, "_call_connection_lost", None)
             if last is not None:
                 last(None)
+
+
+def _stagger(host: str) -> float | None:
+    # A name may have an address of each kind, and one kind may lead nowhere: try both. That takes tasks.
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return 0.25
+    return None
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

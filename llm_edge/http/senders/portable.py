@@ -35,11 +35,18 @@ IDLE = 55.0  # seconds an unused connection is kept: load balancers commonly han
 _STALE = (httpcore2.RemoteProtocolError, httpcore2.ReadError, httpcore2.WriteError)
 
 
+class _Way(NamedTuple):
+    """What calls must have in common to share a pool."""
+
+    secure: bool
+    proxy: str | None
+
+
 class _Place(NamedTuple):
     url: httpcore2.URL
     host: bytes
     """What the Host header says."""
-    proxy: str | None
+    way: _Way
 
 
 class _Portable:
@@ -59,13 +66,14 @@ class _Portable:
         core = httpcore2.URL(
             scheme=where.scheme.encode(), host=where.host.encode(), port=where.port, target=where.target.encode()
         )
-        return _Place(core, where.authority.encode(), self._proxies(where.scheme, where.host, where.port))
+        way = _Way(where.scheme == "https", self._proxies(where.scheme, where.host, where.port))
+        return _Place(core, where.authority.encode(), way)
 
-    def _options(self, proxy: str | None) -> dict[str, Any]:
+    def _options(self, way: _Way) -> dict[str, Any]:
         # Called with the lock held, once for each pool.
-        settings = self._settings
-        if self._tls is None:
-            self._tls = tls_context(settings)
+        settings, proxy = self._settings, way.proxy
+        if self._tls is None and (way.secure or (proxy or "").startswith("https:")):
+            self._tls = tls_context(settings)  # takes milliseconds: only for those who need it
         if settings.http2:
             _need("h2", "http.http2")
         options: dict[str, Any] = {
@@ -78,10 +86,10 @@ class _Portable:
             plain, auth = without_credentials(proxy)
             if plain.startswith("socks"):
                 _need("socksio", "a SOCKS proxy")
-            options["proxy"] = httpcore2.Proxy(url=plain, auth=auth)
+            options["proxy"] = httpcore2.Proxy(url=plain, auth=auth, ssl_context=self._tls)
         return options
 
-    async def _send(self, proxy: str | None, request: httpcore2.Request) -> Answer:
+    async def _send(self, way: _Way, request: httpcore2.Request) -> Answer:
         raise NotImplementedError
 
     async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
@@ -91,7 +99,7 @@ class _Portable:
         while True:
             waits = Waits(patience)
             try:
-                return await self._send(place.proxy, _request(wire, place, upload, waits))
+                return await self._send(place.way, _request(wire, place, upload, waits))
             except (NetworkFailed, ConfigError):
                 raise
             except Exception as error:
@@ -126,20 +134,20 @@ class BlockingPortable(_Portable):
 
     def __init__(self, settings: HttpSettings) -> None:
         super().__init__(settings)
-        self._pools: dict[str | None, httpcore2.ConnectionPool] = {}
+        self._pools: dict[_Way, httpcore2.ConnectionPool] = {}
 
-    def _pool(self, proxy: str | None) -> httpcore2.ConnectionPool:
-        pool = self._pools.get(proxy)
+    def _pool(self, way: _Way) -> httpcore2.ConnectionPool:
+        pool = self._pools.get(way)
         if pool is None:
             with self._lock:
-                pool = self._pools.get(proxy)
+                pool = self._pools.get(way)
                 if pool is None:
-                    pool = httpcore2.ConnectionPool(**self._options(proxy), network_backend=PatientSockets())
-                    self._pools[proxy] = pool
+                    pool = httpcore2.ConnectionPool(**self._options(way), network_backend=PatientSockets())
+                    self._pools[way] = pool
         return pool
 
-    async def _send(self, proxy: str | None, request: httpcore2.Request) -> Answer:
-        response = self._pool(proxy).handle_request(request)
+    async def _send(self, way: _Way, request: httpcore2.Request) -> Answer:
+        response = self._pool(way).handle_request(request)
         return Answer(response.status, readable(response.headers), BlockingSource(response))
 
     async def aclose(self) -> None:
@@ -186,16 +194,16 @@ class LoopPortable(_Portable):
         super().__init__(settings)
         self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
 
-    async def _send(self, proxy: str | None, request: httpcore2.Request) -> Answer:
+    async def _send(self, way: _Way, request: httpcore2.Request) -> Answer:
         loop = asyncio.get_running_loop()
         home = self._homes.get(loop)
         if home is None:
             home = await self._settle(loop)
-        pool = home.pools.get(proxy)
+        pool = home.pools.get(way)
         if pool is None:
             with self._lock:
-                pool = httpcore2.AsyncConnectionPool(**self._options(proxy), network_backend=home.network)
-            home.pools[proxy] = pool
+                pool = httpcore2.AsyncConnectionPool(**self._options(way), network_backend=home.network)
+            home.pools[way] = pool
         response = await pool.handle_async_request(request)
         return Answer(response.status, readable(response.headers), LoopSource(response))
 
@@ -236,7 +244,7 @@ class _Home:
 
     def __init__(self) -> None:
         self.network = PatientLoop()
-        self.pools: dict[str | None, httpcore2.AsyncConnectionPool] = {}
+        self.pools: dict[_Way, httpcore2.AsyncConnectionPool] = {}
         self.keeper: AsyncGenerator[None, None] | None = None
 
     async def aclose(self) -> None:
