@@ -19,12 +19,12 @@ class Addressed:
 
     def encode(self, request: Request, target: Target, /) -> Wire:
         headers = request.headers
-        ours = [name for name in headers if name.startswith("x-llm-edge-")]
-        if ours:
-            headers = headers.without(*ours)
         if request.dialect != "opaque":
             # What we read ourselves must come in a coding we undo ourselves; a compressed stream comes in lumps.
-            headers = _with_encoding(headers, "identity" if request.streaming else "gzip, deflate")
+            kept = [pair for pair in headers.pairs if _is_theirs(name := pair[0].lower()) and name != "accept-encoding"]
+            headers = Headers((*kept, ("accept-encoding", "identity" if request.streaming else "gzip, deflate")))
+        elif not all(map(_is_theirs, headers)):
+            headers = Headers(pair for pair in headers.pairs if _is_theirs(pair[0].lower()))
         return Wire(
             method=request.method,
             url=request.url,
@@ -37,5 +37,5 @@ class Addressed:
         return body
 
 
-def _with_encoding(headers: Headers, coding: str) -> Headers:
-    return headers if headers.get("accept-encoding") == coding else headers.having({"accept-encoding": coding})
+def _is_theirs(name: str) -> bool:
+    return not name.startswith("x-llm-edge-")
