@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -25,6 +26,9 @@ from llm_edge.testing.steps import Step
 
 from .examples import ROOT, Example, examples
 from .loopback_internet import loopback_internet
+
+PRINTS = "prints"
+"""The title of a text block that shows what the example before it prints."""
 
 KEYS = {
     name: f"scripted-{name.split('_')[0].lower()}"
@@ -56,8 +60,8 @@ SCENES: dict[str, list[Script]] = {
 }
 
 
-def run(example: Example, folder: Path) -> str:
-    """What went wrong; empty when all is well."""
+def run(example: Example, shown: str, folder: Path) -> str:
+    """What went wrong; empty when all is well. `shown` is what the page shows it to print, beside its comments."""
     file = folder / f"example_{example.line}.py"
     file.write_text(example.text)
     if "def test_" in example.text:
@@ -74,7 +78,14 @@ def run(example: Example, folder: Path) -> str:
         if found < 0:
             return f"The page says that it prints {said!r}. It printed:\n{out.getvalue()}"
         position = found + len(said)
+    if shown and _bare(shown) not in _bare(out.getvalue()):
+        return f"The page shows that it prints\n{shown}It printed:\n{out.getvalue()}"
     return ""
+
+
+def _bare(text: str) -> str:
+    """A text without what differs from run to run: numbers, ids, the spaces that line them up."""
+    return re.sub(r"\b[0-9a-f]{32}\b|\d+(\.\d+)?|[ \t]+", "~", text)
 
 
 def _as_tests(file: Path) -> str:
@@ -103,12 +114,15 @@ def main(page: Path) -> int:
         folder = Path(scratch) / "app"
         folder.mkdir()
         os.chdir(folder)
-        for example in examples(page, "python", "toml"):
+        blocks = examples(page, "python", "toml", "text")
+        for example, following in zip(blocks, [*blocks[1:], None], strict=True):
             if example.language == "toml":
                 (folder / (example.title or "unnamed.toml")).write_text(example.text)
+            if example.language != "python":
                 continue
             provider.script(*SCENES[example.scene])
-            if fault := run(example, folder):
+            shown = following.text if following is not None and following.title == PRINTS else ""
+            if fault := run(example, shown, folder):
                 wrong.append(f"--- {example.place}\n{fault}")
         os.chdir(ROOT)
     print("\n".join(wrong))
