@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, TypeGuard
 
 import orjson
 
@@ -88,16 +88,20 @@ def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
 
 
+def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether it is a JSON object; tells the type checker, too."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether JSON writes it as a list."""
+    return isinstance(value, (list, tuple))
+
+
 def _all_finite(value: object) -> bool:
     """Whether no NaN or infinity, which orjson writes as null, stands anywhere inside."""
-    waiting: list[Any] = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, float):
-            if not math.isfinite(item):
-                return False
-        elif isinstance(item, Mapping):
-            waiting.extend(item.values())
-        elif isinstance(item, (list, tuple)):
-            waiting.extend(item)
-    return True
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if is_object(value):
+        return all(map(_all_finite, value.values()))
+    return all(map(_all_finite, value)) if is_list(value) else True

@@ -29,7 +29,8 @@ class Headers(Mapping[str, str]):
     __slots__ = ("_index", "pairs")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] | Mapping[str, str] = ()) -> None:
-        self.pairs: Pairs = tuple(pairs.items() if isinstance(pairs, Mapping) else pairs)
+        given: Any = pairs  # for type checkers a mapping could have pairs as its keys
+        self.pairs: Pairs = tuple(given.items() if isinstance(pairs, Mapping) else given)
         self._index: dict[str, str] | None = None
 
     def _indexed(self) -> dict[str, str]:
@@ -95,7 +96,7 @@ class Body:
         """The object; ValueError when the bytes are not a JSON object."""
         if self._json is None:
             assert self._raw is not None
-            loaded = exact.read(self._raw)
+            loaded: Json = exact.read(self._raw)
             if not isinstance(loaded, dict):
                 raise ValueError("the body is JSON, but not an object")
             self._json = loaded

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
+from ..exact import is_list, is_object
+
 Policy: TypeAlias = Literal["all", "deterministic", "off"]
 
 FINISHED_WELL: Final = frozenset({
@@ -46,7 +48,7 @@ def why_not(dialect: str, body: Mapping[str, Any], policy: Policy, *, operation:
     store = body.get("store")
     if store or (store is None and dialect == "openai.responses"):
         return "`store`: the provider keeps the answer, and its id"
-    if isinstance(body.get("prompt"), dict):
+    if is_object(body.get("prompt")):
         return "`prompt`: it is kept, and may be changed, at the provider"
     if _hosted_tools(body.get("tools")):
         return "`tools`: some of them run at the provider"
@@ -61,23 +63,22 @@ def fit(finished: Sequence[str]) -> bool:
 
 
 def _deterministic(body: Mapping[str, Any]) -> bool:
-    config = body.get("generationConfig")
-    body = config if isinstance(config, Mapping) else body
-    return body.get("temperature") == 0 or body.get("seed") is not None
+    config: Any = body.get("generationConfig", body)
+    return is_object(config) and (config.get("temperature") == 0 or config.get("seed") is not None)
 
 
-def _hosted_tools(tools: object) -> bool:
-    if not isinstance(tools, list):
+def _hosted_tools(tools: Any) -> bool:
+    return is_list(tools) and not all(map(_own_tool, tools))
+
+
+def _own_tool(tool: Any) -> bool:
+    if not is_object(tool) or not tool:
         return False
-    return any(not isinstance(tool, dict) or not _own_tool(tool) for tool in tools)
-
-
-def _own_tool(tool: Mapping[str, Any]) -> bool:
     kind = tool.get("type")
     if kind is not None:
         return kind in _OWN_TOOLS
     # Anthropic's own tools have a schema and no type; Gemini's are one of two names.
-    return "input_schema" in tool or (bool(tool) and tool.keys() <= _GEMINI_TOOLS)
+    return "input_schema" in tool or tool.keys() <= _GEMINI_TOOLS
 
 
 _WORDS: Final = ("messages", "input", "contents")
@@ -88,19 +89,19 @@ _ADDRESSES: Final = ("url", "fileUri", "file_uri")
 
 def _remote_images(body: Mapping[str, Any]) -> bool:
     """Whether a picture or file is named by an address anywhere in the conversation, tool results included."""
-    waiting: list[object] = [body[name] for name in _WORDS if name in body]
+    waiting: list[Any] = [body[name] for name in _WORDS if name in body]
     while waiting:
         item = waiting.pop()
-        if isinstance(item, list):
+        if is_list(item):
             waiting.extend(part for part in item if not isinstance(part, str))
-        elif isinstance(item, dict):
+        elif is_object(item):
             if any(_remote(item[place]) for place in _PLACES if place in item):
                 return True
             waiting.extend(item[inner] for inner in _INSIDE if inner in item)
     return False
 
 
-def _remote(place: object) -> bool:
-    if isinstance(place, dict):
+def _remote(place: Any) -> bool:
+    if is_object(place):
         return any(_remote(place[name]) for name in _ADDRESSES if name in place)
     return isinstance(place, str) and place.lower().startswith(("http://", "https://", "gs://"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ..errors import InvalidRequest
+from ..exact import is_object
 from ..message import NO_CONTROLS, Controls, Headers
 
 PREFIX: Final = "x-llm-edge-"
@@ -97,7 +98,7 @@ def from_keyword(asked: Mapping[str, object] | None) -> Controls:
     """The controls of `edge={...}`. Raises `InvalidRequest` naming the key that makes no sense."""
     if not asked:
         return NO_CONTROLS
-    if not isinstance(asked, Mapping):
+    if not is_object(asked):
         raise InvalidRequest('`edge` must be a mapping such as {"ttl": 60, "namespace": "a"}')
     found: dict[str, Any] = {}
     for name, value in asked.items():
