@@ -215,7 +215,8 @@ class HttpConfig(Section):
     """How calls travel to the providers. Certificates are always verified."""
 
     engine: Literal["auto", "httpx2", "pyreqwest"] = Field(
-        default="auto", description='Which HTTP library: "auto" takes pyreqwest when it is installed, else httpx2.'
+        default="auto",
+        description='Which HTTP library: "auto" takes pyreqwest for sync calls when it is installed, else httpx2.',
     )
     connect: values.Seconds = Field(default=5.0, description="How long a connection may take to open, in seconds.")
     pool: values.Count = Field(default=100, description="Connections at most.")
