@@ -26,8 +26,8 @@ class MemoryStore(Generic[T]):
     """
 
     def __init__(self, *, entries: int = 1000, bytes: int = 64 * 2**20) -> None:  # noqa: A002  the configuration's word
-        self._capacity = bytes if entries else 0
-        self._least = -(-bytes // entries) if entries else 1
+        self._least = max(bytes // entries, 1) if entries else 1
+        self._capacity = min(bytes, self._least * entries)
         self._open()
         mind_forks(self)
 

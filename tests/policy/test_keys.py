@@ -1,0 +1,118 @@
+"""What makes two calls the same call, and what does not."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from llm_edge.message import Body
+from llm_edge.policy.keys import LEFT_OUT, answer_key, fingerprint
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(), max_size=6)
+)  # fmt: skip
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+)
+FIELDS = st.dictionaries(st.text(max_size=6).filter(lambda name: name not in LEFT_OUT), VALUES, max_size=4)
+
+CHAT: dict[str, Any] = {
+    "model": "gpt-5.4-mini",
+    "messages": [{"role": "system", "content": "brief"}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+    "temperature": 0.2, "top_p": 1, "max_completion_tokens": 64, "n": 1, "seed": 7, "stop": ["x"], "stream": False,
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+    "response_format": {"type": "json_object"}, "logit_bias": {"50256": -100}, "a_field_of_tomorrow": None,
+}  # fmt: skip
+
+
+def key(fields: dict[str, Any], *context: str) -> str:
+    return answer_key(Body(json.dumps(fields).encode()), *context)
+
+
+def spelled(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+@given(FIELDS, FIELDS)
+def test_two_bodies_share_a_key_only_when_they_are_the_same_json(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert (key(one) == key(other)) == (spelled(one) == spelled(other))
+
+
+@given(FIELDS, st.data())
+def test_any_field_changed_changes_the_key(fields: dict[str, Any], data: st.DataObject) -> None:
+    assume(fields)
+    name = data.draw(st.sampled_from(sorted(fields)))
+    value = data.draw(VALUES)
+    assume(spelled(value) != spelled(fields[name]))
+    assert key({**fields, name: value}) != key(fields)
+    assert key({other: item for other, item in fields.items() if other != name}) != key(fields)
+
+
+@pytest.mark.parametrize("name", sorted(CHAT))
+def test_every_field_of_a_chat_counts(name: str) -> None:
+    assert key({**CHAT, name: "another"}) != key(CHAT)
+    assert key({other: value for other, value in CHAT.items() if other != name}) != key(CHAT)
+
+
+@pytest.mark.parametrize("name", sorted(LEFT_OUT))
+def test_what_does_not_reach_the_model_does_not_count(name: str) -> None:
+    assert key({**CHAT, name: "another"}) == key(CHAT)
+    assert LEFT_OUT[name]
+    assert key({**CHAT, "messages": [{name: "inside"}]}) != key({**CHAT, "messages": [{}]})
+
+
+@given(FIELDS)
+def test_order_and_spacing_do_not_count(fields: dict[str, Any]) -> None:
+    backwards = dict(reversed(fields.items()))
+    assert answer_key(Body(json.dumps(backwards, indent=3).encode())) == key(fields)
+    assert answer_key(Body(json=fields)) == key(fields)
+
+
+def test_order_inside_lists_counts() -> None:
+    assert key({"stop": ["a", "b"]}) != key({"stop": ["b", "a"]})
+
+
+def test_numbers_that_python_finds_equal_are_told_apart() -> None:
+    numbers = [1, 1.0, True, "1", 2**64, float(2**64), 2**64 + 1, -(2**63) - 1, float(-(2**63)), 10**40, 1e40]
+    assert len({key({"n": number}) for number in numbers}) == len(numbers)
+
+
+def test_lone_surrogates_have_a_key_of_their_own() -> None:
+    texts = ["\ud800", "\udc00", "\\ud800", "\U00010000", "?", ""]
+    assert len({key({"text": text}) for text in texts}) == len(texts)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, object(), {(1, 2): 3}])
+def test_what_is_not_json_has_no_key(value: object) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        answer_key(Body(json={"n": value}))
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"{", b'{"a": NaN}'])
+def test_bytes_that_are_no_object_have_no_key(raw: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        answer_key(Body(raw))
+
+
+PARTS = st.lists(st.text("ab:0123\x00\ud800é", max_size=6), max_size=4)
+
+
+@given(PARTS, PARTS)
+def test_words_around_the_body_cannot_be_mistaken_for_each_other(one: list[str], other: list[str]) -> None:
+    assert (key({}, *one) == key({}, *other)) == (one == other)
+    assert (fingerprint(*one) == fingerprint(*other)) == (one == other)
+
+
+def test_a_key_is_a_whole_sha_256_and_the_same_tomorrow() -> None:
+    assert key(CHAT, "openai.chat", "tenant") == "7c2c179e36171779db4f457420d62a97f93286afe49a3047e168fc277905a931"
+
+
+def test_a_fingerprint_shows_nothing_of_what_it_stands_for() -> None:
+    assert "sk-secret" not in fingerprint("sk-secret")
+    assert len(fingerprint("sk-secret")) == 32
