@@ -131,9 +131,9 @@ def then_silent(data: bytes = b"") -> Script:
 class Upstream:
     """A server on loopback that plays a script on each connection."""
 
-    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self._script, self._tls = script, tls
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = socket.create_server((host, 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://{'localhost' if tls else '127.0.0.1'}:{self.port}/v1/chat"
         self.peers: list[Peer] = []

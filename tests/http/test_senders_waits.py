@@ -189,6 +189,29 @@ def test_a_tls_handshake_that_never_ends_counts_as_connecting(wires: Wires) -> N
     assert caught.value.kind == "ConnectTimeout"
 
 
+@pytest.fixture
+def slow_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A resolver that does not answer before the test is over."""
+    over = threading.Event()
+
+    def never(*_: Any, **__: Any) -> Any:
+        over.wait(10)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    yield
+    over.set()
+
+
+@pytest.mark.parametrize("seconds", [20, SHORT])
+def test_a_name_that_takes_for_ever_counts_as_connecting(
+    exact: Wires, slow_names: None, request: pytest.FixtureRequest, seconds: float
+) -> None:
+    send = exact.sender()
+    with bounded(), pytest.raises((NetworkFailed, TimeoutError)):
+        exact.get(send, "http://slow.example/", patient(seconds, connect=SHORT, silence=5.0))
+
+
 def test_a_full_pool_makes_the_next_call_wait_and_its_deadline_hold(wires: Wires) -> None:
     async def talk(url: str) -> None:
         held = await send(post(url), patient(20))

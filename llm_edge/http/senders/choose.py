@@ -11,7 +11,7 @@ from ...errors import ConfigError
 from ...providers.base import Wire
 from ..sender import Answer, Patience, Sender
 from .forks import rust_lost, rust_used, watch
-from .settings import HttpSettings
+from .settings import HttpSettings, check
 
 
 def choose(settings: HttpSettings) -> tuple[Sender, Sender]:
@@ -20,8 +20,9 @@ def choose(settings: HttpSettings) -> tuple[Sender, Sender]:
 
     `auto` takes pyreqwest for threads, where it is installed, and httpx2 for event loops: there
     calls are cancelled, and pyreqwest cannot end a call whose answer has not begun.
-    Raises ConfigError when the engine asked for is not installed.
+    Raises ConfigError for an engine that is not installed, a file that cannot be read, a proxy that is none.
     """
+    check(settings)
     return Chosen(settings, _open_blocking, _blocking_name), Chosen(settings, _open_loop, _loop_name)
 
 

@@ -73,7 +73,7 @@ class Inflated:
         fault: NetworkFailed | None = None
         while fault is None:
             try:
-                if not self._waiting:
+                while not self._waiting:
                     self._waiting = await self._source.__anext__()
                 piece = self._inflate()
             except StopAsyncIteration:
@@ -96,14 +96,9 @@ class Inflated:
             if self._deflate:
                 raise zlib.error("bytes after the end")
             self._inflater = zlib.decompressobj(31)  # gzip files may follow one another
-        try:
-            piece = self._inflater.decompress(self._waiting, _PIECE)
-        except zlib.error:
-            if self._began or not self._deflate:
-                raise
-            # Some servers say deflate and leave the zlib wrapping out.
-            self._inflater = zlib.decompressobj(-15)
-            piece = self._inflater.decompress(self._waiting, _PIECE)
+        if self._deflate and not self._began and self._waiting[0] & 15 != 8:
+            self._inflater = zlib.decompressobj(-15)  # some servers say deflate and leave the zlib wrapping out
+        piece = self._inflater.decompress(self._waiting, _PIECE)
         self._began = True
         self._waiting = self._inflater.unconsumed_tail or self._inflater.unused_data
         return piece

@@ -12,7 +12,7 @@ where the settings name it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -111,7 +111,7 @@ class LoopFast(_Fast):
     async def _begin(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer:
         builder = self._client((place.proxy, patience.connect)).request(wire.method, place.url)
         if upload is not None:
-            builder.body_stream(upload)
+            builder.body_stream(upload.awaited())
         request = composed(builder, wire, patience).build_streamed()
         response = await request.__aenter__()
         return Answer(response.status, headers_of(response), LoopSource(request, response))
@@ -181,7 +181,7 @@ class BlockingFast(_Fast):
     async def _begin(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer:
         builder = self._client((place.proxy, patience.connect)).request(wire.method, place.url)
         if upload is not None:
-            builder.body_stream(iter(upload))
+            builder.body_stream(upload.blocking())
         request = composed(builder, wire, patience).build_streamed()
         response = request.__enter__()
         return Answer(response.status, headers_of(response), BlockingSource(request, response, patience))
@@ -245,20 +245,23 @@ def configured(builder: MakerT, settings: HttpSettings, proxy: str | None, conne
         plain, auth = without_credentials(proxy)
         through = ProxyBuilder.all(plain)
         builder.proxy(through if auth is None else through.basic_auth(*auth))
-    try:
-        if settings.ca_file is not None:
-            builder.add_root_certificate_pem(read_pem("ca_file", settings.ca_file))
-    except ValueError:
-        raise ConfigError(unusable("ca_file", settings.ca_file or "", "PEM certificates")) from None
-    try:
-        if settings.cert_file is not None:
-            key = b"" if settings.key_file is None else read_pem("key_file", settings.key_file)
-            builder.identity_pem(read_pem("cert_file", settings.cert_file) + b"\n" + key)
-    except ValueError:
-        raise ConfigError(
-            unusable("cert_file", settings.cert_file or "", "a PEM certificate and its open key")
-        ) from None
+    if settings.ca_file is not None:
+        pem = read_pem("ca_file", settings.ca_file)
+        if b"-----BEGIN CERTIFICATE-----" not in pem:  # would be taken for a list of none
+            raise ConfigError(unusable("ca_file", settings.ca_file, "PEM certificates"))
+        _take("ca_file", settings.ca_file, builder.add_root_certificate_pem, pem)
+    if settings.cert_file is not None:
+        key = b"" if settings.key_file is None else read_pem("key_file", settings.key_file)
+        pem = read_pem("cert_file", settings.cert_file)
+        _take("cert_file", settings.cert_file, builder.identity_pem, pem + b"\n" + key)
     return builder
+
+
+def _take(name: str, path: str, take: Callable[[bytes], object], pem: bytes) -> None:
+    try:
+        take(pem)
+    except ValueError:
+        raise ConfigError(unusable(name, path, "PEM certificates, and the open key where there is one")) from None
 
 
 def composed(builder: BuilderT, wire: Wire, patience: Patience) -> BuilderT:

@@ -44,6 +44,8 @@ SENTENCES: dict[str, str] = {
     "WriteTimeout": "sending the request took too long",
 }
 
+_LIBRARIES = frozenset({*SENTENCES, "RequestError", "StreamError", "TimeoutException"})
+
 
 def failed(kind: str, detail: str = "") -> NetworkFailed:
     """The error for one kind of trouble; `detail` must be our own words."""
@@ -59,7 +61,10 @@ def untrusted(detail: str = "") -> CertificateRefused:
 
 def redrawn(error: BaseException, unwritable: str = "") -> NetworkFailed:
     """What an exception of httpcore, httpx, httpx2 or the system means, in our words."""
-    kind = next((cls.__name__ for cls in type(error).__mro__ if cls.__name__ in SENTENCES), "")
+    names = [cls.__name__ for cls in type(error).__mro__]
+    kind = next((name for name in names if name in SENTENCES), "")
+    if "TimeoutException" in names or isinstance(error, TimeoutError):
+        kind = kind or "ReadTimeout"
     reason = _reason(error)
     if reason is not None and type(reason).__name__ == "SSLCertVerificationError":
         return untrusted(str(getattr(reason, "verify_message", "")))
@@ -68,6 +73,13 @@ def redrawn(error: BaseException, unwritable: str = "") -> NetworkFailed:
     if kind == "LocalProtocolError":
         return failed(kind, unwritable)
     return failed(kind or "NetworkError", _words(reason))
+
+
+def of_the_network(error: Exception) -> bool:
+    """Whether an HTTP library or the system says so; else it is a mistake in somebody's code, and theirs to see."""
+    if isinstance(error, NetworkFailed):
+        return False  # told in our words already
+    return isinstance(error, OSError) or any(cls.__name__ in _LIBRARIES for cls in type(error).__mro__)
 
 
 def _reason(error: BaseException) -> OSError | None:

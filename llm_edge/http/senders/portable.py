@@ -23,7 +23,7 @@ from .faults import redrawn
 from .loops import PatientLoop
 from .proxies import Proxies, without_credentials
 from .requests import Upload, address, has_body, readable, unwritable
-from .settings import HttpSettings
+from .settings import HttpSettings, need
 from .sockets import PatientSockets
 from .tls import tls_context
 from .waits import Waits
@@ -63,8 +63,9 @@ class _Portable:
 
     def _find(self, url: str) -> _Place:
         where = address(url)
+        port = where.port if ":" in where.authority.rpartition("]")[2] else None  # left out where it is the usual one
         core = httpcore2.URL(
-            scheme=where.scheme.encode(), host=where.host.encode(), port=where.port, target=where.target.encode()
+            scheme=where.scheme.encode(), host=where.host.encode(), port=port, target=where.target.encode()
         )
         way = _Way(where.scheme == "https", self._proxies(where.scheme, where.host, where.port))
         return _Place(core, where.authority.encode(), way)
@@ -74,8 +75,6 @@ class _Portable:
         settings, proxy = self._settings, way.proxy
         if self._tls is None and (way.secure or (proxy or "").startswith("https:")):
             self._tls = tls_context(settings)  # takes milliseconds: only for those who need it
-        if settings.http2:
-            _need("h2", "http.http2")
         options: dict[str, Any] = {
             "ssl_context": self._tls,
             "max_connections": settings.pool,
@@ -85,12 +84,31 @@ class _Portable:
         if proxy is not None:
             plain, auth = without_credentials(proxy)
             if plain.startswith("socks"):
-                _need("socksio", "a SOCKS proxy")
+                need("socksio", "a SOCKS proxy")
             options["proxy"] = httpcore2.Proxy(url=plain, auth=auth, ssl_context=self._tls)
         return options
 
     async def _send(self, way: _Way, request: httpcore2.Request) -> Answer:
         raise NotImplementedError
+
+    def _streamed(self, upload: Upload) -> Iterable[bytes] | AsyncIterable[bytes]:
+        raise NotImplementedError
+
+    def _request(self, wire: Wire, place: _Place, upload: Upload | None, waits: Waits) -> httpcore2.Request:
+        headers = [(name.encode(), value.encode()) for name, value in wire.headers.pairs]
+        names = {name.lower() for name, _ in headers}
+        if b"host" not in names:
+            headers.insert(0, (b"Host", place.host))
+        content = wire.content if upload is None else self._streamed(upload)
+        if b"content-length" not in names and b"transfer-encoding" not in names:
+            if upload is not None:
+                headers.append((b"Transfer-Encoding", b"chunked"))
+            elif has_body(wire):
+                headers.append((b"Content-Length", b"%d" % len(wire.content)))
+        timeouts = {"connect": waits, "read": waits, "write": waits, "pool": waits.patience.remaining()}
+        return httpcore2.Request(
+            wire.method, place.url, headers=headers, content=content, extensions={"timeout": timeouts}
+        )
 
     async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
         place = self._place(wire.url)
@@ -99,7 +117,7 @@ class _Portable:
         while True:
             waits = Waits(patience)
             try:
-                return await self._send(place.way, _request(wire, place, upload, waits))
+                return await self._send(place.way, self._request(wire, place, upload, waits))
             except (NetworkFailed, ConfigError):
                 raise
             except Exception as error:
@@ -112,21 +130,6 @@ class _Portable:
                     continue
                 fault = redrawn(error, unwritable(wire))
             raise fault
-
-
-def _request(wire: Wire, place: _Place, upload: Upload | None, waits: Waits) -> httpcore2.Request:
-    headers = [(name.encode(), value.encode()) for name, value in wire.headers.pairs]
-    names = {name.lower() for name, _ in headers}
-    if b"host" not in names:
-        headers.insert(0, (b"Host", place.host))
-    content: Upload | bytes | None = wire.content if upload is None else upload
-    if b"content-length" not in names and b"transfer-encoding" not in names:
-        if upload is not None:
-            headers.append((b"Transfer-Encoding", b"chunked"))
-        elif has_body(wire):
-            headers.append((b"Content-Length", b"%d" % len(wire.content)))
-    timeouts = {"connect": waits, "read": waits, "write": waits, "pool": waits.patience.remaining()}
-    return httpcore2.Request(wire.method, place.url, headers=headers, content=content, extensions={"timeout": timeouts})
 
 
 class BlockingPortable(_Portable):
@@ -145,6 +148,9 @@ class BlockingPortable(_Portable):
                     pool = httpcore2.ConnectionPool(**self._options(way), network_backend=PatientSockets())
                     self._pools[way] = pool
         return pool
+
+    def _streamed(self, upload: Upload) -> Iterable[bytes]:
+        return upload.blocking()
 
     async def _send(self, way: _Way, request: httpcore2.Request) -> Answer:
         response = self._pool(way).handle_request(request)
@@ -194,6 +200,9 @@ class LoopPortable(_Portable):
         super().__init__(settings)
         self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
 
+    def _streamed(self, upload: Upload) -> AsyncIterable[bytes]:
+        return upload.awaited()
+
     async def _send(self, way: _Way, request: httpcore2.Request) -> Answer:
         loop = asyncio.get_running_loop()
         home = self._homes.get(loop)
@@ -231,8 +240,8 @@ class LoopPortable(_Portable):
         with self._lock:
             homes, self._homes = self._homes, {}
         for loop, home in homes.items():
-            if loop is here:
-                await home.aclose()
+            if loop is here and home.keeper is not None:
+                await home.keeper.aclose()
             elif loop.is_running():
                 asyncio.run_coroutine_threadsafe(home.aclose(), loop)
             else:
@@ -282,10 +291,3 @@ class LoopSource:
         if not self._over:
             self._over = True
             await self._response.aclose()
-
-
-def _need(package: str, wish: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise ConfigError(f"{wish} needs the package {package}; install it, or choose the engine pyreqwest")

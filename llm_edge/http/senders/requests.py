@@ -80,7 +80,7 @@ def has_body(wire: Wire) -> bool:
 
 
 class Upload:
-    """A body that can be sent once, for engines that iterate and engines that await."""
+    """A body that can be sent once, as engines that block and engines that await take it."""
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
@@ -88,14 +88,11 @@ class Upload:
         self.error: BaseException | None = None
         """The source's own failure, which is the caller's and not the network's."""
 
-    def __iter__(self) -> Iterator[bytes]:
-        while True:
-            chunk = drive(self._next())
-            if chunk is None:
-                return
+    def blocking(self) -> Iterator[bytes]:
+        while (chunk := drive(self._next())) is not None:
             yield chunk
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def awaited(self) -> AsyncIterator[bytes]:
         while (chunk := await self._next()) is not None:
             yield chunk
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from ...errors import ConfigError
 
 Engine: TypeAlias = Literal["auto", "httpx2", "pyreqwest"]
 TlsMinimum: TypeAlias = Literal["1.2", "1.3"]
@@ -38,3 +44,31 @@ class HttpSettings:
     """Take HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY from the environment where `proxy` is None."""
     max_body: int = 64 * 1024 * 1024
     """Bytes an answer may have once inflated."""
+
+
+def check(settings: HttpSettings) -> None:
+    """Raises ConfigError for what can be seen to be wrong before the first call."""
+    for name in ("ca_file", "cert_file", "key_file"):
+        path: str | None = getattr(settings, name)
+        if path is not None and not (Path(path).is_file() and os.access(path, os.R_OK)):
+            raise ConfigError(f"http.{name}: {path!r} cannot be read; it must be a file with PEM text")
+    if settings.key_file is not None and settings.cert_file is None:
+        raise ConfigError("http.key_file: a key alone is of no use; set http.cert_file too")
+    if settings.proxy is not None and not _is_proxy(settings.proxy):
+        raise ConfigError("http.proxy: not an address of a proxy; write it as http://host:port or socks5://host:port")
+    if settings.http2:
+        need("h2", "http.http2 = true")
+
+
+def _is_proxy(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https", "socks5", "socks5h") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def need(package: str, wish: str) -> None:
+    """Raises ConfigError when a package that the wish depends on is not installed."""
+    if find_spec(package) is None:
+        raise ConfigError(f"{wish} needs the package {package}: pip install {package}")

@@ -7,8 +7,12 @@ late. Here each wait gets only what is left of the call.
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import ssl
+import threading
 from collections.abc import Iterable
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import httpcore2
@@ -31,26 +35,63 @@ class PatientSockets(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        seconds = left_to_connect(timeout)
-        if seconds is not None and seconds <= 0:
-            raise httpcore2.ConnectTimeout
-        until = _Until(timeout, seconds)
+        until = _Until(timeout)
         if isinstance(timeout, Waits):
             timeout.fresh = True
-        return PatientSocket(self._inner.connect_tcp(host, port, seconds, local_address, socket_options), until)
+        failure: Exception = httpcore2.ConnectError()
+        for address in _addresses(host, port, until.left()):
+            try:
+                stream = self._inner.connect_tcp(address, port, until.left(), local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+            else:
+                return PatientSocket(stream, until)
+        raise failure
+
+
+def _addresses(host: str, port: int, seconds: float | None) -> list[str]:
+    """The addresses of a name; asked for in a thread, as nobody can tell the system's resolver to hurry."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return [host]
+    answer: SimpleQueue[list[str] | Exception] = SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answer.put(list(dict.fromkeys(str(address[0]) for *_, address in found)))
+        except Exception as error:
+            answer.put(error)
+
+    threading.Thread(target=resolve, name="llm_edge-resolver", daemon=True).start()
+    try:
+        result = answer.get(timeout=seconds)
+    except Empty:
+        raise httpcore2.ConnectTimeout from None
+    if isinstance(result, Exception):
+        raise httpcore2.ConnectError(result) from result
+    return result
 
 
 class _Until:
-    """The moment a connection must stand, TLS included."""
+    """The moment a connection must stand: name, address, TLS and all."""
 
-    def __init__(self, timeout: float | None, seconds: float | None) -> None:
+    def __init__(self, timeout: float | None) -> None:
         self._clock: Clock | None = timeout.patience.clock if isinstance(timeout, Waits) else None
-        self._moment = None if self._clock is None or seconds is None else self._clock.now() + seconds
+        self._seconds = left_to_connect(timeout)
+        self._moment = 0.0 if self._clock is None or self._seconds is None else self._clock.now() + self._seconds
 
-    def left(self, timeout: float | None) -> float | None:
-        if self._clock is None or self._moment is None:
-            return timeout
-        return self._moment - self._clock.now()
+    def left(self) -> float | None:
+        """Seconds that remain; raises ConnectTimeout when none do."""
+        if self._clock is None or self._seconds is None:
+            return self._seconds
+        seconds = self._moment - self._clock.now()
+        if seconds <= 0:
+            raise httpcore2.ConnectTimeout
+        return seconds
 
 
 class PatientSocket(httpcore2.NetworkStream):
@@ -85,10 +126,11 @@ class PatientSocket(httpcore2.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
-        seconds = self._until.left(timeout)
-        if seconds is not None and seconds <= 0:
+        try:
+            seconds = self._until.left()
+        except httpcore2.ConnectTimeout:
             self._inner.close()
-            raise httpcore2.ConnectTimeout
+            raise
         return PatientSocket(self._inner.start_tls(ssl_context, server_hostname, seconds), self._until)
 
     def get_extra_info(self, info: str) -> Any:

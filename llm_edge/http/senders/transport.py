@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ...errors import NetworkFailed
 from ...message import Headers
 from ...providers.base import Wire
 from ..sender import Answer, Patience
-from .faults import failed, redrawn
+from .faults import failed, of_the_network, redrawn
 from .requests import Upload, has_body, readable, unwritable
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class _Given:
         self._library = _family(transport)
         self.name = self._library.__name__
 
-    def _request(self, wire: Wire, patience: Patience, upload: Upload | None) -> Any:
+    def _request(self, wire: Wire, patience: Patience, upload: object) -> Any:
         library = self._library
         seconds = patience.remaining()
         connect = seconds if patience.connect is None else patience.connect
@@ -56,10 +55,15 @@ class _Given:
             wire.method, wire.url, headers=list(wire.headers.pairs), content=content, extensions={"timeout": timeout}
         )
 
-    def _redrawn(self, error: Exception, wire: Wire) -> NetworkFailed:
-        if isinstance(error, self._library.InvalidURL):
-            return failed("LocalProtocolError", "the address is not a URL")
-        return redrawn(error, unwritable(wire))
+    def _made(self, wire: Wire, patience: Patience, upload: Any) -> Any:
+        """The request in the family's terms; raises NetworkFailed for what HTTP cannot say."""
+        try:
+            return self._request(wire, patience, upload)
+        except self._library.InvalidURL:
+            fault = failed("LocalProtocolError", "the address is not a URL")
+        except Exception as error:
+            fault = redrawn(error, unwritable(wire))
+        raise fault
 
 
 class TransportSender(_Given):
@@ -71,14 +75,16 @@ class TransportSender(_Given):
 
     async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
         upload = None if wire.upload is None else Upload(wire.upload)
+        request = self._made(wire, patience, upload and upload.blocking())
         try:
-            response = self._transport.handle_request(self._request(wire, patience, upload))
+            response = self._transport.handle_request(request)
         except Exception as error:
-            if isinstance(error, NetworkFailed) or (upload is not None and upload.error is error):
+            if not of_the_network(error) or (upload is not None and upload.error is error):
                 raise
-            fault = self._redrawn(error, wire)
+            fault = redrawn(error, unwritable(wire))
         else:
-            return Answer(response.status_code, _headers(response), GivenSource(response.stream))
+            source = GivenSource(response.stream, patience)
+            return Answer(response.status_code, _headers(response), source, patient=False)
         raise fault
 
     async def aclose(self) -> None:
@@ -94,12 +100,13 @@ class AsyncTransportSender(_Given):
 
     async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
         upload = None if wire.upload is None else Upload(wire.upload)
+        request = self._made(wire, patience, upload and upload.awaited())
         try:
-            response = await self._transport.handle_async_request(self._request(wire, patience, upload))
+            response = await self._transport.handle_async_request(request)
         except Exception as error:
-            if isinstance(error, NetworkFailed) or (upload is not None and upload.error is error):
+            if not of_the_network(error) or (upload is not None and upload.error is error):
                 raise
-            fault = self._redrawn(error, wire)
+            fault = redrawn(error, unwritable(wire))
         else:
             return Answer(response.status_code, _headers(response), AsyncGivenSource(response.stream))
         raise fault
@@ -111,18 +118,21 @@ class AsyncTransportSender(_Given):
 class GivenSource:
     """The undecoded bytes of one answer of a blocking transport."""
 
-    __slots__ = ("_chunks", "_stream")
+    __slots__ = ("_chunks", "_patience", "_stream")
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, patience: Patience) -> None:
+        self._stream, self._patience = stream, patience
         self._chunks = iter(stream)
 
     async def __anext__(self) -> bytes:
-        fault = None
+        fault = failed("ReadTimeout") if self._patience.remaining() == 0 else None
         try:
-            for chunk in self._chunks:
+            for chunk in self._chunks if fault is None else ():
                 return bytes(chunk)
         except Exception as error:
+            if not of_the_network(error):
+                await self.aclose()
+                raise
             fault = redrawn(error)
         await self.aclose()
         if fault is not None:
@@ -149,6 +159,9 @@ class AsyncGivenSource:
         except StopAsyncIteration:
             pass
         except Exception as error:
+            if not of_the_network(error):
+                await self.aclose()
+                raise
             fault = redrawn(error)
         await self.aclose()
         if fault is not None:
