@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from .config import EdgeConfig, Resolved
@@ -143,18 +144,18 @@ class Branches:
         return stack(layers, hop)
 
 
+@cache
 def understanding(dialect: str) -> Understanding:
     """What the cache must know of a dialect."""
     known = by_name(dialect)
     assert known is not None, "the cache sees only calls of known dialects"
 
-    def finished(body: Body) -> Sequence[str] | None:
+    def finished(body: Body, usage: Mapping[str, Any] | None) -> Sequence[str] | None:
         reasons = known.finished(body.json)
         # A chat answer that does not say why it ended, or what it cost, is not whole.
-        whole = known.operation == "embeddings" or (reasons and known.usage(body.json))
-        return reasons if whole else None
+        return reasons if known.operation == "embeddings" or (reasons and usage) else None
 
-    return Understanding(known.watcher, finished, lambda body: known.usage(body.json))
+    return Understanding(known.watcher, finished)
 
 
 def _origin(url: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, overload
 
 from . import exact
 from .notes import Notes
@@ -19,6 +19,7 @@ from .notes import Notes
 Json: TypeAlias = Mapping[str, Any]
 Operation: TypeAlias = Literal["chat", "completions", "embeddings", "models", "opaque"]
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
+T = TypeVar("T")
 
 log = logging.getLogger("llm_edge")
 
@@ -29,8 +30,10 @@ class Headers(Mapping[str, str]):
     __slots__ = ("_index", "pairs")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] | Mapping[str, str] = ()) -> None:
+        # Lists and tuples first: whether something is a Mapping is slow to find out.
+        mapped = not isinstance(pairs, (list, tuple)) and isinstance(pairs, Mapping)
         given: Any = pairs  # for type checkers a mapping could have pairs as its keys
-        self.pairs: Pairs = tuple(given.items() if isinstance(pairs, Mapping) else given)
+        self.pairs: Pairs = tuple(given.items() if mapped else given)
         self._index: dict[str, str] | None = None
 
     def _indexed(self) -> dict[str, str]:
@@ -49,6 +52,14 @@ class Headers(Mapping[str, str]):
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._indexed()
 
+    # As Mapping has it, without an exception for each name that is not there.
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str | T, /) -> str | T: ...
+    def get(self, name: str, default: object = None, /) -> object:
+        return self._indexed().get(name.lower(), default)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._indexed())
 
@@ -64,7 +75,7 @@ class Headers(Mapping[str, str]):
         unwanted = [name for name in map(str.lower, names) if name in index]
         if not unwanted:
             return self
-        return Headers(pair for pair in self.pairs if pair[0].lower() not in unwanted)
+        return Headers([pair for pair in self.pairs if pair[0].lower() not in unwanted])
 
     def having(self, fields: Mapping[str, str]) -> Headers:
         """These fields set, in place of any of the same name."""

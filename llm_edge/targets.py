@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from .config import EdgeConfig, ProviderConfig, Resolved
@@ -91,7 +92,7 @@ class Targets:
         """Whether the place the SDK pointed at has model names with slashes of its own: they are meant for it."""
         if not request.url:
             return False
-        row = ROWS.get(by_host(urlsplit(request.url).netloc))
+        row = ROWS.get(_whose(request.url))
         return row is not None and row.slashes
 
 
@@ -111,7 +112,12 @@ _CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 
 def _addressed(request: Request) -> Target:
     """The place the SDK pointed at; named by its host, as nobody configured it."""
-    return Target(provider=by_host(urlsplit(request.url).netloc), model=request.model, addressed=True)
+    return Target(provider=_whose(request.url), model=request.model, addressed=True)
+
+
+@lru_cache(maxsize=256)
+def _whose(url: str) -> str:
+    return by_host(urlsplit(url).netloc)
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -122,15 +122,10 @@ class _Call:
             raise BadAnswer(f"{name} answered with one JSON object where a stream was asked", response=response)
 
     async def _whole(self, source: ByteSource) -> bytes:
-        chunks: list[bytes] = []
         try:
-            while True:
-                chunks.append(await self._bounded(source.__anext__()))
-        except StopAsyncIteration:
-            pass
+            return await self._bounded(_all(source))
         finally:
             await source.aclose()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def _stream(self, status: int, headers: Headers, source: ByteSource, known: Dialect) -> Response:
         """Read up to the first event, so that a stream that begins with an error can still be had elsewhere."""
@@ -205,6 +200,15 @@ class _Call:
         notes.upstream += attempt.ended - attempt.started
         if isinstance(error, CallError):
             error.target, error.attempts = self._hop.target.name, len(notes.attempts)
+
+
+async def _all(source: ByteSource) -> bytes:
+    chunks: list[bytes] = []
+    try:
+        while True:
+            chunks.append(await source.__anext__())
+    except StopAsyncIteration:
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _outcome(error: BaseException | None) -> str:

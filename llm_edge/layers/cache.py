@@ -46,9 +46,8 @@ class Understanding:
     """What the cache must know of a dialect: how its streams end, and why an answer ended."""
 
     watcher: Callable[[], Watcher]
-    finished: Callable[[Body], Sequence[str] | None]
-    """Why each choice ended; None when the answer must not be kept."""
-    usage: Callable[[Body], Mapping[str, Any] | None]
+    finished: Callable[[Body, Mapping[str, Any] | None], Sequence[str] | None]
+    """Why each choice ended, of a body and what it used; None when the answer must not be kept."""
 
 
 _LARGEST = 4 * 2**20
@@ -119,17 +118,17 @@ class Cache:
     def _keep(self, key: str, request: Request, response: Response, ttl: float) -> None:
         if ttl <= 0 or request.notes.fallbacks:
             return  # another target's answer is not the answer to this key
-        headers = Headers(pair for pair in response.headers.pairs if pair[0].lower() in _KEPT_HEADERS)
+        headers = Headers([pair for pair in response.headers.pairs if pair[0].lower() in _KEPT_HEADERS])
         if response.stream is not None:
             response.stream.listen(_Keeper(self, key, request, headers, ttl, response.stream.watcher))
             return
         body = response.body
         if body is None or len(body.raw) > _LARGEST:
             return
-        known = self._understand(request.dialect)
-        finished = known.finished(body)
+        usage = request.notes.usage
+        finished = self._understand(request.dialect).finished(body, usage)
         if finished is not None and fit(finished):
-            self._put(key, request, headers, ttl, known.usage(body), raw=body.raw)
+            self._put(key, request, headers, ttl, usage, raw=body.raw)
 
     def _put(
         self, key: str, request: Request, headers: Headers, ttl: float, usage: Mapping[str, Any] | None, *,
@@ -139,7 +138,7 @@ class Cache:
         size = _OVERHEAD + len(raw or b"") + sum(len(chunk) + _CHUNK for chunk in chunks)
         self._store.put(key, Entry(
             key=key, headers=headers, raw=raw, chunks=tuple(chunks), made=now, expires=now + ttl, size=size,
-            usage=usage, target=request.notes.target,
+            usage=None if usage is None else dict(usage), target=request.notes.target,
         ))  # fmt: skip
 
 
@@ -172,7 +171,7 @@ class _Keeper:
 
 def _affecting(headers: Headers) -> tuple[str, ...]:
     """Request headers that change the answer, as words for the key."""
-    return tuple(f"{name}={headers[name]}" for name in _AFFECTING if name in headers)
+    return tuple([f"{name}={headers[name]}" for name in _AFFECTING if name in headers])
 
 
 _AFFECTING = (

@@ -40,10 +40,11 @@ def why_not(dialect: str, body: Mapping[str, Any], policy: Policy, *, operation:
         return "the cache is off"
     if policy == "deterministic" and operation != "embeddings" and not _deterministic(body):
         return "the policy keeps only temperature 0, seeds and embeddings"
-    for name, reason in _ELSEWHERE.items():
-        # An empty object says yes: `web_search_options: {}` is how a search is asked for.
-        if body.get(name) not in _NOTHING:
-            return f"`{name}`: {reason}"
+    if not _ELSEWHERE.keys().isdisjoint(body):
+        for name, reason in _ELSEWHERE.items():
+            # An empty object says yes: `web_search_options: {}` is how a search is asked for.
+            if body.get(name) not in _NOTHING:
+                return f"`{name}`: {reason}"
     # The Responses API keeps its answers unless told otherwise; the others only when told so.
     store = body.get("store")
     if store or (store is None and dialect == "openai.responses"):
@@ -83,7 +84,7 @@ def _own_tool(tool: Any) -> bool:
 
 _WORDS: Final = ("messages", "input", "contents")
 _INSIDE: Final = ("content", "parts", "output")
-_PLACES: Final = ("image_url", "file_url", "source", "fileData", "file_data")
+_PLACES: Final = frozenset({"image_url", "file_url", "source", "fileData", "file_data"})
 _ADDRESSES: Final = ("url", "fileUri", "file_uri")
 
 
@@ -93,11 +94,11 @@ def _remote_images(body: Mapping[str, Any]) -> bool:
     while waiting:
         item = waiting.pop()
         if is_list(item):
-            waiting.extend(part for part in item if not isinstance(part, str))
+            waiting.extend([part for part in item if not isinstance(part, str)])
         elif is_object(item):
-            if any(_remote(item[place]) for place in _PLACES if place in item):
+            if not _PLACES.isdisjoint(item) and any(_remote(item[place]) for place in _PLACES if place in item):
                 return True
-            waiting.extend(item[inner] for inner in _INSIDE if inner in item)
+            waiting.extend([item[inner] for inner in _INSIDE if inner in item])
     return False
 
 

@@ -25,7 +25,9 @@ def decoded(source: ByteSource, encoding: str | None, *, largest: int) -> ByteSo
     Raises NetworkFailed (kind DecodingError): here for an encoding that was not asked for, and
     from the source given back for broken, cut or overlarge data.
     """
-    names = [name.strip().lower() for name in (encoding or "").split(",")]
+    if not encoding:
+        return Counted(source, largest=largest)
+    names = [name.strip().lower() for name in encoding.split(",")]
     names = [name for name in names if name not in ("", "identity")]
     if any(name not in ("gzip", "x-gzip", "deflate") for name in names):
         raise failed("DecodingError", "it came in an encoding that was not asked for; only gzip and deflate are known")
