@@ -35,7 +35,7 @@ class Capabilities:
     prefill: bool = True
     """Whether a last assistant message is continued."""
     thinking: Thinking = "any"
-    """How thinking is asked for: Anthropic's budget and/or adaptive, OpenAI's effort, Google's level; `any`: unknown."""
+    """How it is asked to think: Anthropic's budget or adaptive (or both), OpenAI's effort, Google's level."""
     thinks: bool = False
     """Whether it thinks when nothing is said."""
     thinking_off: ThinkingOff = ""
