@@ -202,7 +202,8 @@ class Wires:
         return self.colour.run(work)
 
     def alarm(self) -> Alarm:
-        return self.colour.runtime().alarm()
+        alarm: Alarm = self.colour.runtime().alarm()
+        return alarm
 
     async def fetch(self, send: Sender, wire: Wire, patience: Patience | None = None) -> tuple[int, Headers, bytes]:
         """Send, read to the end, close: as the hop does it for a body."""
@@ -218,7 +219,8 @@ class Wires:
             alarm.off()
 
     def get(self, send: Sender, url: str, patience: Patience | None = None, **more: Any) -> tuple[int, Headers, bytes]:
-        return self.run(self.fetch(send, post(url, **more), patience))
+        result: tuple[int, Headers, bytes] = self.run(self.fetch(send, post(url, **more), patience))
+        return result
 
     def close(self) -> None:
         for sender in self.senders:

@@ -351,7 +351,7 @@ def test_cancelled_in_mid_answer_the_provider_hears_of_it_from_every_engine(wire
     async def talk(url: str) -> None:
         answer = await send(post(url), patient(5))
         await answer.source.__anext__()
-        task = asyncio.create_task(answer.source.__anext__())  # type: ignore[arg-type]  # a coroutine, by its protocol
+        task = asyncio.create_task(answer.source.__anext__())
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
 
 from ...errors import ConfigError
 from ...providers.base import Wire
@@ -43,8 +42,8 @@ class Chosen:
         self.name = name_of(settings)
         watch(self)
 
-    def __call__(self, wire: Wire, patience: Patience, /) -> Coroutine[Any, Any, Answer]:
-        return (self._engine or self._open())(wire, patience)
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
+        return await (self._engine or self._open())(wire, patience)
 
     def _open(self) -> Sender:
         with self._lock:

@@ -5,17 +5,17 @@ It has two limits, found by measuring. A blocking call can be told once, at the 
 it may take: enough for a body that is read whole, not for a stream, where each event moves the
 moment; so streams in the sync colour go through the httpx2 engine. And a call that is cancelled
 before its answer begins is let go but not ended: it goes on until the answer begins or its
-deadline comes. In the sync colour nobody cancels; for event loops this engine is taken only
-where the settings name it.
+deadline comes. In the sync colour nobody cancels (but Ctrl-C is heard only once such a call is
+over); for event loops this engine is taken only where the settings name it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from pyreqwest.client import Client, ClientBuilder, SyncClient, SyncClientBuilder
 from pyreqwest.proxy import ProxyBuilder
@@ -166,10 +166,10 @@ class BlockingFast(_Fast):
         self._clients: dict[_Key, SyncClient] = {}
         self._steps = BlockingPortable(settings)
 
-    def __call__(self, wire: Wire, patience: Patience, /) -> Coroutine[Any, Any, Answer]:
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
         if patience.moment != patience.total or patience.silence is not None:
-            return self._steps(wire, patience)
-        return super().__call__(wire, patience)
+            return await self._steps(wire, patience)
+        return await super().__call__(wire, patience)
 
     def _client(self, key: _Key) -> SyncClient:
         with self._lock:

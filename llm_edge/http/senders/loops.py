@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import httpcore2
 
-from .waits import Waits, left, left_to_connect
+from .waits import Together, Waits, left, left_to_connect
 
 _MUCH = 1024 * 1024  # unread bytes at which the other side is asked to wait
 
@@ -152,9 +152,13 @@ class LoopStream(httpcore2.AsyncNetworkStream):
     def __init__(self, line: _Line, until: float | None) -> None:
         self._line = line
         self._until = until
+        self._together = Together()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         line = self._line
+        unsaid = self._together.turn()
+        if unsaid and line.transport is not None:
+            line.transport.write(unsaid)
         if not line.chunks and not line.ended:
             seconds = left(timeout)
             if seconds is not None and seconds <= 0:
@@ -179,7 +183,9 @@ class LoopStream(httpcore2.AsyncNetworkStream):
         transport = line.transport
         if transport is None or line.error is not None or transport.is_closing():
             raise httpcore2.WriteError
-        transport.write(buffer)
+        data = self._together.add(buffer)
+        if data:
+            transport.write(data)
         if line.full:
             line.writer = line.loop.create_future()
             try:
@@ -216,6 +222,8 @@ class LoopStream(httpcore2.AsyncNetworkStream):
             raise
         if line.transport is None:
             raise httpcore2.ConnectError
+        spoken = line.transport.get_extra_info("ssl_object")
+        self._together.off = spoken is not None and spoken.selected_alpn_protocol() == "h2"
         return self
 
     def get_extra_info(self, info: str) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import httpcore2
 
 from ...runtime import Clock
-from .waits import Waits, left, left_to_connect
+from .waits import Together, Waits, left, left_to_connect
 
 
 class PatientSockets(httpcore2.NetworkBackend):
@@ -100,18 +100,24 @@ class PatientSocket(httpcore2.NetworkStream):
     def __init__(self, inner: httpcore2.NetworkStream, until: _Until) -> None:
         self._inner = inner
         self._until = until
+        self._together = Together()
+        spoken = inner.get_extra_info("ssl_object")
+        self._together.off = spoken is not None and spoken.selected_alpn_protocol() == "h2"
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        unsaid = self._together.turn()
         seconds = left(timeout)
         if seconds is not None and seconds <= 0:
             raise httpcore2.ReadTimeout
+        if unsaid:
+            self._inner.write(unsaid, seconds)
         data = self._inner.read(max_bytes, seconds)
         if data and isinstance(timeout, Waits):
             timeout.heard = True
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        view = memoryview(buffer)
+        view = memoryview(self._together.add(buffer))
         while view:
             seconds = left(timeout)
             if seconds is not None and seconds <= 0:

@@ -41,3 +41,38 @@ def left_to_connect(timeout: float | None) -> float | None:
     if seconds is None or (connect is not None and connect < seconds):
         return connect
     return seconds
+
+
+class Together:
+    """
+    Puts the head of a request and the beginning of its body into one packet.
+
+    httpcore writes them one after the other; each write is a trip into the kernel, and wakes the
+    server for half a request. So the first write of a turn is held back until the next write or
+    read. Not for HTTP/2, where turns overlap.
+    """
+
+    __slots__ = ("_held", "_speaking", "off")
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._speaking = False
+        self.off = False
+
+    def add(self, data: bytes) -> bytes:
+        """What to write now."""
+        if not self._speaking and not self.off and len(data) < _LITTLE:
+            self._speaking, self._held = True, data
+            return b""
+        self._speaking = True
+        data, self._held = self._held + data if self._held else data, b""
+        return data
+
+    def turn(self) -> bytes:
+        """The other side speaks now; what is still to be written before that."""
+        self._speaking = False
+        data, self._held = self._held, b""
+        return data
+
+
+_LITTLE = 16 * 1024

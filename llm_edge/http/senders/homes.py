@@ -1,0 +1,90 @@
+"""What belongs to one event loop: made at the first call there, closed in order when the loop ends."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable
+from typing import Generic, Protocol, TypeVar
+
+
+class Home(Protocol):
+    """The connections of one loop."""
+
+    async def aclose(self) -> None:
+        """Close them, on their loop."""
+        ...
+
+    def forget(self) -> None:
+        """Let go of them without a sound; their loop runs no more."""
+        ...
+
+
+HomeT = TypeVar("HomeT", bound=Home)
+
+
+class Homes(Generic[HomeT]):
+    """One home for each loop."""
+
+    def __init__(self, make: Callable[[], HomeT]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._homes: dict[asyncio.AbstractEventLoop, tuple[HomeT, AsyncGenerator[None, None]]] = {}
+
+    async def here(self) -> HomeT:
+        """The home of the running loop."""
+        loop = asyncio.get_running_loop()
+        known = self._homes.get(loop)
+        return await self._settle(loop) if known is None else known[0]
+
+    async def _settle(self, loop: asyncio.AbstractEventLoop) -> HomeT:
+        home = self._make()
+        # A loop that ends in order closes the generators it knows, and with this one the home.
+        keeper = self._keep(loop, home)
+        with self._lock:
+            gone = [self._homes.pop(other) for other in list(self._homes) if other.is_closed()]
+            self._homes[loop] = (home, keeper)
+        for old, _ in gone:
+            old.forget()
+        await keeper.__anext__()
+        return home
+
+    async def _keep(self, loop: asyncio.AbstractEventLoop, home: HomeT) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            with self._lock:
+                if loop in self._homes and self._homes[loop][0] is home:
+                    del self._homes[loop]
+            await home.aclose()
+
+    async def aclose(self) -> None:
+        """Close every home; a later call settles anew."""
+        here = asyncio.get_running_loop()
+        with self._lock:
+            homes, self._homes = self._homes, {}
+        for loop, (home, keeper) in homes.items():
+            if loop is here:
+                await keeper.aclose()
+            elif loop.is_running():
+                asyncio.run_coroutine_threadsafe(_end(keeper), loop)
+            else:
+                home.forget()
+
+
+async def _end(keeper: AsyncGenerator[None, None]) -> None:
+    await keeper.aclose()
+
+
+def let_go(transport: asyncio.BaseTransport | None) -> None:
+    """Close a connection at once, even when its loop is closed."""
+    if transport is None:
+        return
+    try:
+        transport.abort()  # type: ignore[attr-defined]  # the transports of connections have it, their base class not
+    except RuntimeError:
+        # Its loop is closed and will never make the last call that frees the socket: made here in its place.
+        plain = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
+        last = getattr(plain, "_call_connection_lost", None)
+        if last is not None:
+            last(None)
