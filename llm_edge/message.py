@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast, overload
 
 from . import exact
 from .notes import Notes
@@ -32,7 +32,7 @@ class Headers(Mapping[str, str]):
     def __init__(self, pairs: Iterable[tuple[str, str]] | Mapping[str, str] = ()) -> None:
         # Lists and tuples first: whether something is a Mapping is slow to find out.
         mapped = not isinstance(pairs, (list, tuple)) and isinstance(pairs, Mapping)
-        given: Any = pairs  # for type checkers a mapping could have pairs as its keys
+        given = cast("Any", pairs)  # for type checkers a mapping could have pairs as its keys
         self.pairs: Pairs = tuple(given.items() if mapped else given)
         self._index: dict[str, str] | None = None
 

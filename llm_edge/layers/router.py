@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from typing import TypeAlias
 
 from ..errors import CallError, CircuitOpen, Failed, NoTarget
 from ..message import Handler, Request, Response
 from ..providers.base import Target
 from ..runtime import Clock
+
+_TOO_LATE = 0.05
+"""Seconds; with less left an attempt is not worth starting."""
 
 Strategy: TypeAlias = Callable[[Request, Sequence[Target]], Iterable[Target]]
 
@@ -37,27 +41,28 @@ class Router:
         if not request.controls.fallbacks:
             del targets[1:]
         notes.targets = [target.name for target in targets]
-        last: CallError | None = None
+        failures: list[CallError] = []
         for number, target in enumerate(targets):
-            if last is not None:
-                if request.deadline is not None and request.deadline - self._clock.now() < 0.05:
+            if failures:
+                if request.deadline is not None and request.deadline - self._clock.now() < _TOO_LATE:
                     break
                 notes.fallbacks = number
-                notes.say(self._clock.now(), "router", next=target.name, after=type(last).__name__)
+                notes.say(self._clock.now(), "router", next=target.name, after=type(failures[-1]).__name__)
             try:
                 response = await self._branch(target, request)(request)
             except CallError as error:
                 error.target, error.attempts = error.target or target.name, len(notes.attempts)
                 if not error.elsewhere or request.upload is not None:
                     raise
-                last = error if last is None else _telling(last, error)
+                failures.append(error)
                 continue
             notes.target = target.name
             return response
-        if last is None:
+        if not failures:
             raise NoTarget(f"the strategy left nobody to ask for {request.model!r}")
-        last.attempts = len(notes.attempts)
-        raise last
+        shown = reduce(_telling, failures)
+        shown.attempts = len(notes.attempts)
+        raise shown
 
 
 def _telling(last: CallError, error: CallError) -> CallError:

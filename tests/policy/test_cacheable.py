@@ -105,7 +105,8 @@ def test_the_careful_policy_takes_only_what_would_be_said_again(
     [
         ([], True), (["stop"], True), (["stop", "length"], True), (["end_turn"], True), (["STOP"], True),
         (["max_output_tokens"], True), (["tool_calls"], True), (["stop", "content_filter"], False),
-        (["refusal"], False), (["SAFETY"], False), ([""], False), (["error"], False), (["incomplete"], False), (["pause_turn"], False),
+        (["refusal"], False), (["SAFETY"], False), ([""], False),
+        (["error"], False), (["incomplete"], False), (["pause_turn"], False),
     ],
 )  # fmt: skip
 def test_an_answer_is_kept_when_every_choice_ended_well(finished: list[str], good: bool) -> None:

@@ -1,0 +1,177 @@
+"""Who is asked, in which order, and what the caller is told when nobody answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llm_edge.errors import (
+    BadAnswer,
+    BadRequest,
+    CallError,
+    CircuitOpen,
+    ContentBlocked,
+    ContextTooLong,
+    NetworkFailed,
+    NoTarget,
+    NotFound,
+    Overloaded,
+    QuotaExhausted,
+    RateLimited,
+    StreamBroken,
+    Throttled,
+    Unauthorized,
+)
+from llm_edge.layers.router import Router, Strategy, failover
+from llm_edge.message import Controls, Handler, Request, Saved
+from llm_edge.notes import Attempt
+from llm_edge.providers.base import Target
+from llm_edge.runtime import FakeClock
+
+from .kit import Script, answer, call, failed
+
+if TYPE_CHECKING:
+    from tests.conftest import Colour
+
+A, B, C = (Target(provider=name, model="m", base_url=f"https://{name}.test") for name in ("a", "b", "c"))
+
+
+def router(scripts: Mapping[Target, Handler], clock: FakeClock | None = None, strategy: Strategy = failover) -> Router:
+    targets = tuple(scripts)
+    return Router(
+        lambda request: targets, lambda target, request: scripts[target], clock or FakeClock(), strategy=strategy
+    )
+
+
+def told(colour: Colour, *errors: BaseException, request: Request | None = None, clock: FakeClock | None = None) -> Any:
+    """The error that comes out when each target fails in its own way."""
+    scripts = {target: Script(error) for target, error in zip((A, B, C), errors, strict=False)}
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  any
+        colour.run(router(scripts, clock)(request or call()))
+    return caught.value
+
+
+def test_the_first_that_answers_is_the_only_one_asked(colour: Colour) -> None:
+    good, request = answer(), call()
+    first, second = Script(good), Script(answer())
+    assert colour.run(router({A: first, B: second})(request)) is good
+    assert (len(first.asked), len(second.asked)) == (1, 0)
+    notes = request.notes
+    assert (notes.target, notes.fallbacks, notes.targets, notes.events) == ("a/m", 0, ["a/m", "b/m"], [])
+
+
+def test_the_next_is_asked_when_one_fails(colour: Colour) -> None:
+    request, scripts = call(), {A: Script(failed()), B: Script(CircuitOpen("left alone")), C: Script(answer())}
+    colour.run(router(scripts)(request))
+    assert (request.notes.target, request.notes.fallbacks) == ("c/m", 2)
+    assert request.notes.events == [
+        (0.0, "router", {"next": "b/m", "after": "Overloaded"}),
+        (0.0, "router", {"next": "c/m", "after": "CircuitOpen"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "elsewhere"),
+    [
+        (failed(), True),
+        (failed(Throttled, status=429), True),
+        (failed(QuotaExhausted, status=429), True),
+        (failed(Unauthorized, status=401), True),
+        (failed(NotFound, status=404), True),
+        (BadAnswer("HTML"), True),
+        (NetworkFailed("reset"), True),
+        (CircuitOpen("left alone"), True),
+        (failed(BadRequest, status=400), False),
+        (failed(ContextTooLong, status=400), False),
+        (failed(ContentBlocked, status=400), False),
+        (StreamBroken("cut"), False),
+        (RateLimited("ours"), False),
+        (ValueError("a mistake"), False),
+        (KeyboardInterrupt(), False),
+    ],
+)
+def test_only_what_may_go_better_elsewhere_is_asked_elsewhere(
+    colour: Colour, error: BaseException, elsewhere: bool
+) -> None:
+    second = Script(answer())
+    scripts = {A: Script(error), B: second}
+    try:
+        colour.run(router(scripts)(call()))
+    except BaseException as raised:
+        assert raised is error
+    assert len(second.asked) == elsewhere
+
+
+def test_without_fallbacks_only_the_first_is_asked(colour: Colour) -> None:
+    request, second, error = call(controls=Controls(fallbacks=False)), Script(answer()), failed()
+    with pytest.raises(Overloaded) as caught:
+        colour.run(router({A: Script(error), B: second})(request))
+    assert caught.value is error
+    assert second.asked == []
+    assert request.notes.targets == ["a/m"]
+
+
+def test_a_body_that_can_be_sent_once_is_sent_once(colour: Colour) -> None:
+    second = Script(answer())
+    with pytest.raises(Overloaded):
+        colour.run(router({A: Script(failed()), B: second})(call(upload=Saved([]))))
+    assert second.asked == []
+
+
+@pytest.mark.parametrize(("takes", "asked"), [(9.94, 1), (9.96, 0), (20.0, 0)])
+def test_nobody_is_asked_when_there_is_no_time_left(colour: Colour, takes: float, asked: int) -> None:
+    clock, error = FakeClock(), failed()
+    second = Script(error)
+    with pytest.raises(Overloaded):
+        colour.run(router({A: Script(error, clock=clock, takes=takes), B: second}, clock)(call(deadline=10.0)))
+    assert len(second.asked) == asked
+
+
+def lost() -> CallError:
+    return NetworkFailed("reset")
+
+
+def alone(seconds: float) -> CallError:
+    return CircuitOpen("left alone", retry_after=seconds)
+
+
+@pytest.mark.parametrize(
+    ("errors", "shown"),
+    [
+        ([failed(), failed()], 1),  # of two answers the later
+        ([failed(), lost()], 0),  # an answer tells more than none
+        ([lost(), failed()], 1),
+        ([failed(), alone(5.0)], 0),
+        ([lost(), alone(5.0)], 0),  # an attempt tells more than a refusal of ours
+        ([alone(5.0), lost()], 1),
+        ([lost(), lost()], 1),
+        ([alone(5.0), alone(9.0)], 0),  # whoever is asked again first
+        ([alone(9.0), alone(5.0), alone(7.0)], 1),
+        ([failed(), failed(BadRequest, status=400)], 1),  # nobody further is asked
+    ],
+)
+def test_the_caller_is_told_what_says_most(colour: Colour, errors: list[CallError], shown: int) -> None:
+    assert told(colour, *errors) is errors[shown]
+
+
+def test_an_error_names_its_target_and_counts_all_attempts(colour: Colour) -> None:
+    request = call()
+    request.notes.attempts += [Attempt("a/m", 0.0), Attempt("a/m", 0.0), Attempt("b/m", 0.0)]
+    error = told(colour, failed(), alone(5.0), request=request)
+    assert (error.target, error.attempts, request.notes.target, request.notes.fallbacks) == ("a/m", 3, "", 1)
+
+
+def test_a_strategy_orders_the_targets(colour: Colour) -> None:
+    def backwards(request: Request, targets: Sequence[Target]) -> Iterable[Target]:
+        return reversed(targets)
+
+    scripts, request = {A: Script(answer()), B: Script(answer())}, call()
+    colour.run(router(scripts, strategy=backwards)(request))
+    assert (request.notes.target, request.notes.targets) == ("b/m", ["b/m", "a/m"])
+
+
+def test_a_strategy_that_leaves_nobody_is_told_so(colour: Colour) -> None:
+    with pytest.raises(NoTarget, match="the strategy left nobody to ask for 'm'"):
+        colour.run(router({A: Script(answer())}, strategy=lambda request, targets: [])(call()))
