@@ -7,7 +7,7 @@ from typing import Final
 import aiohttp
 
 from ...errors import NetworkFailed
-from .faults import failed, redrawn
+from .faults import redrawn
 
 # The first that fits counts: each is more special than what stands below it.
 _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -31,27 +31,12 @@ def redrawn_aio(error: Exception) -> NetworkFailed:
     Errors of the system and of TLS, which aiohttp wraps, are looked into.
     """
     kind = next((kind for known, kind in _KINDS if isinstance(error, known)), "")
-    inner = _inner(error)
-    if inner is not None:
-        told = redrawn(inner)
-        return told if told.kind == kind or not kind else _as(kind, told)
-    return failed(kind) if kind else redrawn(error)
+    return redrawn(_inner(error) or error, kind=kind)
 
 
-def _inner(error: Exception) -> OSError | None:
+def _inner(error: Exception) -> BaseException | None:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        inner: object = error.certificate_error
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        inner = error.os_error
-    else:
-        inner = error.__cause__
-    return inner if isinstance(inner, OSError) and not isinstance(inner, aiohttp.ClientError) else None
-
-
-def _as(kind: str, told: NetworkFailed) -> NetworkFailed:
-    from ...errors import CertificateRefused
-
-    if isinstance(told, CertificateRefused):
-        return told
-    detail = str(told).partition(" (")[2].removesuffix(")")
-    return failed(kind, detail)
+        return error.certificate_error
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error
+    return error.__cause__ if isinstance(error.__cause__, OSError) else None

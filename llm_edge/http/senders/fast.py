@@ -184,7 +184,7 @@ class BlockingFast(_Fast):
             builder.body_stream(upload.blocking())
         request = composed(builder, wire, patience).build_streamed()
         response = request.__enter__()
-        return Answer(response.status, headers_of(response), BlockingSource(request, response, patience))
+        return Answer(response.status, headers_of(response), BlockingSource(request, response, patience), patient=False)
 
     async def aclose(self) -> None:
         with self._lock:

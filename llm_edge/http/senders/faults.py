@@ -59,10 +59,10 @@ def untrusted(detail: str = "") -> CertificateRefused:
     return CertificateRefused(f"{sentence} ({detail})" if detail else sentence, kind="ConnectError")
 
 
-def redrawn(error: BaseException, unwritable: str = "") -> NetworkFailed:
-    """What an exception of httpcore, httpx, httpx2 or the system means, in our words."""
+def redrawn(error: BaseException, unwritable: str = "", *, kind: str = "") -> NetworkFailed:
+    """What an exception of httpcore, httpx, httpx2 or the system means, in our words; `kind` where it is known."""
     names = [cls.__name__ for cls in type(error).__mro__]
-    kind = next((name for name in names if name in SENTENCES), "")
+    kind = kind or next((name for name in names if name in SENTENCES), "")
     if "TimeoutException" in names or isinstance(error, TimeoutError):
         kind = kind or "ReadTimeout"
     reason = _reason(error)

@@ -56,6 +56,8 @@ def check(settings: HttpSettings) -> None:
         raise ConfigError("http.key_file: a key alone is of no use; set http.cert_file too")
     if settings.proxy is not None and not _is_proxy(settings.proxy):
         raise ConfigError("http.proxy: not an address of a proxy; write it as http://host:port or socks5://host:port")
+    if settings.proxy is not None and settings.proxy.startswith("socks"):
+        need("socksio", "http.proxy: a SOCKS proxy")
     if settings.http2:
         need("h2", "http.http2 = true")
 
