@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import count
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -22,17 +23,36 @@ class Targets:
 
     def __init__(self, config: EdgeConfig, secrets: Resolved) -> None:
         self._config, self._secrets = config, secrets
-        self._adapters: dict[str, Adapter] = {name: self._made(name, config.providers[name]) for name in config.providers}
+        self._adapters: dict[str, Adapter] = {
+            name: self._made(name, config.providers[name]) for name in config.providers
+        }
         self._routes = {
             name: tuple(self._named(each.target) for each in route.targets) for name, route in config.routes.items()
         }
 
+        # Providers with several keys take them in turn; counting is atomic, so that threads share it.
+        self._turns = {name: count() for name, found in secrets.providers.items() if len(found.keys) > 1}
+
     def of(self, request: Request) -> Sequence[Target]:
         """At least one target. Raises `NoTarget`, or `InvalidRequest` for a route that does not exist."""
+        found = self._found(request)
+        return [self._turned(target) for target in found] if self._turns else found
+
+    def _turned(self, target: Target) -> Target:
+        """The target with the next of its provider's keys."""
+        turn = self._turns.get(target.provider)
+        if turn is None or target.addressed:
+            return target
+        keys = self._secrets.providers[target.provider].keys
+        return replace(target, key=keys[next(turn) % len(keys)].get_secret_value())
+
+    def _found(self, request: Request) -> Sequence[Target]:
         model, route = request.model, request.route
         if route:
             if route not in self._routes:
-                raise InvalidRequest(f"there is no route {route!r}{_meant(route, self._routes)}; routes stand in [routes]")
+                raise InvalidRequest(
+                    f"there is no route {route!r}{_meant(route, self._routes)}; routes stand in [routes]"
+                )
             return self._routes[route]
         provider, slash, _ = model.partition("/")
         if slash and provider in self._config.providers and not self._keeps_slashes(request):
@@ -97,7 +117,7 @@ class Targets:
 
 
 class _Place(Compatible):
-    """A configured provider. A caller who pointed at this very place, and to which no key is configured, brings its own."""
+    """A configured provider. A caller who pointed at this very place brings its own key where none is configured."""
 
     def encode(self, request: Request, target: Target, /) -> Wire:
         wire = super().encode(request, target)

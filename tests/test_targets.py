@@ -1,0 +1,69 @@
+"""Who may answer a call, and with which key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from llm_edge import ConfigError, EdgeClient, InvalidRequest, NoTarget
+from llm_edge.testing import Provider, answer, status
+
+from .conftest import Colour
+
+Edges = Callable[..., EdgeClient]
+
+
+def test_the_keys_of_a_provider_take_turns(colour: Colour, edges: Edges, provider: Provider) -> None:
+    edge = edges(providers={"a": {"base_url": f"{provider.url}/v1", "api_key": ["k1", "k2", "k3"]}})
+    for number in range(4):
+        colour.chat(edge, "a/m", f"question {number}")
+    assert [call.key for call in provider.calls] == ["k1", "k2", "k3", "k1"]
+
+
+def test_a_bare_name_goes_to_the_route_of_that_name(colour: Colour, edges: Edges, provider: Provider) -> None:
+    edge = edges(providers={"a": {"base_url": f"{provider.url}/v1"}}, routes={"gpt-fast": {"targets": ["a/the-model"]}})
+    assert colour.chat(edge, "gpt-fast", "hi").target == "a/the-model"
+    provider.asked(1, model="the-model")
+
+
+def test_a_name_nobody_knows_is_refused_before_anything_is_sent(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    edge = edges(providers={"a": {"base_url": f"{provider.url}/v1"}}, routes={"fast": {"targets": ["a/m"]}})
+    with pytest.raises(NoTarget, match=r"did you mean 'fast'"):
+        colour.chat(edge, "fsat", "hi")
+    provider.never_asked()
+
+
+def test_a_route_nobody_configured_is_refused(colour: Colour, edges: Edges, provider: Provider) -> None:
+    edge = edges(providers={"a": {"base_url": f"{provider.url}/v1"}})
+    with pytest.raises(InvalidRequest, match="there is no route 'slow'"):
+        colour.chat(edge, "a/m", "hi", edge={"route": "slow"})
+    provider.never_asked()
+
+
+def test_a_route_through_an_unknown_provider_is_refused_at_the_start() -> None:
+    with pytest.raises(ConfigError, match=r"nobody knows a provider of the kind 'opnai' \(did you mean 'openai'\?\)"):
+        EdgeClient(routes={"fast": {"targets": ["opnai/m"]}}, env={})
+
+
+def test_failover_asks_the_next_target_and_says_so(
+    colour: Colour, edges: Edges, providers: Callable[..., Provider]
+) -> None:
+    first, second = providers(status(401)), providers(answer("from the second"))
+    edge = edges(
+        providers={"a": {"base_url": f"{first.url}/v1"}, "b": {"base_url": f"{second.url}/v1"}},
+        routes={"fast": {"targets": ["a/x", "b/y"]}},
+    )
+    reply = colour.chat(edge, "fast", "hi")
+    assert reply.text == "from the second"
+    assert reply.target == "b/y"
+    assert reply.explain()["fallbacks"] == 1
+
+
+def test_a_broken_key_is_told_when_its_provider_is_asked(colour: Colour, edges: Edges) -> None:
+    edge = edges(env={"GROQ_API_KEY": "gsk-canary\n"})
+    with pytest.raises(ConfigError, match="GROQ_API_KEY") as told:
+        colour.chat(edge, "groq/m", "hi")
+    assert "canary" not in str(told.value)
