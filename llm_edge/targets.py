@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from itertools import count
 from functools import lru_cache
+from itertools import count
 from urllib.parse import urlsplit
 
 from .config import EdgeConfig, ProviderConfig, Resolved

@@ -13,12 +13,17 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from llm_edge import EdgeClient
 from llm_edge.message import Handler, Request, Response
 from llm_edge.runtime import Awaiting, Blocking, Clock, Runtime, drive
 
 T = TypeVar("T")
+
+# How long an example takes is no truth about our code: a busy machine must not fail a test.
+settings.register_profile("llm_edge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("llm_edge")
 
 
 class Colour:
@@ -47,11 +52,11 @@ class Colour:
     def ask(self, handler: Handler, request: Request) -> Response:
         return self.run(handler(request))
 
-    def chat(self, edge: EdgeClient, *given: Any, **named: Any) -> Any:
+    def chat(self, edge: EdgeClient, /, *given: Any, **named: Any) -> Any:
         """`edge.chat` or `edge.achat`."""
         return self.finish((edge.chat if self.name == "sync" else edge.achat)(*given, **named))
 
-    def embed(self, edge: EdgeClient, *given: Any, **named: Any) -> Any:
+    def embed(self, edge: EdgeClient, /, *given: Any, **named: Any) -> Any:
         return self.finish((edge.embed if self.name == "sync" else edge.aembed)(*given, **named))
 
     def http_client(self, edge: EdgeClient, library: str = "httpx2", **options: Any) -> Any:
