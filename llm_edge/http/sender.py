@@ -18,9 +18,17 @@ class Patience:
     engines that block read it again before each wait, so a dripping server gains nothing.
     """
 
-    __slots__ = ("clock", "connect", "moment", "silence", "total")
+    __slots__ = ("clock", "connect", "moment", "silence", "total", "whole")
 
-    def __init__(self, clock: Clock, *, total: float | None, connect: float | None = 5.0, silence: float | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        total: float | None,
+        connect: float | None = 5.0,
+        silence: float | None = None,
+        whole: bool = False,
+    ) -> None:
         self.clock = clock
         self.total = total
         """The moment the whole call is over."""
@@ -28,6 +36,8 @@ class Patience:
         """Seconds for one connection attempt, TLS included."""
         self.silence = silence
         """Seconds without a byte that are too many, for engines that can only be told once."""
+        self.whole = whole
+        """Nobody looks at the answer before all of it is there, so its bytes may come in lumps."""
         self.moment = total
 
     def within(self, seconds: float | None) -> None:
@@ -50,6 +60,8 @@ class Answer:
     status: int
     headers: Headers
     source: ByteSource
+    patient: bool = True
+    """The source asks its patience before each wait. One that does not may wait longer than it should."""
 
 
 class Sender(Protocol):

@@ -114,7 +114,8 @@ class LoopFast(_Fast):
             builder.body_stream(upload.awaited())
         request = composed(builder, wire, patience).build_streamed()
         response = await request.__aenter__()
-        return Answer(response.status, headers_of(response), LoopSource(request, response))
+        headers = headers_of(response)
+        return Answer(response.status, headers, LoopSource(request, response, length_of(headers)))
 
     async def aclose(self) -> None:
         with self._lock:
@@ -128,10 +129,10 @@ class LoopSource:
 
     __slots__ = ("_left", "_over", "_reader", "_request")
 
-    def __init__(self, request: StreamRequest, response: Response) -> None:
+    def __init__(self, request: StreamRequest, response: Response, length: int | None) -> None:
         self._request = request
         self._reader = response.body_reader
-        self._left = length_of(response)
+        self._left = length
         self._over = False
 
     async def __anext__(self) -> bytes:
@@ -184,7 +185,9 @@ class BlockingFast(_Fast):
             builder.body_stream(upload.blocking())
         request = composed(builder, wire, patience).build_streamed()
         response = request.__enter__()
-        return Answer(response.status, headers_of(response), BlockingSource(request, response, patience), patient=False)
+        headers = headers_of(response)
+        source = BlockingSource(request, response, length_of(headers), patience)
+        return Answer(response.status, headers, source, patient=False)
 
     async def aclose(self) -> None:
         with self._lock:
@@ -199,11 +202,13 @@ class BlockingSource:
 
     __slots__ = ("_left", "_over", "_patience", "_reader", "_request")
 
-    def __init__(self, request: SyncStreamRequest, response: SyncResponse, patience: Patience) -> None:
+    def __init__(
+        self, request: SyncStreamRequest, response: SyncResponse, length: int | None, patience: Patience
+    ) -> None:
         self._request = request
         self._reader = response.body_reader
         self._patience = patience
-        self._left = length_of(response)
+        self._left = length
         self._over = False
 
     async def __anext__(self) -> bytes:
@@ -265,8 +270,10 @@ def _take(name: str, path: str, take: Callable[[bytes], object], pem: bytes) -> 
 
 
 def composed(builder: BuilderT, wire: Wire, patience: Patience) -> BuilderT:
-    """The request as pyreqwest takes it, its answer handed on as soon as there is a byte of it."""
-    builder.headers(wire.headers.pairs).streamed_read_buffer_limit(0)
+    """The request as pyreqwest takes it."""
+    builder.headers(wire.headers.pairs)
+    if not patience.whole:
+        builder.streamed_read_buffer_limit(0)  # the answer is handed on as soon as there is a byte of it
     if patience.total is not None:
         builder.timeout(timedelta(seconds=max(patience.total - patience.clock.now(), 0.0)))
     if wire.upload is None and has_body(wire):
@@ -292,7 +299,7 @@ def _values(response: BaseResponse, name: str) -> list[str]:
         return []
 
 
-def length_of(response: BaseResponse) -> int | None:
+def length_of(headers: Headers) -> int | None:
     """How many bytes are to come, where that is said."""
-    said = response.get_header("content-length")
+    said = headers.get("content-length")
     return int(said) if said is not None and said.isdigit() else None
