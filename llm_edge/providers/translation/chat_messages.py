@@ -1,0 +1,158 @@
+"""The messages of the chat form as a chat server takes them, without what belongs to other dialects."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from ...message import Json
+from ..cargo import listing, mapping, objects, string
+from ..openai import joined_text
+from .core import Exchange
+from .openai_models import takes_breakpoints
+
+_ECHOES = frozenset({"deepseek", "moonshot", "zai"})
+"""They refuse a turn that called tools without the thinking that led to it."""
+_FOREIGN = frozenset({"anthropic", "gemini", "bedrock", "responses", "thinking_blocks", "cache_control", "annotations"})
+_FIELDS = {
+    "developer": frozenset({"role", "content", "name"}),
+    "system": frozenset({"role", "content", "name"}),
+    "user": frozenset({"role", "content", "name"}),
+    "assistant": frozenset({"role", "content", "name", "tool_calls", "refusal", "audio", "function_call"}),
+    "tool": frozenset({"role", "content", "tool_call_id"}),
+    "function": frozenset({"role", "content", "name"}),
+}
+_PART = frozenset({"type", "text", "refusal", "image_url", "input_audio", "file", "prompt_cache_breakpoint"})
+_QUIET = frozenset({"phase", "annotations", "index"})
+"""Facts about an answer that mean nothing in a question."""
+_LONGEST_ID = 40
+
+
+class Messages:
+    """Puts down the messages of one request."""
+
+    __slots__ = ("_breakpoints", "_exchange", "_own", "_pictures", "_told")
+
+    def __init__(self, exchange: Exchange, *, own: bool) -> None:
+        self._exchange = exchange
+        self._own = own
+        self._breakpoints = own and takes_breakpoints(exchange.model)
+        self._pictures: list[Json] = []
+        """What came with tool results and only a user may say."""
+        self._told: set[str] = set()
+
+    def all(self, messages: list[Json]) -> list[Json]:
+        """Every message, those that had to be added too."""
+        if not self._own:
+            messages = _one_system(messages)
+        found: list[Json] = []
+        for message in messages:
+            if self._pictures and message.get("role") != "tool":
+                found.append(self._shown())
+            found.append(self._message(message))
+        if self._pictures:
+            found.append(self._shown())
+        return found
+
+    def _shown(self) -> Json:
+        pictures, self._pictures = self._pictures, []
+        return {"role": "user", "content": pictures}
+
+    def _message(self, message: Json) -> Json:
+        role = string(message.get("role"))
+        content = message.get("content")
+        if role == "tool":
+            content = self._result(content)
+        elif isinstance(content, list):
+            content = [self._part(part) for part in objects(message["content"])]
+        known = _FIELDS.get(role, _FIELDS["user"])
+        told: dict[str, Any] = {}
+        for name, value in message.items():
+            if name in known or (not self._own and name not in _FOREIGN):
+                told[name] = value
+            elif value and name not in _QUIET:
+                self._lose(name)
+        if "content" in message:
+            told["content"] = content
+        mark = message.get("cache_control")
+        if mark and self._breakpoints and content:
+            told["content"] = _marked(content)
+        if "tool_call_id" in told:
+            told["tool_call_id"] = _short(string(told["tool_call_id"]))
+        calls = objects(message.get("tool_calls"))
+        if calls:
+            told["tool_calls"] = [self._call(call) for call in calls]
+            if self._exchange.provider in _ECHOES:
+                told.setdefault("reasoning_content", "")
+        return told
+
+    def _lose(self, name: str) -> None:
+        if name in self._told or (name == "cache_control" and self._breakpoints):
+            return
+        self._told.add(name)
+        why = "chat servers cache prompts by themselves" if name == "cache_control" else "chat has no place for it"
+        self._exchange.lost(f"messages[].{name}", why)
+
+    def _part(self, part: Json) -> Json:
+        for name in part:
+            if name not in _PART and name not in _QUIET and (self._own or name in _FOREIGN) and part[name]:
+                self._lose(name)
+        told = {name: part[name] for name in part if name in _PART or (not self._own and name not in _FOREIGN)}
+        mark = mapping(told.get("prompt_cache_breakpoint"))
+        if self._breakpoints and part.get("cache_control") and not mark:
+            told["prompt_cache_breakpoint"] = {"mode": "explicit"}
+        elif mark and mark.get("ttl") not in (None, "30m"):
+            told["prompt_cache_breakpoint"] = {**mark, "ttl": "30m"}
+        return told
+
+    def _call(self, call: Json) -> Json:
+        from .chat_request import told_name  # they need each other
+
+        kind = "custom" if call.get("type") == "custom" else "function"
+        body = mapping(call.get(kind))
+        told: dict[str, Any] = {
+            "id": _short(string(call.get("id"))),
+            "type": kind,
+            kind: {**body, "name": told_name(string(body.get("name")), self._exchange)},
+        }
+        if kind == "function" and not told[kind].get("arguments"):
+            told[kind]["arguments"] = "{}"
+        if "extra_content" in call and self._exchange.provider.startswith("gemini"):
+            told["extra_content"] = call["extra_content"]
+        return told
+
+    def _result(self, content: Any) -> Any:
+        """A tool's result: text. Pictures and files wait for a user's message after the results."""
+        if not isinstance(content, list):
+            return "" if content is None else content
+        parts = [self._part(part) for part in objects(listing(content))]
+        others = [part for part in parts if part.get("type", "text") != "text"]
+        if not others:
+            return parts
+        self._pictures += others
+        self._exchange.changed("messages[].content", "a tool's result that is no text follows in a user message")
+        text = joined_text([part for part in parts if part.get("type", "text") == "text"])
+        return text or "The result follows in the next message."
+
+
+def _marked(content: Any) -> Any:
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+    return [*parts[:-1], {**parts[-1], "prompt_cache_breakpoint": {"mode": "explicit"}}]
+
+
+def _short(name: str) -> str:
+    """An id no longer than OpenAI takes; the same one each time."""
+    if len(name) <= _LONGEST_ID:
+        return name
+    return "call_" + hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def _one_system(messages: list[Json]) -> list[Json]:
+    """Many servers refuse a second system message at the top: the leading ones become one."""
+    count = 0
+    while count < len(messages) and messages[count].get("role") in ("system", "developer"):
+        count += 1
+    if count < 2:
+        return messages
+    text = "\n\n".join(filter(None, (joined_text(message.get("content")) for message in messages[:count])))
+    return [{"role": "system", "content": text}, *messages[count:]]
