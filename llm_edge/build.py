@@ -29,6 +29,7 @@ from .layers.limit import Gate, Limit, Room
 from .layers.retry import Attempts, Retry
 from .layers.router import Router
 from .layers.rules import Rules
+from .layers.translate import Translate
 from .message import Body, Handler, Layer, Request, stack
 from .policy.breaker import Breaker
 from .providers.addressed import Addressed
@@ -136,6 +137,9 @@ class Branches:
             layers.append(CircuitBreaker(house.breakers.of(target, origin), clock, target=target.name))
         layers.append(Retry(clock=clock, rules=house.attempts, chance=house.chance))
         adapter: Adapter = Addressed() if target.addressed else house.targets.adapter(target.provider)
+        layers.append(
+            Translate(adapter=adapter, target=target, clock=clock, on_unsupported=house.config.on_unsupported_param)
+        )
         http = house.config.http
         hop = Hop(
             adapter=adapter, target=target, dialect=by_name, send=self.send, runtime=self.runtime,
@@ -176,7 +180,9 @@ def _allowed(config: EdgeConfig) -> Allowed:
 
 
 def _keeping(config: EdgeConfig) -> Keeping:
-    return Keeping(policy=config.cache.policy if config.cache.entries and config.cache.bytes else "off", ttl=config.cache.ttl)
+    return Keeping(
+        policy=config.cache.policy if config.cache.entries and config.cache.bytes else "off", ttl=config.cache.ttl
+    )
 
 
 def _attempts(config: EdgeConfig) -> Attempts:

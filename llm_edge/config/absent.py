@@ -35,7 +35,6 @@ ABSENT = (
     "routes.*.hedge",
     "routes.*.guard",
     "routes.*.budgets",
-    "on_unsupported_param",
 )
 """What this version does not have yet."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
@@ -28,6 +28,7 @@ from .sections import (
 from .trees import Path, as_written, is_table
 
 Settings = Mapping[str, object]
+OnUnsupported = Literal["warn", "drop", "reject"]
 
 
 class Sections(TypedDict, total=False):
@@ -41,6 +42,7 @@ class Sections(TypedDict, total=False):
     retry: Settings | RetryConfig
     breaker: Settings | BreakerConfig
     http: Settings | HttpConfig
+    on_unsupported_param: OnUnsupported
 
 
 class EdgeConfig(Section):
@@ -63,6 +65,11 @@ class EdgeConfig(Section):
     retry: RetryConfig = Field(default_factory=RetryConfig, description="Asking again after a failure.")
     breaker: BreakerConfig = Field(default_factory=BreakerConfig, description="Leaving a failing target alone.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="How calls travel.")
+    on_unsupported_param: OnUnsupported = Field(
+        default="warn",
+        description="What happens to a parameter that a provider of another dialect does not have:"
+        ' "warn" leaves it out and says so in explain(); "drop" says nothing; "reject" refuses the call.',
+    )
 
     _places: Places = PrivateAttr(default_factory=Places)
 

@@ -30,7 +30,15 @@ INTRODUCTION = """\
 
 def example() -> str:
     """The text of `docs/edge.example.toml`."""
-    return INTRODUCTION + "".join(f"\n{block}\n" for block in _blocks(EdgeConfig, (), live=True))
+    blocks = [*_settings(EdgeConfig, live=True), *_blocks(EdgeConfig, (), live=True)]
+    return INTRODUCTION + "".join(f"\n{block}\n" for block in blocks)
+
+
+def _settings(model: type[BaseModel], *, live: bool) -> Iterator[str]:
+    """What stands in no table, which TOML wants first."""
+    for name, field in model.model_fields.items():
+        if inner_model(field) is None:
+            yield "\n".join([*_prose(field.description), _setting(name, field, live=live)])
 
 
 def _blocks(model: type[BaseModel], path: Path, *, live: bool) -> Iterator[str]:

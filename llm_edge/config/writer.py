@@ -79,6 +79,8 @@ def _tables(section: BaseModel, path: Path, secret: Say, note: Callable[[Path], 
             lines.append(f"{name} = {literal(one, field, secret)}{_comment(note(here))}")
     if path:
         yield [header(path), *lines]
+    elif lines:
+        yield lines  # what stands in no table comes first
     yield from below
 
 

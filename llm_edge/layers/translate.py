@@ -1,0 +1,123 @@
+"""
+A call whose caller and provider speak different dialects, translated both ways.
+
+It stands between retry and the hop. Above it everything is the caller's dialect, below it the
+provider's: neither side knows there is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ..errors import CallError, InvalidRequest
+from ..message import Body, Handler, Json, Request, Response, Stream
+from ..providers.base import Adapter, Target
+from ..providers.dialects import by_name
+from ..providers.translation.core import Exchange, OnUnsupported, Reader, Translation, Writer
+from ..providers.translation.table import translation
+from ..runtime import Clock
+
+# What a provider may be told in, best first, when it does not speak the caller's dialect.
+_NATIVE: Final = ("openai.chat", "anthropic.messages", "gemini.generate", "bedrock.converse", "openai.responses")
+
+
+def native(adapter: Adapter, dialect: str) -> str | None:
+    """The dialect in which a call of this one is told to a provider; None when there is none."""
+    if adapter.speaks(dialect):
+        return dialect
+    if translation(dialect) is None:
+        return None
+    return next((name for name in _NATIVE if adapter.speaks(name) and translation(name) is not None), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translate:
+    """Lets every caller talk to every provider."""
+
+    adapter: Adapter
+    target: Target
+    clock: Clock
+    on_unsupported: OnUnsupported = "warn"
+
+    async def __call__(self, request: Request, handler: Handler, /) -> Response:
+        theirs = request.dialect if request.operation == "opaque" else native(self.adapter, request.dialect)
+        if theirs == request.dialect:
+            return await handler(request)
+        caller, provider = translation(request.dialect), translation(theirs or "")
+        if theirs is None or caller is None or provider is None:
+            refused = InvalidRequest(
+                f"{self.target.name} does not speak {request.dialect}, nor what it could be translated to"
+            )
+            refused.elsewhere = True  # another target may
+            raise refused
+        exchange = Exchange(
+            model=self.target.model, provider=self.target.provider, request_id=request.notes.request_id,
+            created=int(self.clock.time()), streaming=request.streaming, on_unsupported=self.on_unsupported,
+        )  # fmt: skip
+        exchange.chat = caller.request_to_chat(request.body.json, exchange)
+        body = Body(json=provider.request_from_chat(exchange.chat, exchange))
+        request.notes.say(self.clock.now(), "translate", into=theirs, changes=list(exchange.changes))
+        try:
+            response = await handler(replace(request, dialect=theirs, body=body))
+        except CallError as error:
+            # Its words are in a language the caller does not speak; its class and status say what happened.
+            error.response = None
+            raise
+        return self._back(response, request, caller, provider, exchange)
+
+    def _back(
+        self, response: Response, request: Request, caller: Translation, provider: Translation, exchange: Exchange
+    ) -> Response:
+        kind = "text/event-stream; charset=utf-8" if response.stream is not None else "application/json"
+        headers = response.headers.having({"content-type": kind})
+        if response.stream is not None:
+            dialect = by_name(request.dialect)
+            assert dialect is not None, "a dialect that can be translated is known"
+            source = _Interpreted(response.stream, provider.reader(exchange), caller.writer(exchange))
+            return Response(status=response.status, headers=headers, stream=Stream(source, dialect.watcher()))
+        assert response.body is not None, "an answer is a body or a stream"
+        told = len(exchange.changes)
+        chat = provider.answer_to_chat(response.body.json, exchange)
+        answer = Body(json=caller.answer_from_chat(chat, exchange))
+        if exchange.changes[told:]:
+            request.notes.say(self.clock.now(), "translate", changes=exchange.changes[told:])
+        return Response(status=response.status, headers=headers, body=answer)
+
+
+class _Interpreted:
+    """Reads the provider's events, writes the caller's."""
+
+    __slots__ = ("_over", "_reader", "_stream", "_writer")
+
+    def __init__(self, stream: Stream, reader: Reader, writer: Writer) -> None:
+        self._stream, self._reader, self._writer = stream, reader, writer
+        self._over = False
+
+    async def __anext__(self) -> bytes:
+        while not self._over:
+            try:
+                chunks = self._reader.feed(await self._stream.__anext__())
+            except StopAsyncIteration:
+                said = self._last(())
+            else:
+                ended = self._stream.watcher.complete or self._stream.watcher.failure is not None
+                said = self._last(chunks) if ended else self._written(chunks)
+            if said:
+                return said
+        raise StopAsyncIteration
+
+    def _written(self, chunks: Sequence[Json]) -> bytes:
+        return b"".join([self._writer.write(chunk) for chunk in chunks])
+
+    def _last(self, chunks: Sequence[Json]) -> bytes:
+        """The end is in sight: what is still owed goes out at once, not when the connection closes."""
+        self._over = True
+        failure = self._stream.watcher.failure
+        if failure is not None:
+            return self._written(chunks) + self._writer.fail(failure)
+        return self._written([*chunks, *self._reader.end()]) + self._writer.end()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

@@ -1,0 +1,40 @@
+"""Which dialects can be translated, each loaded when it is first needed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from typing import Final
+
+from .core import Replay, Translation
+
+# The module of each dialect, and the names of its two values there.
+_HOMES: Final = {
+    "openai.chat": "chat",
+    "openai.responses": "responses",
+    "openai.completions": "completions",
+    "anthropic.messages": "anthropic",
+    "gemini.generate": "gemini",
+    "bedrock.converse": "converse",
+}
+
+
+@lru_cache(maxsize=32)
+def translation(dialect: str) -> Translation | None:
+    """Both halves of a dialect; None when it is not one that can be translated."""
+    found = _value(dialect, "TRANSLATION")
+    assert found is None or isinstance(found, Translation), dialect
+    return found
+
+
+@lru_cache(maxsize=32)
+def replay(dialect: str) -> Replay | None:
+    """How a dialect's streams and whole answers become each other; None when they do not."""
+    found = _value(dialect, "REPLAY")
+    assert found is None or isinstance(found, Replay), dialect
+    return found
+
+
+def _value(dialect: str, name: str) -> object:
+    home = _HOMES.get(dialect)
+    return None if home is None else getattr(import_module(f".{home}", __package__), name, None)
