@@ -116,6 +116,20 @@ def test_depth_that_can_be_read_can_be_written(depth: int) -> None:
     assert Body(raw).with_fields(b=1).raw == raw[:-1] + b',"b":1}'
 
 
+def test_a_change_that_json_has_no_word_for_is_a_change() -> None:
+    changed = Body(b'{"a": [1]}').with_fields(a=[object()])
+    with pytest.raises(TypeError, match="object"):
+        _ = changed.raw
+
+
+def test_depth_beyond_reason_cannot_be_written() -> None:
+    deep: list[Any] = []
+    for _ in range(200_000):
+        deep = [deep]
+    with pytest.raises(ValueError, match="deep"):
+        _ = Body(json={"a": deep}).raw
+
+
 def test_depth_beyond_reason_is_a_value_error() -> None:
     raw = b'{"n": 12345678901234567890, "a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
     with pytest.raises(ValueError, match="deep"):

@@ -362,21 +362,21 @@ def test_the_work_of_a_late_wait_is_cancelled() -> None:
     on_a_loop(act)
 
 
-@pytest.mark.parametrize("order", ["cancel first", "alarm first", "cancel alone"])
-def test_a_foreign_cancel_stays_a_cancel_even_when_both_come_together(order: str) -> None:
+@pytest.mark.parametrize("meanwhile", ["nothing", "before the alarm", "with the alarm"])
+def test_a_foreign_cancel_stays_a_cancel_even_when_both_come_together(meanwhile: str) -> None:
     async def act(loop: CountingLoop) -> None:
-        moment = FAR if order == "cancel alone" else LATE
+        moment, counted = FAR if meanwhile == "nothing" else LATE, list[int]()
         task = asyncio.ensure_future(ringing().until(moment, forever()))
-        if order == "cancel first":
-            await asyncio.sleep(0)
-            task.cancel()
+        await asyncio.sleep(0)  # now it waits, and a late alarm is due in the loop's next turn
+        if meanwhile == "with the alarm":
+            loop.call_later(0, lambda: counted.append(task.cancelling()) or task.cancel())
         else:
-            # The alarm is due in the loop's next turn: after this task's step and before its next.
-            loop.call_later(0, task.cancel)
-            await asyncio.sleep(0)
+            task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert task.cancelled()
+        # The alarm came first, and the task had not run in between.
+        assert counted == ([1] if meanwhile == "with the alarm" else [])
 
     on_a_loop(act)
 
