@@ -1,10 +1,9 @@
-"""Both engines in both colours do the same: answers, streams, uploads, keep-alive, and what is not HTTP."""
+"""All engines in both colours do the same: answers, streams, uploads, keep-alive, and what is not HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,17 +24,10 @@ from .senders_kit import (
     answering,
     chunk,
     once,
-    opened,
     patient,
     post,
     then_silent,
 )
-
-
-@pytest.fixture(params=["httpx2", "pyreqwest"])
-def wires(request: pytest.FixtureRequest, colour: Any) -> Iterator[Wires]:
-    with opened(Wires(request.param, colour)) as one:
-        yield one
 
 
 def test_an_answer_comes_back_whole(wires: Wires) -> None:
@@ -331,12 +323,23 @@ def test_a_sender_closed_opens_again(wires: Wires) -> None:
         assert wires.get(send, upstream.url)[0] == 200
 
 
-def test_the_engine_is_named_before_it_is_opened() -> None:
-    for engine in ("httpx2", "pyreqwest"):
-        senders = choose(HttpSettings(engine=engine))
-        assert [sender.name for sender in senders] == [engine, engine]
-        drive(senders[0].aclose())
-        asyncio.run(_close(senders[1]))
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"engine": "httpx2"}, ["httpx2", "httpx2"]),
+        ({"engine": "pyreqwest"}, ["pyreqwest", "pyreqwest"]),
+        ({"engine": "aiohttp"}, ["httpx2", "aiohttp"]),
+        ({"engine": "auto"}, ["pyreqwest", "aiohttp"]),
+        ({"engine": "auto", "http2": True}, ["pyreqwest", "httpx2"]),
+        ({"engine": "aiohttp", "http2": True}, ["httpx2", "httpx2"]),
+    ],
+)
+def test_the_engine_is_named_before_it_is_opened(settings: dict[str, Any], names: list[str]) -> None:
+    """What an engine cannot do goes over httpx2."""
+    senders = choose(HttpSettings(**settings))
+    assert [sender.name for sender in senders] == names
+    drive(senders[0].aclose())
+    asyncio.run(_close(senders[1]))
 
 
 async def _close(sender: Any) -> None:

@@ -1,11 +1,10 @@
-"""Trust, certificates and proxies: the same on both engines, and never a byte in the clear."""
+"""Trust, certificates and proxies: the same on all engines, and never a byte in the clear."""
 
 from __future__ import annotations
 
 import datetime
 import ssl
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,7 @@ from llm_edge.http.senders import HttpSettings, choose
 from llm_edge.http.senders.proxies import bypassed, proxy_for
 from llm_edge.testing.certificates import Certificates
 
-from .senders_kit import CHUNKED, OK, Peer, Upstream, Wires, answering, chunk, opened, patient, post, then_silent
-
-
-@pytest.fixture(params=["httpx2", "pyreqwest"])
-def wires(request: pytest.FixtureRequest, colour: Any) -> Iterator[Wires]:
-    with opened(Wires(request.param, colour)) as one:
-        yield one
+from .senders_kit import CHUNKED, OK, Peer, Upstream, Wires, answering, chunk, patient, post, then_silent
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,6 @@ from .senders_kit import (
     Wires,
     answering,
     chunk,
-    opened,
     patient,
     post,
     rest,
@@ -43,16 +42,10 @@ SOON = SHORT + 0.5
 """A bound on behaviour, not on speed: where the limit does not hold, these servers go on for ever."""
 
 
-@pytest.fixture(params=["httpx2", "pyreqwest"])
-def wires(request: pytest.FixtureRequest, colour: Any) -> Iterator[Wires]:
-    with opened(Wires(request.param, colour)) as one:
-        yield one
-
-
 @pytest.fixture
 def exact(wires: Wires) -> Wires:
     """The engine as `auto` takes it: pyreqwest's awaitable calls cannot be ended before their answer begins."""
-    if wires.colour.name == "async":
+    if (wires.colour.name, wires.engine) == ("async", "pyreqwest"):
         wires.engine = "auto"
     return wires
 
@@ -235,6 +228,10 @@ def test_a_full_pool_makes_the_next_call_wait_and_its_deadline_hold(wires: Wires
 # ---------------------------------------------------------------- cancelling
 
 
+CANCELLED = ["httpx2", "aiohttp"]
+"""The engines whose calls can be ended before their answer begins."""
+
+
 class Cancelling:
     """Drives a coroutine and cancels what it waits for the k-th time, as a task does when it is cancelled."""
 
@@ -265,8 +262,9 @@ class Cancelling:
                     error = raised
 
 
+@pytest.mark.parametrize("engine", CANCELLED)
 @pytest.mark.parametrize("streamed", [False, True])
-def test_cancelled_at_any_await_nothing_is_left(streamed: bool) -> None:
+def test_cancelled_at_any_await_nothing_is_left(streamed: bool, engine: str) -> None:
     """With room for one connection only, a slot that is lost would stop the next call."""
 
     def script(peer: Peer) -> None:
@@ -286,7 +284,7 @@ def test_cancelled_at_any_await_nothing_is_left(streamed: bool) -> None:
             await answer.source.aclose()
 
     async def thrown_at(step: int, url: str) -> bool:
-        send = choose(HttpSettings(trust_env=False, pool=1))[1]
+        send = choose(HttpSettings(engine=engine, trust_env=False, pool=1))[1]  # type: ignore[arg-type]
         before = asyncio.all_tasks()
         driven = Cancelling(call(send, url), step)
         try:
@@ -309,9 +307,10 @@ def test_cancelled_at_any_await_nothing_is_left(streamed: bool) -> None:
             assert peer.gone.wait(2)
 
 
-def test_a_queue_of_cancelled_calls_leaves_room() -> None:
+@pytest.mark.parametrize("engine", CANCELLED)
+def test_a_queue_of_cancelled_calls_leaves_room(engine: str) -> None:
     async def talk(url: str) -> None:
-        send = choose(HttpSettings(trust_env=False, pool=1))[1]
+        send = choose(HttpSettings(engine=engine, trust_env=False, pool=1))[1]  # type: ignore[arg-type]
         held = await send(post(url), patient(5))
         waiting = [asyncio.create_task(send(post(url), patient(5))) for _ in range(5)]
         for _ in range(8):
@@ -329,9 +328,10 @@ def test_a_queue_of_cancelled_calls_leaves_room() -> None:
         asyncio.run(talk(upstream.url))
 
 
-def test_cancelled_while_it_waits_the_provider_hears_of_it() -> None:
+@pytest.mark.parametrize("engine", CANCELLED)
+def test_cancelled_while_it_waits_the_provider_hears_of_it(engine: str) -> None:
     async def talk(url: str) -> None:
-        send = choose(HttpSettings(trust_env=False))[1]
+        send = choose(HttpSettings(engine=engine, trust_env=False))[1]  # type: ignore[arg-type]
         task = asyncio.create_task(send(post(url), patient(5)))
         while not (upstream.peers and upstream.peers[0].heads):
             await asyncio.sleep(0.01)
@@ -389,7 +389,7 @@ def test_what_pyreqwest_cannot_end_ends_with_its_deadline() -> None:
 # ---------------------------------------------------------------- loops and threads
 
 
-@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest"])
+@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "aiohttp"])
 def test_one_sender_serves_loops_one_after_the_other(engine: str) -> None:
     async def talk(url: str) -> int:
         return (await Wires(engine, _Async()).fetch(send, post(url)))[0]
@@ -400,7 +400,7 @@ def test_one_sender_serves_loops_one_after_the_other(engine: str) -> None:
         gc.collect()
 
 
-@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest"])
+@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "aiohttp"])
 def test_a_loop_closed_without_warning_is_let_go_without_a_sound(engine: str) -> None:
     async def talk(url: str) -> int:
         return (await Wires(engine, _Async()).fetch(send, post(url)))[0]
@@ -413,7 +413,7 @@ def test_a_loop_closed_without_warning_is_let_go_without_a_sound(engine: str) ->
             loop.close()
         assert asyncio.run(_finish(talk(upstream.url), send)) == 200
         gc.collect()
-        if engine == "httpx2":
+        if engine != "pyreqwest":
             assert all(peer.gone.wait(2) for peer in upstream.peers)
 
 
@@ -441,7 +441,7 @@ class _Sync:
         return Blocking()
 
 
-@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest"])
+@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "aiohttp"])
 def test_threads_and_loops_share_a_sender(engine: str) -> None:
     blocking, looping = choose(HttpSettings(engine=engine, trust_env=False, pool=8))  # type: ignore[arg-type]
     statuses: list[int] = []
@@ -472,7 +472,7 @@ def test_threads_and_loops_share_a_sender(engine: str) -> None:
 async def _nothing() -> None: ...
 
 
-@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest"])
+@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "aiohttp"])
 def test_the_blocking_engine_works_inside_a_running_loop(engine: str) -> None:
     blocking, _ = choose(HttpSettings(engine=engine, trust_env=False))  # type: ignore[arg-type]
 
@@ -516,10 +516,11 @@ def test_a_forked_child_calls_on_its_own_and_the_parent_goes_on(wires: Wires) ->
         assert wires.get(send, upstream.url)[0] == 200
 
         def child() -> bool:
+            name = "aiohttp" if wires.engine == "aiohttp" else "httpx2"
             if wires.colour.name == "sync":
-                return drive(wires.fetch(send, post(upstream.url)))[0] == 200 and send.name == "httpx2"
+                return drive(wires.fetch(send, post(upstream.url)))[0] == 200 and send.name == name
             asyncio.events._set_running_loop(None)
-            return asyncio.run(wires.fetch(send, post(upstream.url)))[0] == 200 and send.name == "httpx2"
+            return asyncio.run(wires.fetch(send, post(upstream.url)))[0] == 200 and send.name == name
 
         assert _in_child(child) == 0
         assert wires.get(send, upstream.url)[0] == 200
@@ -583,7 +584,7 @@ def _pooled(engine: str, url: str) -> int:
         drive(made[0].aclose())
 
 
-@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest"])
+@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "aiohttp"])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_pool_of_forked_processes_works(engine: str) -> None:
     with Upstream(answering) as upstream:

@@ -1,5 +1,5 @@
 """
-The aiohttp engine for event loops: about an eighth of the cost of httpx2 there, and it can be cancelled.
+The aiohttp engine for event loops: a fraction of the cost of httpx2, and it can be cancelled.
 
 A call that is cancelled, or closed early, ends its connection at once, so the provider stops
 generating and billing. aiohttp knows neither HTTP/2 nor SOCKS: those calls go over httpx2.
@@ -146,7 +146,7 @@ class _Home:
     """What one loop holds."""
 
     def __init__(self, settings: HttpSettings) -> None:
-        self._lines = Lines(limit=settings.pool, keepalive_timeout=IDLE, resolver=aiohttp.ThreadedResolver())
+        self._lines = Lines(limit=settings.pool, idle=IDLE)
         self.session = Session(
             connector=self._lines,
             response_class=Answering,

@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import weakref
 from functools import partial
-from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 from .homes import let_go
+from .loops import unread
 
 
 class Line(ResponseHandler):
@@ -39,8 +40,15 @@ class Line(ResponseHandler):
         """The call that used it is over."""
         self.used, self.idle = True, True
 
+    def is_connected(self) -> bool:
+        # What was said while it was idle was not meant for the next call; nor is a line any good that was hung up.
+        transport = self.transport
+        return super().is_connected() and not (self.idle and transport is not None and unread(transport))
+
     def data_received(self, data: bytes) -> None:
-        if self.idle:
+        if not data:
+            super().data_received(data)  # aiohttp's own call, to go on with what it has
+        elif self.idle:
             self.close()
         else:
             self.heard = True
@@ -68,15 +76,25 @@ class Line(ResponseHandler):
 class Lines(aiohttp.TCPConnector):
     """The connections of one loop."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, *, limit: int, idle: float) -> None:
+        # The system's look-up of names, as the other engines have it, whatever else is installed.
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]  # a parameter we do not use is typed in part
+            limit=limit, keepalive_timeout=idle, resolver=aiohttp.ThreadedResolver()
+        )
         self._known: weakref.WeakSet[Line] = weakref.WeakSet()
-        self._factory = partial[ResponseHandler](self._line, self._loop)
+        self._factory = partial(self._line, self._loop)
 
-    def _line(self, loop: asyncio.AbstractEventLoop) -> Line:
+    def _line(self, loop: asyncio.AbstractEventLoop) -> ResponseHandler:
         line = Line(loop)
         self._known.add(line)
         return line
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        # The limit is for all of it; aiohttp has none for the look-up of a name, and begins anew at each address.
+        async with asyncio.timeout(timeout.sock_connect):
+            return await super()._create_connection(req, traces, timeout)
 
     def forget(self) -> None:
         """Let go of every connection without a loop: theirs is closed."""
@@ -101,15 +119,15 @@ class Answering(aiohttp.ClientResponse):
     """An answer that says how its connection failed, and leaves no task behind."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        line = connection.protocol
-        assert isinstance(line, Line), "`Lines` makes no others"
-        line.begin()
-        connection.add_callback(line.rest)
+        line = connection.protocol if isinstance(connection.protocol, Line) else None
+        if line is not None:
+            line.begin()
+            connection.add_callback(line.rest)
         try:
             return await super().start(connection)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             # Not left to aiohttp, which sends a GET again on any connection and a POST on none.
-            fault = Unanswered(error, stale=line.used and not line.heard)
+            fault = Unanswered(error, stale=line is not None and line.used and not line.heard)
         except BaseException:
             await self.settled()
             raise

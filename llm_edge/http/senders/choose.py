@@ -17,8 +17,9 @@ def choose(settings: HttpSettings) -> tuple[Sender, Sender]:
     """
     The engine for threads and the one for event loops, not opened yet.
 
-    `auto` takes pyreqwest for threads, where it is installed, and httpx2 for event loops: there
-    calls are cancelled, and pyreqwest cannot end a call whose answer has not begun.
+    `auto` takes, where they are installed, pyreqwest for threads and aiohttp for event loops: there
+    calls are cancelled, and pyreqwest cannot end a call whose answer has not begun. What an engine
+    cannot do goes over httpx2: threads with aiohttp; HTTP/2 and SOCKS proxies, too.
     Raises ConfigError for an engine that is not installed, a file that cannot be read, a proxy that is none.
     """
     check(settings)
@@ -65,18 +66,28 @@ class Chosen:
         return parents
 
 
-def _loop_name(settings: HttpSettings) -> str:
-    return "httpx2" if settings.engine == "auto" else _blocking_name(settings)
-
-
 def _blocking_name(settings: HttpSettings) -> str:
-    if settings.engine == "httpx2" or rust_lost():
-        return "httpx2"
-    if find_spec("pyreqwest") is not None:
+    if settings.engine in ("auto", "pyreqwest") and not rust_lost() and _has("pyreqwest", settings):
         return "pyreqwest"
-    if settings.engine == "pyreqwest":
-        raise ConfigError('http.engine = "pyreqwest" needs the package pyreqwest: pip install "llm_edge[fast]"')
     return "httpx2"
+
+
+def _loop_name(settings: HttpSettings) -> str:
+    if settings.engine == "pyreqwest":
+        return _blocking_name(settings)
+    unknown_to_aiohttp = settings.http2 or (settings.proxy or "").startswith("socks")
+    if settings.engine in ("auto", "aiohttp") and _has("aiohttp", settings) and not unknown_to_aiohttp:
+        return "aiohttp"
+    return "httpx2"
+
+
+def _has(package: str, settings: HttpSettings) -> bool:
+    """Whether an engine is installed; raises ConfigError when it is not and was asked for by name."""
+    if find_spec(package) is not None:
+        return True
+    if settings.engine == package:
+        raise ConfigError(f'http.engine = "{package}" needs the package {package}: pip install "llm_edge[fast]"')
+    return False
 
 
 def _open_blocking(name: str, settings: HttpSettings) -> Sender:
@@ -96,6 +107,10 @@ def _open_loop(name: str, settings: HttpSettings) -> Sender:
 
         rust_used()
         return LoopFast(settings)
+    if name == "aiohttp":
+        from .aio import LoopAio
+
+        return LoopAio(settings)
     from .portable import LoopPortable
 
     return LoopPortable(settings)

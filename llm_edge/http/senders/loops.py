@@ -232,7 +232,7 @@ class LoopStream(httpcore2.AsyncNetworkStream):
         if transport is None:
             return None
         if info == "is_readable":
-            return line.ended or bool(line.chunks) or transport.is_closing() or _readable(transport)
+            return line.ended or bool(line.chunks) or transport.is_closing() or unread(transport)
         names = {"client_addr": "sockname", "server_addr": "peername"}
         return transport.get_extra_info(names.get(info, info))
 
@@ -253,7 +253,8 @@ def _expire(waiter: asyncio.Future[None]) -> None:
         waiter.set_exception(TimeoutError())
 
 
-def _readable(transport: asyncio.Transport) -> bool:
+def unread(transport: asyncio.Transport) -> bool:
+    """Whether the other side has said something, or hung up, that nobody has read."""
     # The loop may not have had its turn since the server hung up, so the socket itself is asked.
     sock: socket.socket | None = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:

@@ -1,4 +1,4 @@
-"""How to reach the providers over HTTP: one frozen object for both engines."""
+"""How to reach the providers over HTTP: one frozen object for all engines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ...errors import ConfigError
 
-Engine: TypeAlias = Literal["auto", "httpx2", "pyreqwest"]
+Engine: TypeAlias = Literal["auto", "httpx2", "aiohttp", "pyreqwest"]
 TlsMinimum: TypeAlias = Literal["1.2", "1.3"]
 
 
@@ -20,10 +20,11 @@ class HttpSettings:
     """What the engines need to know. Certificates are always verified: there is no switch for that."""
 
     engine: Engine = "auto"
-    """`auto` takes pyreqwest for threads where it is installed, and httpx2 for event loops.
+    """`auto` takes pyreqwest for threads and aiohttp for event loops where they are installed, else httpx2.
 
-    Named here, pyreqwest serves event loops too, at half the cost; but a call that is cancelled before
-    its answer begins then goes on at the provider until it begins, or until the call's deadline.
+    An engine named here serves what it can, httpx2 the rest: aiohttp has no threads, no HTTP/2 and no
+    SOCKS proxies. pyreqwest serves event loops too; but a call that is cancelled before its answer
+    begins then goes on at the provider until it begins, or until the call's deadline.
     """
     connect: float = 5.0
     """Seconds for one connection attempt, TLS included."""
