@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from ..runtime import mind_forks
+
+if TYPE_CHECKING:
+    from moka_py import Moka
 
 
 class Weighed(Protocol):
@@ -28,10 +31,15 @@ class MemoryStore(Generic[T]):
     def __init__(self, *, entries: int = 1000, bytes: int = 64 * 2**20) -> None:  # noqa: A002  the configuration's word
         self._least = max(bytes // entries, 1) if entries else 1
         self._capacity = min(bytes, self._least * entries)
-        self._open()
+        self._opened: Moka[str, T] | None = None
         mind_forks(self)
 
-    def _open(self) -> None:
+    @property
+    def _map(self) -> Moka[str, T]:
+        return self._open() if self._opened is None else self._opened
+
+    def _open(self) -> Moka[str, T]:
+        # At the first call, for loading it costs 7 MiB. Two threads at once may each open one: the first is forgotten.
         from moka_py import Moka
 
         least = self._least
@@ -40,11 +48,13 @@ class MemoryStore(Generic[T]):
             size = value.size
             return size if size > least else least
 
-        self._map: Moka[str, T] = Moka(self._capacity, weigher=weigh)
+        opened: Moka[str, T] = Moka(self._capacity, weigher=weigh)
+        self._opened = opened
+        return opened
 
     def after_fork(self) -> None:
         # Its inner locks may be held by a thread that does not exist in the child: begin empty.
-        self._open()
+        self._opened = None
 
     def get(self, key: str, /) -> T | None:
         return self._map.get(key)

@@ -1,0 +1,351 @@
+"""
+The second tier of the cache: a store that is slow, shared, and may fail in any way, behind a face that never does.
+
+A shelf (disk, Redis) holds bytes. Here entries become bytes and are checked when they come back; reads are bounded in
+time, writes are done behind the callers' backs, and a store that fails is left alone for a while (`Fuse`). One
+`SecondTier` serves both colours: `view(runtime)` gives each its own `Tier`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..runtime import Clock, Guard, Runtime, Signal, ThreadClock
+from .entry import YEAR, Entry, Odd, decode, encode
+from .fuse import Fuse
+from .tombstones import AHEAD, Marks, Tombstones
+from .workers import Behind, Work, Workers
+
+MARKS_EVERY = 1.0
+"""Seconds for which the purges read from a store are believed to be all."""
+
+
+class Tier(Protocol):
+    """What the cache layer talks to, in one colour. Nothing here ever raises or makes a call wait for long."""
+
+    async def get(self, key: str, scope: str, /) -> Entry | None:
+        """The entry, if the store has it, it is sound, and nobody purged it; stale ones only where that is allowed."""
+        ...
+
+    def put(self, entry: Entry, /) -> None:
+        """Have it written soon; never waits."""
+        ...
+
+    async def remove(self, key: str, /) -> None:
+        """Have one entry deleted; waits a moment for it."""
+        ...
+
+    async def purge(self, tag: str, /) -> bool:
+        """Have everything under a tag (`tombstones.tag`) forgotten; False when other processes cannot be told yet."""
+        ...
+
+    async def claim(self, key: str, token: str, seconds: float, /) -> bool | None:
+        """Whether the right to ask upstream for this key is ours now; None when the store cannot say."""
+        ...
+
+    def release(self, key: str, token: str, /) -> None:
+        """Give that right back, if the token still holds it; never waits."""
+        ...
+
+    async def drain(self, seconds: float, /) -> None:
+        """Wait until what was put is written, for no longer than this."""
+        ...
+
+
+class Shelf(Protocol):
+    """Where the bytes lie. What is not async blocks, and is called by worker threads alone."""
+
+    async def read(self, key: str, marks: bool, runtime: Runtime, workers: Workers, /) -> tuple[object, Marks | None]:
+        """The bytes under a key, or None; and the purges, when asked for. TimeoutError when it takes too long."""
+        ...
+
+    async def claim(self, key: str, token: str, seconds: float, runtime: Runtime, workers: Workers, /) -> bool:
+        """Whether nobody else held the key's claim. TimeoutError when it takes too long."""
+        ...
+
+    def release(self, key: str, token: str, /) -> None: ...
+    def put(self, key: str, data: bytes, seconds: float, /) -> None: ...
+    def remove(self, key: str, /) -> None: ...
+    def marks(self) -> Marks: ...
+    def mark(self, marks: Marks, /) -> None: ...
+
+    def distrust(self) -> None:
+        """What was read was odd: use no connection again that may have mixed up its answers. Never waits."""
+        ...
+
+    def leave(self) -> None:
+        """This thread will not be back."""
+        ...
+
+
+class NotYet(Exception):
+    """The store is being opened; nobody is to blame, and nobody need wait."""
+
+
+@dataclass(slots=True)
+class TierCounts:
+    """What happened at the second tier, counted since the start."""
+
+    hits: int = 0
+    misses: int = 0
+    errors: int = 0
+    skipped: int = 0
+    """Asks that were not made because the store had failed."""
+    written: int = 0
+    dropped: int = 0
+    """Entries not written: there were too many, or the store had failed."""
+    odd: dict[str, int] = field(default_factory=dict[str, int])
+    """Entries that were not what they should be, by reason; each was a miss and is deleted."""
+
+
+class SecondTier:
+    """One store of kept answers, for all threads and loops of this process."""
+
+    def __init__(
+        self, shelf: Shelf, *, secret: bytes, ttl: float = 3600.0, stale: float = 0.0,
+        clock: Clock | None = None, chance: Callable[[], float] = random.random,
+    ) -> None:  # fmt: skip
+        self.ttl = ttl
+        """How long an answer is kept here when nobody says otherwise, in seconds; the layer sets it on entries."""
+        self.tombstones = Tombstones()
+        self._shelf, self._secret, self._stale = shelf, secret, stale
+        self._clock: Clock = clock or ThreadClock()
+        self._readers = Workers("cache reader", 4, shelf.leave)
+        self._writer = Workers("cache writer", 1, shelf.leave)
+        self._behind = Behind(self._writer)
+        self._reading, self._writing = Fuse(chance), Fuse(chance)
+        self._counts, self._guard = TierCounts(), Guard()
+        self._marks_read: float | None = None
+        self._looking = False
+        self.closed = False
+
+    def view(self, runtime: Runtime) -> Tier:
+        """This tier as one colour sees it."""
+        return _View(self, runtime)
+
+    def counts(self) -> TierCounts:
+        """A copy of the counters."""
+        now = self._counts
+        return TierCounts(
+            hits=now.hits, misses=now.misses, errors=now.errors, skipped=now.skipped, written=now.written,
+            dropped=now.dropped + self._behind.dropped, odd=dict(now.odd),
+        )  # fmt: skip
+
+    def glance(self) -> None:
+        """Have purges by other processes looked up, behind the caller's back and once a second at most.
+
+        For who answers from memory: `tombstones` then knows, a moment later, what was purged elsewhere.
+        """
+        if not self._looking and self._marks_due() and not self.closed and not self._reading.blown:
+            self._looking = True
+            self._readers.submit(self._look)
+
+    def close(self) -> None:
+        """Let the threads end, after what is still to be written; what comes later is ignored."""
+        self.closed = True
+        self._readers.close()
+        self._writer.close()
+
+    # ---- reading
+
+    async def get(self, key: str, scope: str, runtime: Runtime) -> Entry | None:
+        if not self._may_read():
+            return None
+        marks = self._marks_due()
+        try:
+            data, found = await self._shelf.read(key, marks, runtime, self._readers)
+        except NotYet:
+            self._count("skipped")
+            return None
+        except Exception as error:
+            self._failed(self._reading, error)
+            return None
+        self._reading.good()
+        if found is not None:
+            self._merge(found)
+        entry = None if data is None else self._sound(data, key, scope)
+        if entry is None:
+            self._count("misses")
+        else:
+            self._count("hits")
+        return entry
+
+    def _may_read(self) -> bool:
+        if self.closed:
+            return False
+        leave = self._reading.ask(self._clock.now())
+        if leave == "probe":
+            self._readers.submit(lambda: self._probe(self._reading, self._look_up))
+        if leave != "pass":
+            self._count("skipped")
+        return leave == "pass"
+
+    def _sound(self, data: object, key: str, scope: str) -> Entry | None:
+        try:
+            entry = decode(data, key=key, scope=scope, secret=self._secret)
+        except Odd as odd:
+            self._odd(odd.reason)
+            self._shelf.distrust()
+            if odd.reason != "version":  # another version of the library may read it
+                self._later(lambda: self._shelf.remove(key))
+            return None
+        now = self._clock.time()
+        if entry.made > now + AHEAD:
+            self._odd("future")
+            return None
+        gone = now > entry.expires + self._stale or self.tombstones.cover(entry)
+        return None if gone else entry
+
+    def _marks_due(self) -> bool:
+        read = self._marks_read
+        return read is None or self._clock.now() - read >= MARKS_EVERY
+
+    def _merge(self, found: Marks) -> None:
+        self._marks_read = self._clock.now()
+        unsaid = self.tombstones.merge(found, self._clock.time())
+        if unsaid:
+            self._later(lambda: self._shelf.mark(unsaid))
+
+    def _look(self) -> None:
+        try:
+            self._look_up()
+        except Exception as error:
+            self._failed(self._reading, error)
+        finally:
+            self._looking = False
+
+    def _look_up(self) -> None:
+        self._merge(self._shelf.marks())
+
+    # ---- writing
+
+    def put(self, entry: Entry) -> None:
+        if not self.closed:
+            self._behind.add(lambda: self._put(entry), entry.size)
+
+    def _put(self, entry: Entry) -> None:
+        left = entry.expires + self._stale - self._clock.time()
+        if left <= 0 or self.tombstones.cover(entry):
+            return
+        try:
+            data = encode(entry, self._secret)
+        except (TypeError, ValueError):
+            self._count("dropped")
+            return
+        if self._write(lambda: self._shelf.put(entry.key, data, min(left, YEAR))):
+            self._count("written")
+        else:
+            self._count("dropped")
+
+    def _write(self, work: Work) -> bool:
+        """One write, on the writer's thread; whether it was done."""
+        leave = self._writing.ask(self._clock.now())
+        if leave == "skip":
+            return False
+        if leave == "probe":
+            return self._probe(self._writing, work)
+        try:
+            work()
+        except Exception as error:
+            self._failed(self._writing, error)
+            return False
+        self._writing.good()
+        return True
+
+    def _later(self, work: Work) -> None:
+        def write() -> None:
+            self._write(work)
+
+        self._behind.add(write)
+
+    async def remove(self, key: str, runtime: Runtime) -> None:
+        await self._written(lambda: self._shelf.remove(key), runtime)
+
+    async def purge(self, tag: str, runtime: Runtime) -> bool:
+        moment = self._clock.time()
+        self.tombstones.purge(tag, moment)
+        return await self._written(lambda: self._shelf.mark({tag: moment}), runtime)
+
+    async def _written(self, work: Work, runtime: Runtime) -> bool:
+        """Whether the work was done within a second."""
+        if self.closed:
+            return False
+        outcome: list[bool] = []
+        done = Signal()
+        self._behind.add(lambda: outcome.append(self._write(work)), done=done)
+        await runtime.wait(done, 1.0)
+        return outcome == [True]
+
+    async def claim(self, key: str, token: str, seconds: float, runtime: Runtime) -> bool | None:
+        if not self._may_read():
+            return None
+        try:
+            return await self._shelf.claim(key, token, seconds, runtime, self._readers)
+        except NotYet:
+            return None
+        except Exception as error:
+            self._failed(self._reading, error)
+            return None
+
+    def release(self, key: str, token: str) -> None:
+        if not self.closed:
+            self._later(lambda: self._shelf.release(key, token))
+
+    async def drain(self, seconds: float, runtime: Runtime) -> None:
+        await self._behind.drained(runtime, seconds)
+
+    # ---- keeping count
+
+    def _probe(self, fuse: Fuse, work: Work) -> bool:
+        try:
+            work()
+        except Exception:
+            self._count("errors")
+            fuse.probed(self._clock.now(), good=False)
+            return False
+        fuse.probed(self._clock.now(), good=True)
+        return True
+
+    def _failed(self, fuse: Fuse, error: Exception) -> None:
+        self._count("errors")
+        fuse.bad(self._clock.now(), at_once=isinstance(error, TimeoutError))
+
+    def _count(self, name: str) -> None:
+        self._guard.post(lambda: setattr(self._counts, name, getattr(self._counts, name) + 1))
+
+    def _odd(self, reason: str) -> None:
+        def count() -> None:
+            self._counts.odd[reason] = self._counts.odd.get(reason, 0) + 1
+
+        self._guard.post(count)
+
+
+class _View:
+    """A `SecondTier` in one colour."""
+
+    def __init__(self, tier: SecondTier, runtime: Runtime) -> None:
+        self._tier, self._runtime = tier, runtime
+
+    async def get(self, key: str, scope: str, /) -> Entry | None:
+        return await self._tier.get(key, scope, self._runtime)
+
+    def put(self, entry: Entry, /) -> None:
+        self._tier.put(entry)
+
+    async def remove(self, key: str, /) -> None:
+        await self._tier.remove(key, self._runtime)
+
+    async def purge(self, tag: str, /) -> bool:
+        return await self._tier.purge(tag, self._runtime)
+
+    async def claim(self, key: str, token: str, seconds: float, /) -> bool | None:
+        return await self._tier.claim(key, token, seconds, self._runtime)
+
+    def release(self, key: str, token: str, /) -> None:
+        self._tier.release(key, token)
+
+    async def drain(self, seconds: float, /) -> None:
+        await self._tier.drain(seconds, self._runtime)

@@ -1,0 +1,111 @@
+"""
+What was purged, and when.
+
+A purge writes down its moment under a tag, and an entry made at or before it is no longer there for anybody: nothing
+has to be searched for and deleted. Moments are wall time, since other processes and machines read them too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Protocol, TypeAlias
+
+from ..runtime import Guard
+from .entry import YEAR, digest
+
+Marks: TypeAlias = Mapping[str, float]
+
+KINDS = ("scope", "tenant", "namespace", "model")
+MOST = 10_000
+"""Marks at most; the oldest half then become one that covers everything."""
+AHEAD = 60.0
+"""Seconds by which the clocks of two machines may differ."""
+
+
+class Purgeable(Protocol):
+    """What a purge can name."""
+
+    @property
+    def scope(self) -> str: ...
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def made(self) -> float: ...
+
+
+def tag(
+    *, scope: str | None = None, tenant: str | None = None, namespace: str | None = None, model: str | None = None
+) -> str:
+    """The tag of what has all of these; scope and tenant are digests. With nothing given, of everything."""
+    given = (("scope", scope), ("tenant", tenant), ("namespace", namespace), ("model", model))
+    return _tag(tuple((kind, value) for kind, value in given if value is not None))
+
+
+def _tag(pairs: tuple[tuple[str, str], ...]) -> str:
+    return f"{','.join(kind for kind, _ in pairs)}:{digest(*(value for _, value in pairs))}"
+
+
+_EVERYTHING = _tag(())
+
+
+class Tombstones:
+    """The purges that this process knows of."""
+
+    def __init__(self) -> None:
+        # Neither is changed in place, so that readers need no lock.
+        self._marks: dict[str, float] = {}
+        self._shapes: frozenset[tuple[str, ...]] = frozenset()
+        self._guard = Guard()
+
+    @property
+    def marks(self) -> Marks:
+        return self._marks
+
+    def purge(self, tag: str, moment: float) -> None:
+        """Forget what carries this tag and was made up to this moment."""
+        self._guard.do(lambda: self._join({tag: moment}))
+
+    def merge(self, found: Marks, now: float) -> Marks:
+        """Take in what a store knows; gives what the store does not know yet."""
+        sane = {tag: moment for tag, moment in found.items() if _shape(tag) is not None and _is_past(moment, now)}
+        if any(moment > self._marks.get(tag, 0.0) for tag, moment in sane.items()):
+            self._guard.do(lambda: self._join(sane))
+        return {tag: moment for tag, moment in self._marks.items() if sane.get(tag, 0.0) < moment > now - YEAR}
+
+    def cover(self, entry: Purgeable) -> bool:
+        """Whether this entry has been purged."""
+        marks = self._marks
+        if not marks:
+            return False
+        made = entry.made
+        return any(
+            made <= marks.get(_tag(tuple((kind, getattr(entry, kind)) for kind in shape)), 0.0)
+            for shape in self._shapes
+        )
+
+    def _join(self, more: Marks) -> None:
+        joined = dict(self._marks)
+        for tag, moment in more.items():
+            joined[tag] = max(moment, joined.get(tag, 0.0))
+        if len(joined) > MOST:
+            by_age = sorted(joined.items(), key=lambda mark: mark[1])
+            old, young = by_age[: MOST // 2], by_age[MOST // 2 :]
+            joined = {_EVERYTHING: old[-1][1]} | dict(young)
+        self._shapes = frozenset(shape for tag in joined if (shape := _shape(tag)) is not None)
+        self._marks = joined
+
+
+def _shape(tag: str) -> tuple[str, ...] | None:
+    """Which kinds a tag names; None when it is no tag of ours."""
+    kinds, colon, rest = tag.partition(":")
+    shape = tuple(kinds.split(",")) if kinds else ()
+    return shape if colon and len(rest) == 64 and set(shape) <= set(KINDS) else None
+
+
+def _is_past(moment: float, now: float) -> bool:
+    return math.isfinite(moment) and 0 < moment <= now + AHEAD

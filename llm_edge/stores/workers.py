@@ -1,0 +1,194 @@
+"""
+Threads that do what may hang, so that no call and no event loop has to.
+
+They start when there is something to do, are daemons (a hung disk must not keep the process from ending), and end with
+`close` or with the object. Work is handed over through a `SimpleQueue`, which even the garbage collector may put into.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Generic, TypeAlias, TypeVar
+
+from ..runtime import Guard, Runtime, Signal, mind_forks
+
+T = TypeVar("T")
+Work: TypeAlias = Callable[[], object]
+Jobs: TypeAlias = "SimpleQueue[Work | None]"
+
+
+class Workers:
+    """A few threads that take work from one queue. `leave` is called by each as its last act."""
+
+    def __init__(self, name: str, count: int, leave: Work) -> None:
+        self._name, self._count, self._leave = name, count, leave
+        self._begin()
+        mind_forks(self)
+
+    def _begin(self) -> None:
+        self._starting = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._jobs: Jobs = SimpleQueue()
+        self._end = weakref.finalize(self, _end, self._jobs, self._count)
+        self._end.atexit = False
+
+    def after_fork(self) -> None:
+        # The threads are the parent's, and so is what they were asked to do.
+        self._end.detach()
+        self._begin()
+
+    def submit(self, work: Work) -> None:
+        """Have it done; work that raises is lost without a word."""
+        self._jobs.put(work)
+        threads = self._threads
+        if len(threads) < self._count and (not threads or not self._jobs.empty()):
+            self._hire()
+
+    def _hire(self) -> None:
+        # Whoever finds the lock taken need not wait: a thread is being started.
+        if not self._starting.acquire(blocking=False):
+            return
+        try:
+            if len(self._threads) < self._count and self._end.alive:
+                thread = threading.Thread(
+                    target=_serve, args=(self._jobs, self._leave), name=f"llm_edge {self._name}", daemon=True
+                )
+                thread.start()
+                self._threads.append(thread)
+        except RuntimeError:
+            pass  # no more threads in this process, or it is ending: what waits has its own bound
+        finally:
+            self._starting.release()
+
+    async def run(self, work: Callable[[], T], runtime: Runtime, seconds: float) -> T:
+        """The work's result. TimeoutError when it is not there in time; the work may still be done."""
+        asked = _Asked(work)
+        self.submit(asked.do)
+        if not await runtime.wait(asked.over, seconds):
+            asked.given_up = True
+            raise TimeoutError
+        if asked.error is not None:
+            raise asked.error
+        return asked.results[0]
+
+    def close(self) -> None:
+        """Let the threads end once they have done what they have."""
+        self._end()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the threads to end."""
+        for thread in self._threads:
+            thread.join(seconds)
+
+
+def _end(jobs: Jobs, count: int) -> None:
+    for _ in range(count):
+        jobs.put(None)
+
+
+def _serve(jobs: Jobs, leave: Work) -> None:
+    while (work := jobs.get()) is not None:
+        try:
+            work()
+        except Exception:  # noqa: S110  whoever wants to know has wrapped it
+            pass
+        work = None  # the next may be long in coming: what this one holds should not wait with it
+    try:
+        leave()
+    except Exception:  # noqa: S110  it leaves all the same
+        pass
+
+
+class _Asked(Generic[T]):
+    """Work that somebody waits for."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self.over = Signal()
+        self.results: list[T] = []
+        self.error: Exception | None = None
+        self.given_up = False
+
+    def do(self) -> None:
+        if self.given_up:
+            return
+        try:
+            self.results.append(self._work())
+        except Exception as error:
+            self.error = error
+        finally:
+            self.over.set()
+
+
+class Behind:
+    """
+    A bounded queue of work done behind the callers' backs, in order, by one thread.
+
+    When there is too much of it the oldest is dropped. Adding never waits, whoever adds: a layer, or the garbage
+    collector that ends a stream.
+    """
+
+    def __init__(self, workers: Workers, *, items: int = 1024, bytes: int = 32 * 2**20) -> None:  # noqa: A002  as elsewhere
+        self._workers, self._items, self._bytes = workers, items, bytes
+        self._guard = Guard()
+        self._waiting: deque[tuple[Work, int, Signal | None]] = deque()
+        self._held = 0
+        self._busy = False
+        self.dropped = 0
+        mind_forks(self)
+
+    def after_fork(self) -> None:
+        self._waiting.clear()
+        self._held, self._busy = 0, False
+
+    def add(self, work: Work, size: int = 0, done: Signal | None = None) -> None:
+        """Have it done; `done` is set once it was, or was dropped."""
+        self._guard.post(lambda: self._add((work, size, done)))
+
+    def _add(self, item: tuple[Work, int, Signal | None]) -> None:
+        self._waiting.append(item)
+        self._held += item[1]
+        while len(self._waiting) > self._items or (self._held > self._bytes and len(self._waiting) > 1):
+            _, size, done = self._waiting.popleft()
+            self._held -= size
+            self.dropped += 1
+            if done is not None:
+                done.set()
+        if not self._busy:
+            self._busy = True
+            self._workers.submit(self._empty)
+
+    def _take(self) -> tuple[Work, int, Signal | None] | None:
+        if not self._waiting:
+            self._busy = False
+            return None
+        item = self._waiting.popleft()
+        self._held -= item[1]
+        return item
+
+    def _empty(self) -> None:
+        while (item := self._guard.do(self._take)) is not None:
+            work, _, done = item
+            try:
+                work()
+            except Exception:  # noqa: S110  whoever wants to know has wrapped it
+                pass
+            finally:
+                if done is not None:
+                    done.set()
+            del item, work
+
+    async def drained(self, runtime: Runtime, seconds: float) -> bool:
+        """Wait until all that was added before now is done; False when the time is up first."""
+        if not self._waiting and not self._busy:
+            return True
+        done = Signal()
+        self.add(_nothing, done=done)
+        return await runtime.wait(done, seconds)
+
+
+def _nothing() -> None: ...
