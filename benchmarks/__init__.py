@@ -1,1 +1,1 @@
-"""What llm_edge costs per call, beside the bare SDK and its peers. `python -m benchmarks --help`; results in `results/`."""
+"""What llm_edge costs per call, beside the bare SDK and its peers: `python -m benchmarks --help`."""

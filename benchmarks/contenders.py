@@ -16,7 +16,8 @@ from .provider import MODEL
 
 Ask: TypeAlias = Callable[[str, bool], str]
 AsyncAsk: TypeAlias = Callable[[str, bool], Awaitable[str]]
-Engine: TypeAlias = Literal["pyreqwest", "httpx2"]
+Engine: TypeAlias = Literal["auto", "httpx2"]
+"""`auto` takes the fastest engine the extra `fast` brings for the colour."""
 
 KEY = "no-key"
 
@@ -157,13 +158,13 @@ def _edge(url: str, engine: Engine) -> Any:
 
 
 @contextmanager
-def openai_over_edge(url: str, engine: Engine = "pyreqwest") -> Iterator[Ask]:
+def openai_over_edge(url: str, engine: Engine = "auto") -> Iterator[Ask]:
     with _edge(url, engine) as edge, openai_alone(url, edge.http_client()) as ask:
         yield ask
 
 
 @asynccontextmanager
-async def openai_over_edge_async(url: str, engine: Engine = "pyreqwest") -> AsyncIterator[AsyncAsk]:
+async def openai_over_edge_async(url: str, engine: Engine = "auto") -> AsyncIterator[AsyncAsk]:
     async with _edge(url, engine) as edge, openai_alone_async(url, edge.async_http_client()) as ask:
         yield ask
 
@@ -180,7 +181,7 @@ def openai_over_edge_httpx2_async(url: str) -> AbstractAsyncContextManager[Async
 
 
 @contextmanager
-def edge(url: str, engine: Engine = "pyreqwest") -> Iterator[Ask]:
+def edge(url: str, engine: Engine = "auto") -> Iterator[Ask]:
     with _edge(url, engine) as client:
         model = f"bench/{MODEL}"
 
@@ -195,7 +196,7 @@ def edge(url: str, engine: Engine = "pyreqwest") -> Iterator[Ask]:
 
 
 @asynccontextmanager
-async def edge_async(url: str, engine: Engine = "pyreqwest") -> AsyncIterator[AsyncAsk]:
+async def edge_async(url: str, engine: Engine = "auto") -> AsyncIterator[AsyncAsk]:
     async with _edge(url, engine) as client:
         model = f"bench/{MODEL}"
 
@@ -222,7 +223,7 @@ class Contender:
     """One row of the table: how it asks in each colour, and whether it has a cache of its own."""
 
     label: str
-    sync: Callable[[str], AbstractContextManager[Ask]]
+    sync: Callable[[str], AbstractContextManager[Ask]] | None
     asynchronous: Callable[[str], AbstractAsyncContextManager[AsyncAsk]]
     caches: bool = False
 

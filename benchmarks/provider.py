@@ -29,8 +29,7 @@ def _answer() -> bytes:
     message = {"role": "assistant", "content": TEXT, "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     body = _dumped({**_COMMON, "object": "chat.completion", "choices": [choice], "usage": _USAGE})
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_0\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    return _head("application/json", f"content-length: {len(body)}") + body
 
 
 def _stream() -> bytes:
@@ -39,8 +38,13 @@ def _stream() -> bytes:
     events.append(_event(_chunk({}, "stop")))
     events.append(_event({**_chunk({}), "choices": [], "usage": _USAGE}))
     events.append(b"data: [DONE]\n\n")
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: req_0\r\ntransfer-encoding: chunked\r\n\r\n"
-    return head + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in [*events]) + b"0\r\n\r\n"
+    chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in events]
+    return _head("text/event-stream", "transfer-encoding: chunked") + b"".join(chunks) + b"0\r\n\r\n"
+
+
+def _head(kind: str, framing: str) -> bytes:
+    lines = ["HTTP/1.1 200 OK", f"content-type: {kind}", "x-request-id: req_0", framing]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 def _chunk(delta: dict[str, str], reason: str | None = None) -> dict[str, object]:

@@ -72,6 +72,7 @@ def async_rounds(ask: AsyncAsk, runner: asyncio.Runner) -> Callable[[Iterator[st
 
 
 def serve(run: Callable[[Iterator[str], bool, int], None]) -> None:
+    run(prompts(3, False), False, 1)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         print(json.dumps(measured(run, json.loads(line))), flush=True)
@@ -80,8 +81,9 @@ def serve(run: Callable[[Iterator[str], bool, int], None]) -> None:
 def main(name: str, colour: str, url: str) -> None:
     contender = {**CONTENDERS, **PEERS}[name]
     if colour == "sync":
-        with contender.sync(url) as ask, ThreadPoolExecutor(256) as pool:
-            serve(sync_rounds(ask, pool))
+        if contender.sync is not None:
+            with contender.sync(url) as ask, ThreadPoolExecutor(256) as pool:
+                serve(sync_rounds(ask, pool))
         return
     with asyncio.Runner() as runner:
         place = contender.asynchronous(url)
