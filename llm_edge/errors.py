@@ -75,8 +75,9 @@ class CallError(EdgeError):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Pickled by multiprocessing and Celery on its way to a parent: the words and facts go, the answer stays.
-        facts = {**vars(self), "status": self.status, "response": None, "notes": None}
-        return (_revive, (type(self), self.message, facts))
+        plain = {name: value if isinstance(value, (str, int, float)) else None for name, value in vars(self).items()}
+        plain.pop("__notes__", None)
+        return (_revive, (type(self), self.message, {**plain, "status": self.status}))
 
 
 def _revive(kind: type[CallError], message: str, facts: dict[str, object]) -> CallError:

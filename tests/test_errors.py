@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,14 @@ def test_words_and_facts_survive_a_process_border(kind: type[CallError], carry: 
 def test_the_kind_of_trouble_survives_too(error: NetworkFailed | StreamBroken) -> None:
     back = pickle.loads(pickle.dumps(error))
     assert (back.kind, back.status) == (error.kind, error.status)
+
+
+def test_what_an_app_hangs_on_an_error_need_not_be_fit_to_travel() -> None:
+    error: Any = NetworkFailed("reset", kind="ReadError")
+    error.original = error.__dict__["of the app's own"] = lambda: None
+    error.add_note("seen on a Monday")
+    back = pickle.loads(pickle.dumps(error))
+    assert (back.original, back.kind, str(back)) == (None, "ReadError", "reset")
 
 
 def test_the_providers_status_survives_without_its_answer() -> None:
