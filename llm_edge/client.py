@@ -75,9 +75,9 @@ class EdgeClient:
         self._house = House(self.config, secrets, chance=chance)
         self._http = _http_settings(self.config, secrets)
         self._layers, self._clock = tuple(layers), clock
-        self._senders: tuple[Sender, Sender] | None = None
         self._chains: dict[str, _Chain] = {}
         self._faces = {"sync": 0, "async": 0}
+        self._direct = {"sync": False, "async": False}
         self._lock = threading.Lock()
         self._closed = False
         mind_forks(self)
@@ -169,7 +169,7 @@ class EdgeClient:
 
         Raises `InvalidRequest` before anything is sent, and else what stands in `llm_edge.errors`.
         """
-        request, chain = self._ask(model, messages, stream, edge, fields), self._chain("sync")
+        request, chain = self._ask(model, messages, stream, edge, fields), self._used("sync")
         response = self._told(request, chain, drive(self._through(request, chain)))
         return ReplyStream(request, response, chain.runtime.clock) if response.stream else _reply(request, response)
 
@@ -185,18 +185,20 @@ class EdgeClient:
         self, model: str, messages: Messages, *, stream: bool = False, edge: Edge | None = None, **fields: Any
     ) -> Reply | AsyncReplyStream:
         """`chat` for event loops; a stream is `async for chunk in await edge.achat(..., stream=True)`."""
-        request, chain = self._ask(model, messages, stream, edge, fields), self._chain("async")
+        request, chain = self._ask(model, messages, stream, edge, fields), self._used("async")
         response = self._told(request, chain, await self._through(request, chain))
-        return AsyncReplyStream(request, response, chain.runtime.clock) if response.stream else _reply(request, response)
+        return (
+            AsyncReplyStream(request, response, chain.runtime.clock) if response.stream else _reply(request, response)
+        )
 
     def embed(self, model: str, input: Input, *, edge: Edge | None = None, **fields: Any) -> Embeddings:  # noqa: A002  the API's word
         """Embeddings of one text or a list of them. Raises as `chat` does."""
-        request, chain = self._embedding(model, input, edge, fields), self._chain("sync")
+        request, chain = self._embedding(model, input, edge, fields), self._used("sync")
         return _embeddings(request, self._told(request, chain, drive(self._through(request, chain))))
 
     async def aembed(self, model: str, input: Input, *, edge: Edge | None = None, **fields: Any) -> Embeddings:  # noqa: A002
         """`embed` for event loops."""
-        request, chain = self._embedding(model, input, edge, fields), self._chain("async")
+        request, chain = self._embedding(model, input, edge, fields), self._used("async")
         return _embeddings(request, self._told(request, chain, await self._through(request, chain)))
 
     def _ask(
@@ -221,7 +223,14 @@ class EdgeClient:
         return self._request("openai.embeddings", "embeddings", model, body, edge, streaming=False)
 
     def _request(
-        self, dialect: str, operation: Operation, model: str, body: dict[str, Any], edge: Edge | None, *, streaming: bool
+        self,
+        dialect: str,
+        operation: Operation,
+        model: str,
+        body: dict[str, Any],
+        edge: Edge | None,
+        *,
+        streaming: bool,
     ) -> Request:
         if self._closed:
             raise InvalidRequest("this EdgeClient is closed; make a new one")
@@ -233,7 +242,9 @@ class EdgeClient:
             raise InvalidRequest("`timeout` must be a number of seconds above 0")
         given = Body(json=body)
         try:
-            given = Body(given.raw)  # what cannot be said in JSON is told here, and what the caller changes later is not ours
+            given = Body(
+                given.raw
+            )  # what cannot be said in JSON is told here, and what the caller changes later is not ours
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"the request cannot be written as JSON: {error}") from None
         controls = from_keyword(edge)
@@ -263,7 +274,7 @@ class EdgeClient:
 
     def handler(self, colour: Literal["sync", "async"]) -> Handler:
         """The chain itself, for faces of your own: `async (Request) -> Response`."""
-        return self._chain(colour).handler
+        return self._used(colour).handler
 
     @property
     def breakers(self) -> Mapping[str, str]:
@@ -275,20 +286,24 @@ class EdgeClient:
         chain = self._chain(colour) if send is None else self._chained(colour, send)
         config = self.config
         quiet = config.cache.policy == "off" and config.retry.attempts == 1 and not config.breaker.enabled
+        busy = self._house.gates or self._layers or config.providers or config.routes
         return Front(
             handler=chain.handler, clock=chain.runtime.clock, routes=frozenset(config.routes),
-            retries=config.retry.attempts > 1, transparent=quiet and not self._house.gates,
+            retries=config.retry.attempts > 1, transparent=quiet and not busy,
         )  # fmt: skip
+
+    def _used(self, colour: Literal["sync", "async"]) -> _Chain:
+        """The chain for calls that come through no transport; its connections stay until the client is closed."""
+        self._direct[colour] = True
+        return self._chain(colour)
 
     def _chain(self, colour: Literal["sync", "async"]) -> _Chain:
         chain = self._chains.get(colour)
         if chain is None:
             with self._lock:
-                if self._senders is None:
-                    self._senders = choose(self._http)
                 chain = self._chains.get(colour)
                 if chain is None:
-                    send = self._senders[0 if colour == "sync" else 1]
+                    send = choose(self._http)[0 if colour == "sync" else 1]
                     chain = self._chains[colour] = self._chained(colour, send)
         return chain
 
@@ -307,29 +322,35 @@ class EdgeClient:
             self._faces[colour] += 1
 
     async def face_closed(self, colour: Literal["sync", "async"]) -> None:
-        """A transport over this client was closed: with the last of its colour, idle connections go too."""
+        """A transport over this client was closed: with the last go the connections, unless direct calls use them."""
         with self._lock:
             self._faces[colour] -= 1
-            last = self._faces[colour] == 0
-        if last and self._senders is not None:
-            await self._senders[0 if colour == "sync" else 1].aclose()
+            unused = self._faces[colour] == 0 and not self._direct[colour]
+            # Taken away first: a transport opened meanwhile gets connections of its own.
+            chain = self._chains.pop(colour, None) if unused else None
+        if chain is not None:
+            await chain.send.aclose()
 
     def close(self) -> None:
         """Close the sync side's connections; calling it twice is harmless."""
         self._closed = True
-        if self._senders is not None:
-            drive(self._senders[0].aclose())
+        chain = self._chains.get("sync")
+        if chain is not None:
+            drive(chain.send.aclose())
 
     async def aclose(self) -> None:
         """Close all connections, those of this event loop included."""
         self.close()
-        if self._senders is not None:
-            await self._senders[1].aclose()
+        chain = self._chains.get("async")
+        if chain is not None:
+            await chain.send.aclose()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
@@ -358,7 +379,8 @@ def _http_settings(config: EdgeConfig, secrets: Resolved) -> HttpSettings:
     return HttpSettings(
         engine=http.engine, connect=http.connect, pool=http.pool, http2=http.http2, max_body=http.max_body,
         proxy=None if secrets.proxy is None else secrets.proxy.get_secret_value(), trust_env=http.trust_env,
-        ca_file=_text(http.ca_file), cert_file=_text(http.cert_file), key_file=_text(http.key_file), tls_minimum=http.tls_minimum,
+        ca_file=_text(http.ca_file), cert_file=_text(http.cert_file), key_file=_text(http.key_file),
+        tls_minimum=http.tls_minimum,
     )  # fmt: skip
 
 

@@ -163,6 +163,8 @@ class NetworkFailed(Failed):
     def __init__(self, message: str, *, kind: str = "NetworkError") -> None:
         super().__init__(message)
         self.kind = kind
+        self.original: Exception | None = None
+        """What a transport of the app's own raised; nothing else is kept, as it may quote a header."""
         if self.timed_out:
             self.status = 504
         if kind in {"LocalProtocolError", "UnsupportedProtocol"}:

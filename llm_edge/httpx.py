@@ -12,7 +12,7 @@ from .runtime import drive
 
 class EdgeTransport(Transport):
     """
-    A transport for `httpx.Client`. Every call through it goes through `edge` (a new `EdgeClient()` when none is given).
+    A transport for `httpx.Client`: every call goes through `edge`, or a new `EdgeClient()` when none is given.
 
     A `transport` given here becomes the last hop, in place of llm_edge's own engine: a proxy's, a `MockTransport`,
     one with a client certificate. It is closed with this one.
@@ -21,8 +21,8 @@ class EdgeTransport(Transport):
     def __init__(self, edge: EdgeClient | None = None, *, transport: httpx.BaseTransport | None = None) -> None:
         self._own, self._edge = edge is None, edge or EdgeClient()
         self._given = None if transport is None else TransportSender(transport)
-        super().__init__(self._edge.front("sync", self._given))
         self._edge.face_opened("sync")
+        super().__init__(self._edge.front("sync", self._given))
         self._open = True
 
     def close(self) -> None:
@@ -43,8 +43,8 @@ class AsyncEdgeTransport(AsyncTransport):
     def __init__(self, edge: EdgeClient | None = None, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._own, self._edge = edge is None, edge or EdgeClient()
         self._given = None if transport is None else AsyncTransportSender(transport)
-        super().__init__(self._edge.front("async", self._given))
         self._edge.face_opened("async")
+        super().__init__(self._edge.front("async", self._given))
         self._open = True
 
     async def aclose(self) -> None:

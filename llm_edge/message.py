@@ -172,6 +172,8 @@ class Request:
     headers: Headers = field(default_factory=Headers)
     upload: ByteSource | None = None
     """A body that can be sent only once, in place of `body`."""
+    native: tuple[str, Any] | None = None
+    """The HTTP library's name and its own request, for a transport the app gave, where a call passes untouched."""
     timeout: float | None = None
     """Seconds the caller allows for the whole call, when it says so."""
     deadline: float | None = None
@@ -382,6 +384,8 @@ class Response:
     headers: Headers = field(default_factory=Headers)
     body: Body | None = None
     stream: Stream | None = None
+    native: Any = None
+    """The HTTP library's own response, of a call that passed untouched."""
 
     def finally_(self, call: Callable[[BaseException | None], None]) -> None:
         """Run `call` when the answer is fully over: now for a body, at its end for a stream."""

@@ -1,16 +1,17 @@
-"""The transports for httpx. Their twins for httpx2 differ in the library's name and nothing else; a test keeps it so."""
+"""The transports for httpx. Their twins for httpx2 differ in the library's name alone; a test keeps it so."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import replace
 from typing import NoReturn
 
 import httpx
 
 from ..errors import CallError, NetworkFailed, StreamBroken
-from ..message import Body, Request, Response, Stream
+from ..message import Body, Headers, Request, Response, Stream
 from ..runtime import drive
-from .face import Front, kind_of, pairs_of, total_timeout
+from .face import FIRST, Front, Origin, kind_of, may_know, pairs_of, total_timeout, without_secrets
 
 
 class Transport(httpx.BaseTransport):
@@ -20,20 +21,24 @@ class Transport(httpx.BaseTransport):
         self._front = front
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        front, headers = self._front, pairs_of(request.headers.raw)
-        method, url, timeout = request.method, str(request.url), total_timeout(request.extensions)
+        front, headers = self._front, _headers(request)
+        method, url, path, timeout = request.method, *_place(request.url), total_timeout(request.extensions)
         try:
-            if isinstance(request.stream, httpx.ByteStream) or front.whole(method, request.url.path, headers):
-                call = front.inward(method, url, request.url.path, headers, timeout, Body(request.read()))
+            if isinstance(request.stream, httpx.ByteStream) or front.whole(method, path, headers):
+                call = front.inward(method, url, path, headers, timeout, Body(request.read()))
             else:
                 call = front.opaque(method, url, headers, timeout, upload=_Upload(request))
         except CallError as error:
             return _refused(front, front.opaque(method, url, headers, timeout), error, request)
+        if call.dialect == "opaque" and len(headers.pairs) == len(request.headers.raw):
+            call = replace(call, native=(httpx.__name__, request))
         try:
             response = drive(front.handler(call))
         except CallError as error:
             return _refused(front, call, error, request)
-        return _answer(front, call, response, request, None if response.stream is None else _Out(response.stream, request))
+        return _answer(
+            front, call, response, request, None if response.stream is None else _Out(response.stream, request)
+        )
 
 
 class AsyncTransport(httpx.AsyncBaseTransport):
@@ -43,20 +48,24 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self._front = front
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        front, headers = self._front, pairs_of(request.headers.raw)
-        method, url, timeout = request.method, str(request.url), total_timeout(request.extensions)
+        front, headers = self._front, _headers(request)
+        method, url, path, timeout = request.method, *_place(request.url), total_timeout(request.extensions)
         try:
-            if isinstance(request.stream, httpx.ByteStream) or front.whole(method, request.url.path, headers):
-                call = front.inward(method, url, request.url.path, headers, timeout, Body(await request.aread()))
+            if isinstance(request.stream, httpx.ByteStream) or front.whole(method, path, headers):
+                call = front.inward(method, url, path, headers, timeout, Body(await request.aread()))
             else:
                 call = front.opaque(method, url, headers, timeout, upload=_AsyncUpload(request))
         except CallError as error:
             return _refused(front, front.opaque(method, url, headers, timeout), error, request)
+        if call.dialect == "opaque" and len(headers.pairs) == len(request.headers.raw):
+            call = replace(call, native=(httpx.__name__, request))
         try:
             response = await front.handler(call)
         except CallError as error:
             return _refused(front, call, error, request)
-        return _answer(front, call, response, request, None if response.stream is None else _AsyncOut(response.stream, request))
+        return _answer(
+            front, call, response, request, None if response.stream is None else _AsyncOut(response.stream, request)
+        )
 
 
 def _answer(
@@ -67,10 +76,33 @@ def _answer(
     stream: httpx.SyncByteStream | httpx.AsyncByteStream | None,
 ) -> httpx.Response:
     headers = front.outward(call, response)
+    if 300 <= response.status < 400:
+        request.extensions.setdefault(FIRST, _origin(request.url))  # the client gives it to the request that follows
+    if stream is not None and response.native is not None:
+        native: httpx.Response = response.native
+        native.stream = stream
+        return native
     if stream is not None:
         return httpx.Response(response.status, headers=headers, stream=stream, request=request)
     assert response.body is not None, "an answer is a body or a stream"
     return httpx.Response(response.status, headers=headers, content=response.body.raw, request=request)
+
+
+def _place(url: httpx.URL) -> tuple[str, str]:
+    """Where a request goes, without the user and password that may stand in a URL; and its path with the query."""
+    path = url.raw_path.decode("ascii")
+    return str(url.copy_with(userinfo=b"") if url.userinfo else url), path
+
+
+def _origin(url: httpx.URL) -> Origin:
+    return url.scheme, url.host, url.port
+
+
+def _headers(request: httpx.Request) -> Headers:
+    headers = pairs_of(request.headers.raw)
+    if FIRST in request.extensions and not may_know(request.extensions[FIRST], _origin(request.url)):
+        return without_secrets(headers)
+    return headers
 
 
 def _refused(front: Front, call: Request, error: CallError, request: httpx.Request) -> httpx.Response:
@@ -81,6 +113,9 @@ def _refused(front: Front, call: Request, error: CallError, request: httpx.Reque
 
 
 def _raise(error: NetworkFailed | StreamBroken, request: httpx.Request) -> NoReturn:
+    original = error.original if isinstance(error, NetworkFailed) else None
+    if original is not None:
+        raise original
     kind: type[httpx.RequestError] = getattr(httpx, kind_of(error, lambda name: hasattr(httpx, name)))
     raise kind(error.message, request=request) from error
 
@@ -130,7 +165,7 @@ class _Upload:
     """A body the app sends piece by piece."""
 
     def __init__(self, request: httpx.Request) -> None:
-        assert isinstance(request.stream, httpx.SyncByteStream), "a sync client sends sync bodies"
+        assert isinstance(request.stream, Iterable), "a sync client sends sync bodies"
         self._chunks = iter(request.stream)
 
     async def __anext__(self) -> bytes:
@@ -145,7 +180,7 @@ class _AsyncUpload:
     """A body the app sends piece by piece."""
 
     def __init__(self, request: httpx.Request) -> None:
-        assert isinstance(request.stream, httpx.AsyncByteStream), "an async client sends async bodies"
+        assert isinstance(request.stream, AsyncIterable), "an async client sends async bodies"
         self._chunks = aiter(request.stream)
 
     async def __anext__(self) -> bytes:

@@ -9,8 +9,10 @@ passes as it came, and fails as it would have failed without us.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from ..errors import CallError, NetworkFailed, StreamBroken
@@ -20,7 +22,11 @@ from ..policy.controls import from_headers
 from ..policy.keys import fingerprint
 from ..providers.base import Dialect
 from ..providers.dialects import by_name, describe, recognise
+from ..providers.passing import secret
 from ..runtime import Clock
+from .senders.requests import readable
+
+RawPairs: TypeAlias = list[tuple[bytes, bytes]]
 
 _EMPTY = Body(b"")
 _CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie")
@@ -38,11 +44,11 @@ class Front:
     retries: bool = True
     """We retry, so nobody above us should."""
     transparent: bool = False
-    """Nothing of ours is on: failures leave as the exceptions they would be without us."""
+    """Nothing of ours is on: calls pass as those we do not know, and fail as they would without us."""
 
     def inward(self, method: str, url: str, path: str, headers: Headers, timeout: float | None, body: Body) -> Request:
         """The envelope of a call whose body is here. Raises `InvalidRequest` for controls that make no sense."""
-        dialect = recognise(method, path)
+        dialect = self._dialect(method, path, headers)
         if dialect is None:
             return self.opaque(method, url, headers, timeout, body)
         try:
@@ -54,12 +60,19 @@ class Front:
         route = controls.route or (model if model in self.routes else "")
         notes.route = route
         return Request(
-            operation=dialect.operation, dialect=dialect.name, body=body, model=model, streaming=streaming, method=method,
-            url=url, headers=headers, timeout=timeout, route=route, scope=_scope(headers, url), controls=controls, notes=notes,
+            operation=dialect.operation, dialect=dialect.name, body=body, model=model, streaming=streaming,
+            method=method, url=url, headers=headers, timeout=timeout, route=route, scope=_scope(headers, url),
+            controls=controls, notes=notes,
         )  # fmt: skip
 
     def opaque(
-        self, method: str, url: str, headers: Headers, timeout: float | None, body: Body = _EMPTY, upload: ByteSource | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        timeout: float | None,
+        body: Body = _EMPTY,
+        upload: ByteSource | None = None,
     ) -> Request:
         """The envelope of a call that passes untouched."""
         return Request(
@@ -69,19 +82,26 @@ class Front:
 
     def whole(self, method: str, path: str, headers: Headers) -> bool:
         """Whether a body that still has to be read is to be read whole: we may understand it, and it is not huge."""
-        if recognise(method, path) is None:
+        if self._dialect(method, path, headers) is None:
             return False
         length = headers.get("content-length", "")
         return not length.isdigit() or int(length) <= _BUFFERED
 
-    def outward(self, request: Request, response: Response) -> list[tuple[str, str]]:
+    def _dialect(self, method: str, path: str, headers: Headers) -> Dialect | None:
+        if self.transparent and not any(name.startswith("x-llm-edge-") for name in headers):
+            return None
+        if "streamGenerateContent" in path and "alt=sse" not in path:
+            return None  # one JSON list in pieces, not a stream of events
+        return recognise(method, path)
+
+    def outward(self, request: Request, response: Response) -> RawPairs:
         """The header fields of an answer, with what we have to say about it."""
         if request.operation == "opaque":
-            return list(response.headers.pairs)
+            return raw_pairs(response.headers.pairs)
         pairs = [pair for pair in response.headers.pairs if not pair[0].lower().startswith("x-llm-edge-")]
-        return [*pairs, *self._told(request.notes)]
+        return raw_pairs([*pairs, *self._told(request.notes)])
 
-    def refusal(self, request: Request, error: CallError) -> tuple[int, list[tuple[str, str]], bytes]:
+    def refusal(self, request: Request, error: CallError) -> tuple[int, RawPairs, bytes]:
         """A failure as an HTTP answer: the provider's own where there is one, else ours in the caller's dialect."""
         notes = request.notes
         notes.error = type(error).__name__
@@ -91,18 +111,27 @@ class Front:
         if ours or self.retries:
             told.append(("x-should-retry", "false"))
         if answer is not None and answer.body is not None and _presentable(answer):
-            kept = answer.headers.without("x-should-retry").pairs if ("x-should-retry", "false") in told else answer.headers.pairs
-            return max(answer.status, error.status if answer.status < 400 else 0), [*kept, *told], answer.body.raw
-        dialect = by_name(request.dialect) or by_name("openai.chat")
-        assert dialect is not None, "openai.chat is always there"
+            headers = answer.headers
+            if ("x-should-retry", "false") in told:
+                headers = headers.without("x-should-retry")
+            return (
+                answer.status if answer.status >= 400 else error.status,
+                raw_pairs([*headers.pairs, *told]),
+                answer.body.raw,
+            )
         if error.retry_after is not None:
-            told += [("retry-after", str(max(1, -int(-error.retry_after // 1)))), ("retry-after-ms", str(int(error.retry_after * 1e3)))]
-        body = Body(json=dialect.refusal(error, notes.request_id))
-        return error.status, [("content-type", "application/json"), *told], body.raw
+            whole, exact = max(1, math.ceil(error.retry_after)), int(error.retry_after * 1e3)
+            told += [("retry-after", str(whole)), ("retry-after-ms", str(exact))]
+        body = Body(json=_spoken(request).refusal(error, notes.request_id))
+        return error.status, raw_pairs([("content-type", "application/json"), *told]), body.raw
 
     def raises(self, request: Request, error: CallError) -> bool:
-        """Whether this failure leaves as an exception of the HTTP library instead of as an answer."""
-        return isinstance(error, NetworkFailed) and (self.transparent or request.operation == "opaque")
+        """
+        Whether this failure leaves as an exception of the HTTP library instead of as an answer: what passes
+        untouched fails as it would without us. Once tried again here it is an answer, or the SDK would start over.
+        """
+        untouched = request.operation == "opaque" and len(request.notes.attempts) < 2
+        return isinstance(error, NetworkFailed) and (self.transparent or untouched)
 
     def _notes(self, headers: Headers, operation: str, model: str) -> Notes:
         given = headers.get("x-request-id")
@@ -142,6 +171,20 @@ def _presentable(answer: Response) -> bool:
         return False
 
 
+def _spoken(request: Request) -> Dialect:
+    """The dialect of a refusal: the call's own, or for a call we do not know, the one its headers belong to."""
+    name = request.dialect
+    if name == "opaque":
+        headers = request.headers
+        google = "x-goog-api-key" in headers or "x-goog-api-client" in headers
+        name = (
+            "anthropic.messages" if "anthropic-version" in headers else "gemini.generate" if google else "openai.chat"
+        )
+    dialect = by_name(name)
+    assert dialect is not None, "its own dialect, or one of the three that are always there"
+    return dialect
+
+
 def _scope(headers: Headers, url: str) -> str:
     """Fingerprint of the credential a request carries."""
     carried = [headers.get(name, "") for name in _CREDENTIALS]
@@ -158,8 +201,34 @@ def total_timeout(extensions: Mapping[str, object]) -> float | None:
 
 
 def pairs_of(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Header fields as httpx keeps them, as ours: latin-1 goes both ways without loss."""
-    return Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
+    """Header fields as httpx keeps them, as ours."""
+    return readable(list(raw))
+
+
+def raw_pairs(pairs: Iterable[tuple[str, str]]) -> RawPairs:
+    """Header fields as httpx takes them whatever they hold: given text, it would refuse all but ASCII."""
+    return [(name.encode(), value.encode()) for name, value in pairs]
+
+
+Origin: TypeAlias = tuple[str, str, int | None]
+FIRST: Final = "llm_edge.first"
+"""A request's extension: the origin that the call was addressed to before redirects."""
+
+
+def may_know(first: object, here: Origin) -> bool:
+    """
+    Whether a request may carry the caller's credentials to `here`, when a redirect brought it there.
+
+    The HTTP client above us follows redirects by itself, and of the credentials it holds back `authorization` alone.
+    """
+    if not isinstance(first, tuple) or first == here:
+        return True
+    return here[1:] == first[1:] and here[0] == "https"
+
+
+def without_secrets(headers: Headers) -> Headers:
+    """The header fields that may go to anybody."""
+    return headers.without(*(name for name in headers if secret(name)))
 
 
 def kind_of(error: NetworkFailed | StreamBroken, known: Callable[[str], bool]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 from typing import TypeVar
 
 from ..errors import BadAnswer, CallError, NetworkFailed, StreamBroken
@@ -22,6 +23,7 @@ from ..providers.base import Adapter, Dialect, Target
 from ..runtime import Runtime
 from .sender import Answer, Patience, Sender
 from .senders.decode import decoded
+from .senders.transport import Given
 
 T = TypeVar("T")
 
@@ -57,7 +59,7 @@ class Hop:
 class _Call:
     """One attempt under way: its clock, its alarm, and what is written down about it."""
 
-    __slots__ = ("_alarm", "_allowed", "_attempt", "_hop", "_known", "_over", "_patience", "_request")
+    __slots__ = ("_alarm", "_allowed", "_attempt", "_hop", "_known", "_over", "_patience", "_patient", "_request")
 
     def __init__(self, hop: Hop, request: Request) -> None:
         self._hop, self._request = hop, request
@@ -69,9 +71,12 @@ class _Call:
         self._attempt = Attempt(hop.target.name, clock.now(), connection=hop.send.name)
         request.notes.attempts.append(self._attempt)
         # What we do not understand is the app's own affair: its timeout bounds each wait, nothing bounds the whole.
-        silence = request.timeout if known is None else allowed.idle if request.streaming else None
-        self._patience = Patience(clock, total=request.deadline, connect=hop.connect, silence=silence)
-        if known is None:
+        silence = request.timeout if known is None else (allowed.idle or inf) if request.streaming else None
+        whole = known is not None and not request.streaming
+        self._patience = Patience(clock, total=request.deadline, connect=hop.connect, silence=silence, whole=whole)
+        if known is None and isinstance(hop.send, Given) and request.native is not None:
+            pass  # that transport knows the app's timeout as well as we do
+        elif known is None:
             self._patience.within(request.timeout)
         elif request.streaming:
             self._patience.within(allowed.first_token)
@@ -80,9 +85,13 @@ class _Call:
         hop, known = self._hop, self._known
         answer = await self._bounded(hop.send(hop.adapter.encode(self._request, hop.target), self._patience))
         self._attempt.status = answer.status
-        if known is None:
-            source = _Flow(self, answer.source, None, self._request.timeout)
-            return self._streamed(Response(status=answer.status, headers=answer.headers, stream=Stream(source)))
+        self._patient = answer.patient
+        if known is None or (hop.target.addressed and 300 <= answer.status < 400):
+            # A redirect is for the client above us to follow, as it would without us.
+            silence = None if answer.native is not None else self._request.timeout
+            source = _Flow(self, answer.source, None, silence)
+            passed = Response(status=answer.status, headers=answer.headers, stream=Stream(source), native=answer.native)
+            return self._streamed(passed)
         try:
             return await self._judged(answer, known)
         except BaseException:
@@ -91,7 +100,8 @@ class _Call:
 
     async def _judged(self, answer: Answer, known: Dialect) -> Response:
         if 300 <= answer.status < 400:
-            raise BadAnswer(f"{self._hop.target.name} answered with a redirect ({answer.status}); a credential is never redirected")
+            name = self._hop.target.name
+            raise BadAnswer(f"{name} answered with a redirect ({answer.status}); a credential is never redirected")
         headers = answer.headers.without(*_FRAMING)
         source = decoded(answer.source, answer.headers.get("content-encoding"), largest=self._hop.largest)
         kind = answer.headers.get("content-type", "")
@@ -173,12 +183,14 @@ class _Call:
         except TimeoutError:
             raise StreamBroken(f"{self._hop.target.name} fell silent in mid-answer", kind="ReadTimeout") from None
         except NetworkFailed as error:
+            if self._known is None:
+                raise
             raise StreamBroken(f"{self._hop.target.name} broke off in mid-answer: {error}", kind=error.kind) from None
 
     async def finish(self, source: ByteSource, *, drain: bool) -> None:
         """Close the upstream; when its last event is in, give it a moment to end properly first."""
         try:
-            if drain:
+            if drain and self._patient:
                 self._patience.within(DRAIN)
                 while True:
                     await self._alarm.until(self._patience.moment, source.__anext__())
@@ -229,7 +241,12 @@ class _Flow:
     __slots__ = ("_began", "_call", "_closed", "_seen", "_silence", "_source", "_watcher")
 
     def __init__(
-        self, call: _Call, source: ByteSource, watcher: Watcher | None, silence: float | None, began: list[bytes] | None = None
+        self,
+        call: _Call,
+        source: ByteSource,
+        watcher: Watcher | None,
+        silence: float | None,
+        began: list[bytes] | None = None,
     ) -> None:
         self._call, self._source, self._watcher, self._silence = call, source, watcher, silence
         self._began = began[::-1] if began else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..message import ByteSource, Headers
 from ..providers.base import Wire
@@ -60,6 +60,8 @@ class Answer:
     status: int
     headers: Headers
     source: ByteSource
+    native: Any = None
+    """The HTTP library's own response, when the request was one."""
     patient: bool = True
     """The source asks its patience before each wait. One that does not may wait longer than it should."""
 

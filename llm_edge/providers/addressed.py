@@ -25,12 +25,14 @@ class Addressed:
             headers = Headers((*kept, ("accept-encoding", "identity" if request.streaming else "gzip, deflate")))
         elif not all(map(_is_theirs, headers)):
             headers = Headers(pair for pair in headers.pairs if _is_theirs(pair[0].lower()))
+        untouched = headers is request.headers
         return Wire(
             method=request.method,
             url=request.url,
             headers=headers,
             content=b"" if request.upload is not None else request.body.raw,
             upload=request.upload,
+            native=request.native if untouched else None,
         )
 
     def decode(self, body: Body, request: Request, /) -> Body:

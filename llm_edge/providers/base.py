@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import CallError, Failed, ProviderFailed
 from ..message import Body, ByteSource, Headers, Json, Operation, Request, Response, Watcher
@@ -43,6 +43,8 @@ class Wire:
     headers: Headers
     content: bytes = field(default=b"", repr=False)
     upload: ByteSource | None = None
+    native: tuple[str, Any] | None = None
+    """The HTTP library's name, and its own request that says the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,12 @@ def passable(headers: Headers) -> Pairs:
 
 
 @lru_cache(maxsize=1024)
+def secret(name: str) -> bool:
+    """Whether a field of this (lower-case) name smells of a credential."""
+    return name not in _FINE and _SECRET.search(name) is not None
+
+
+@lru_cache(maxsize=1024)
 def _may_travel(name: str) -> bool:
     if name in _FINE:
         return True

@@ -111,6 +111,8 @@ class Server:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+            for _ in range(3):  # what was accepted just now becomes a connection in a turn or two
+                await asyncio.sleep(0)
         for connection in list(self._open):
             connection.drop()
         while self._open:  # noqa: ASYNC110 - one turn of the loop: there an aborted transport tells its protocol

@@ -102,7 +102,8 @@ def _words(reason: OSError | None) -> str:
     import ssl
 
     if isinstance(reason, ssl.SSLError):
-        return f"TLS: {reason.reason}" if reason.reason else "TLS"
+        why = getattr(reason, "reason", None)  # absent where Python code made it
+        return f"TLS: {why}" if why else "TLS"
     if isinstance(reason, socket.gaierror):
         return "the host name does not resolve"
     return os.strerror(reason.errno) if reason.errno else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ...errors import NetworkFailed
 from ...message import Headers
 from ...providers.base import Wire
 from ..sender import Answer, Patience
@@ -36,7 +37,7 @@ def _family(transport: object) -> Any:
     raise TypeError(f"a transport of httpx2 or httpx is needed, not {type(transport).__name__}")
 
 
-class _Given:
+class Given:
     """What both colours share: making the family's request and understanding its failures."""
 
     def __init__(self, transport: object) -> None:
@@ -57,6 +58,8 @@ class _Given:
 
     def _made(self, wire: Wire, patience: Patience, upload: Any) -> Any:
         """The request in the family's terms; raises NetworkFailed for what HTTP cannot say."""
+        if wire.native is not None and wire.native[0] == self.name:
+            return wire.native[1]
         try:
             return self._request(wire, patience, upload)
         except self._library.InvalidURL:
@@ -66,7 +69,7 @@ class _Given:
         raise fault
 
 
-class TransportSender(_Given):
+class TransportSender(Given):
     """Sends through a blocking transport."""
 
     def __init__(self, transport: BlockingTransport) -> None:
@@ -81,17 +84,18 @@ class TransportSender(_Given):
         except Exception as error:
             if not of_the_network(error) or (upload is not None and upload.error is error):
                 raise
-            fault = redrawn(error, unwritable(wire))
+            fault = _kept(error, redrawn(error, unwritable(wire)))
         else:
             source = GivenSource(response.stream, patience)
-            return Answer(response.status_code, _headers(response), source, patient=False)
+            native = response if wire.native is not None else None
+            return Answer(response.status_code, _headers(response), source, native=native, patient=False)
         raise fault
 
     async def aclose(self) -> None:
         self._transport.close()
 
 
-class AsyncTransportSender(_Given):
+class AsyncTransportSender(Given):
     """Sends through an awaitable transport."""
 
     def __init__(self, transport: LoopTransport) -> None:
@@ -106,9 +110,10 @@ class AsyncTransportSender(_Given):
         except Exception as error:
             if not of_the_network(error) or (upload is not None and upload.error is error):
                 raise
-            fault = redrawn(error, unwritable(wire))
+            fault = _kept(error, redrawn(error, unwritable(wire)))
         else:
-            return Answer(response.status_code, _headers(response), AsyncGivenSource(response.stream))
+            native = response if wire.native is not None else None
+            return Answer(response.status_code, _headers(response), AsyncGivenSource(response.stream), native=native)
         raise fault
 
     async def aclose(self) -> None:
@@ -133,14 +138,16 @@ class GivenSource:
             if not of_the_network(error):
                 await self.aclose()
                 raise
-            fault = redrawn(error)
+            fault = _kept(error, redrawn(error))
         await self.aclose()
         if fault is not None:
             raise fault
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        self._stream.close()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
 
 
 class AsyncGivenSource:
@@ -162,14 +169,23 @@ class AsyncGivenSource:
             if not of_the_network(error):
                 await self.aclose()
                 raise
-            fault = redrawn(error)
+            fault = _kept(error, redrawn(error))
         await self.aclose()
         if fault is not None:
             raise fault
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.aclose()
+
+
+def _kept(error: Exception, fault: NetworkFailed) -> NetworkFailed:
+    # What passes untouched fails with the very exception of the app's transport; but this kind quotes headers.
+    if fault.kind != "LocalProtocolError":
+        fault.original = error
+    return fault
 
 
 def _headers(response: Any) -> Headers:
