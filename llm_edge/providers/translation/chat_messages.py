@@ -78,7 +78,7 @@ class Messages:
         if mark and self._breakpoints and content:
             told["content"] = _marked(content)
         if "tool_call_id" in told:
-            told["tool_call_id"] = _short(string(told["tool_call_id"]))
+            told["tool_call_id"] = short(string(told["tool_call_id"]))
         calls = objects(message.get("tool_calls"))
         if calls:
             told["tool_calls"] = [self._call(call) for call in calls]
@@ -111,7 +111,7 @@ class Messages:
         kind = "custom" if call.get("type") == "custom" else "function"
         body = mapping(call.get(kind))
         told: dict[str, Any] = {
-            "id": _short(string(call.get("id"))),
+            "id": short(string(call.get("id"))),
             "type": kind,
             kind: {**body, "name": told_name(string(body.get("name")), self._exchange)},
         }
@@ -140,9 +140,9 @@ def _marked(content: Any) -> Any:
     return [*parts[:-1], {**parts[-1], "prompt_cache_breakpoint": {"mode": "explicit"}}]
 
 
-def _short(name: str) -> str:
+def short(name: str, longest: int = _LONGEST_ID) -> str:
     """An id no longer than OpenAI takes; the same one each time."""
-    if len(name) <= _LONGEST_ID:
+    if len(name) <= longest:
         return name
     return "call_" + hashlib.sha256(name.encode()).hexdigest()[:32]
 
