@@ -8,7 +8,7 @@ are numbered and named where the server did not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ...errors import Failed
@@ -29,6 +29,9 @@ class ChatAssembler:
 
     __slots__ = ("_broken", "_calls", "_choices", "_done", "_splitter", "_top", "_usage")
 
+    kind = "chat.completion"
+    """What a whole answer says it is."""
+
     def __init__(self) -> None:
         self._splitter = Splitter(self._stray)
         self._top: dict[str, Any] = {}
@@ -46,14 +49,11 @@ class ChatAssembler:
         self._read(self._splitter.end())
         choices = [self._choices[index] for index in sorted(self._choices)]
         ended = self._done or all(choice["finish_reason"] for choice in choices)
-        if self._broken or not ended or not choices or any("message" not in choice for choice in choices):
+        if self._broken or not ended or not choices:
             return None
         for choice in choices:
-            self._add_calls(choice, self._calls[choice["index"]].flush())
-            calls = objects(choice["message"].get("tool_calls"))
-            if calls:  # numbers are for streams
-                choice["message"]["tool_calls"] = [_without(call, "index") for call in calls]
-        answer: dict[str, Any] = {**self._top, "object": "chat.completion", "choices": choices}
+            self._end_choice(choice)
+        answer: dict[str, Any] = {**self._top, "object": self.kind, "choices": choices}
         if self._usage is not None:
             answer["usage"] = self._usage
         return answer
@@ -103,7 +103,7 @@ class ChatAssembler:
             if calls:
                 self._add_calls(choice, self._calls[index].take(calls))
                 delta = _without(delta, "tool_calls")
-            _merge(choice["message"], delta)
+            merge(choice["message"], delta)
         for name in raw:
             value = raw[name]
             if name == "delta" or name == "index":
@@ -111,9 +111,15 @@ class ChatAssembler:
             if name == "logprobs" and value:
                 known = choice.get("logprobs")
                 choice["logprobs"] = known = {} if known is None else known
-                _merge(known, value)
+                merge(known, value)
             elif value or name not in choice:
                 choice[name] = value
+
+    def _end_choice(self, choice: dict[str, Any]) -> None:
+        self._add_calls(choice, self._calls[choice["index"]].flush())
+        calls = objects(choice["message"].get("tool_calls"))
+        if calls:  # numbers are for streams
+            choice["message"]["tool_calls"] = [_without(call, "index") for call in calls]
 
     def _add_calls(self, choice: dict[str, Any], pieces: list[Json]) -> None:
         calls = choice["message"].setdefault("tool_calls", []) if pieces else []
@@ -121,10 +127,10 @@ class ChatAssembler:
             number = piece["index"]
             while len(calls) <= number:
                 calls.append({})
-            _merge(calls[number], piece)
+            merge(calls[number], piece)
 
 
-def _merge(into: dict[str, Any], delta: Json) -> None:
+def merge(into: dict[str, Any], delta: Json) -> None:
     """Adds a delta: texts and lists grow, entries with a number find their place, anything else replaces."""
     for name, value in delta.items():
         known = into.get(name)
@@ -136,7 +142,7 @@ def _merge(into: dict[str, Any], delta: Json) -> None:
             if name not in ("role", "type", "id"):
                 into[name] = known + value
         elif isinstance(value, dict) and isinstance(known, dict):
-            _merge(known, value)
+            merge(known, value)
         elif isinstance(value, list) and isinstance(known, list):
             _numbered(known, value)
         else:
@@ -146,11 +152,13 @@ def _merge(into: dict[str, Any], delta: Json) -> None:
 def _numbered(known: list[Any], entries: Sequence[Any]) -> list[Any]:
     for entry in entries:
         number = entry.get("index") if isinstance(entry, dict) else None
-        place = None if number is None else next((each for each in known if each.get("index") == number), None)
+        place = None
+        if type(number) is int:
+            place = next((each for each in known if mapping(each).get("index") == number), None)
         if place is None:
             known.append(_copy(entry))
         else:
-            _merge(place, _without(entry, "index"))
+            merge(place, _without(entry, "index"))
     return known
 
 
@@ -170,15 +178,20 @@ def _without(entry: Json, name: str) -> Json:
 
 def events(answer: Json, request: Json) -> list[bytes]:
     """The answer as the events of a stream, with a usage chunk where the request asks for one and the answer has it."""
+    return replayed(answer, request, "chat.completion.chunk", _pieces)
+
+
+def replayed(answer: Json, request: Json, kind: str, pieces: Callable[[Json], Iterator[Json]]) -> list[bytes]:
+    """The events of an answer whose every choice comes in pieces."""
     usage = answer.get("usage")
     asked = mapping(request.get("stream_options")).get("include_usage") is True
     base = {name: value for name, value in answer.items() if name not in ("choices", "usage", "moderation")}
-    base["object"] = "chat.completion.chunk"
+    base["object"] = kind
     null: Json = {"usage": None} if asked else {}
     found = [
         frames.data({**base, "choices": [piece], **null})
         for choice in objects(answer.get("choices"))
-        for piece in _pieces(choice)
+        for piece in pieces(choice)
     ]
     if asked and usage is not None:
         found.append(frames.data({**base, "choices": [], "usage": usage}))
@@ -208,7 +221,7 @@ def _pieces(choice: Json) -> Iterator[Json]:
         if name in ("role", "content", "refusal", "tool_calls") or value is None or value == []:
             continue
         if isinstance(value, str):
-            for text in _cut(value):
+            for text in cut(value):
                 yield piece({name: text})
         else:
             later[name] = value
@@ -234,7 +247,7 @@ def _tokens(text: Any, name: str, logprobs: Json) -> Iterator[tuple[str, Json | 
         for entry in entries:
             yield string(entry.get("token")), {**dict.fromkeys(logprobs), name: [entry]}
         return
-    for piece in _cut(text):
+    for piece in cut(text):
         yield piece, None
 
 
@@ -253,11 +266,12 @@ def _call(number: int, call: Json) -> Iterator[Json]:
     field = "input" if kind == "custom" else "arguments"
     body = mapping(call.get(kind))
     yield {"index": number, **call, kind: {**body, field: ""}}
-    for text in _cut(string(body.get(field))):
+    for text in cut(string(body.get(field))):
         yield {"index": number, kind: {field: text}}
 
 
-def _cut(text: str) -> list[str]:
+def cut(text: str) -> list[str]:
+    """A text in pieces as a stream might tell them."""
     return [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
 
 

@@ -10,11 +10,11 @@ from ...message import Json
 from ..cargo import mapping, objects, string
 from ..sse import Splitter
 from . import frames
+from .chat_replay import cut
 from .core import Replay
 
 _ENDS = frozenset({"response.completed", "response.incomplete"})
 _BROKEN = frozenset({"response.failed", "error"})
-_PIECE = 80
 
 
 class ResponsesAssembler:
@@ -117,7 +117,7 @@ def _words(stream: _Stream, where: dict[str, Any], kind: str, field: str, part: 
     if "".join(string(entry.get("token")) for entry in entries) == text:
         pieces = [(string(entry.get("token")), [entry]) for entry in entries]
     else:
-        pieces = [(piece, list[Json]()) for piece in _cut(text)]
+        pieces = [(piece, list[Json]()) for piece in cut(text)]
         if pieces:
             pieces[0] = (pieces[0][0], entries)
     told = kind == "output_text"
@@ -138,13 +138,13 @@ def _reasoning(stream: _Stream, place: int, item: Json) -> None:
     for index, part in enumerate(objects(item.get("summary"))):
         at: dict[str, Any] = {**where, "summary_index": index}
         stream.emit("response.reasoning_summary_part.added", **at, part={**part, "text": ""})
-        for piece in _cut(string(part.get("text"))):
+        for piece in cut(string(part.get("text"))):
             stream.emit("response.reasoning_summary_text.delta", **at, delta=piece)
         stream.emit("response.reasoning_summary_text.done", **at, text=part.get("text"))
         stream.emit("response.reasoning_summary_part.done", **at, part=part)
     for index, part in enumerate(objects(item.get("content"))):
         at = {**where, "content_index": index}
-        for piece in _cut(string(part.get("text"))):
+        for piece in cut(string(part.get("text"))):
             stream.emit("response.reasoning_text.delta", **at, delta=piece)
         stream.emit("response.reasoning_text.done", **at, text=part.get("text"))
 
@@ -157,16 +157,12 @@ def _call(stream: _Stream, place: int, item: Json) -> None:
         begun["status"] = "in_progress"
     stream.emit("response.output_item.added", output_index=place, item=begun)
     where = {"item_id": item.get("id"), "output_index": place}
-    for piece in _cut(string(item.get(field))):
+    for piece in cut(string(item.get(field))):
         stream.emit(f"response.{kind}.delta", **where, delta=piece)
     stream.emit(f"response.{kind}.done", **where, **{field: item.get(field)})
 
 
 _ITEMS = {"message": _message, "reasoning": _reasoning, "function_call": _call, "custom_tool_call": _call}
-
-
-def _cut(text: str) -> list[str]:
-    return [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
 
 
 REPLAY = Replay(dialect="openai.responses", assembler=ResponsesAssembler, events=events)

@@ -1,0 +1,49 @@
+"""Embeddings as lists of numbers and as base64 of little-endian floats: whichever was asked for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from ...errors import BadAnswer
+from ...message import Json
+from ..cargo import listing, objects
+
+
+def encoded(values: Sequence[float]) -> str:
+    """The numbers as OpenAI packs them. BadAnswer for what is no 32-bit float."""
+    try:
+        return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
+    except (struct.error, OverflowError, TypeError):
+        raise BadAnswer("an embedding holds what is not a 32-bit float") from None
+
+
+def decoded(text: str) -> list[float]:
+    """The packed numbers. BadAnswer when they are not."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+        values = struct.unpack(f"<{len(raw) // 4}f", raw)
+    except (binascii.Error, struct.error, ValueError):
+        raise BadAnswer("an embedding is not base64 of 32-bit floats") from None
+    if not all(map(math.isfinite, values)):
+        raise BadAnswer("an embedding holds numbers that are not finite")
+    return list(values)
+
+
+def as_asked(answer: Json, request: Json) -> Json:
+    """The answer with its embeddings in the request's `encoding_format`; the same one where nothing changes."""
+    packed = request.get("encoding_format") == "base64"
+    data = objects(answer.get("data"))
+    if all(isinstance(item.get("embedding"), str) == packed for item in data):
+        return answer
+    return {**answer, "data": [{**item, "embedding": _as(item.get("embedding"), packed)} for item in data]}
+
+
+def _as(embedding: Any, packed: bool) -> Any:
+    if isinstance(embedding, str):
+        return embedding if packed else decoded(embedding)
+    return encoded(listing(embedding)) if packed else embedding
