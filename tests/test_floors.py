@@ -46,6 +46,7 @@ ONLY_IN = {
     "httpcore": {"http", "testing"},
     "httpcore2": {"http", "testing"},
     "pyreqwest": {"http", "testing"},
+    "aiohttp": {"http"},
     "redis": {"stores"},
     "diskcache": {"stores"},
     "moka_py": {"stores"},

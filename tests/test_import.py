@@ -15,7 +15,19 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # Loaded only when they are used: they are what would make the import slow.
-LATER = ["httpx", "httpx2", "httpcore", "httpcore2", "pyreqwest", "pydantic", "redis", "diskcache", "asyncio", "ssl"]
+LATER = [
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "pyreqwest",
+    "aiohttp",
+    "pydantic",
+    "redis",
+    "diskcache",
+    "asyncio",
+    "ssl",
+]
 
 # Runs in a new interpreter. Python's own import machinery may open files and list directories, and a module of the
 # standard library may look at the environment when it is itself imported; nothing else may.

@@ -210,5 +210,6 @@ class LoopSource:
     async def aclose(self) -> None:
         if not self._over:
             self._over = True
-            self._response.close()
-            await self._response.settled()
+            if not self._response.closed:  # as it is once its last byte has come
+                self._response.close()
+                await self._response.settled()

@@ -10,6 +10,8 @@ means at once: not after a slow reader has read on, nor after TLS has said good-
 from __future__ import annotations
 
 import asyncio
+import select
+import sys
 import weakref
 from functools import partial
 
@@ -31,6 +33,7 @@ class Line(ResponseHandler):
     """A byte of the answer has come."""
     idle = False
     """No call uses it."""
+    _poll: select.poll | None = None
 
     def begin(self) -> None:
         """A request was written; its answer comes next."""
@@ -43,7 +46,20 @@ class Line(ResponseHandler):
     def is_connected(self) -> bool:
         # What was said while it was idle was not meant for the next call; nor is a line any good that was hung up.
         transport = self.transport
-        return super().is_connected() and not (self.idle and transport is not None and unread(transport))
+        if transport is None or transport.is_closing():
+            return False
+        return not (self.idle and self._news(transport))
+
+    def _news(self, transport: asyncio.Transport) -> bool:
+        if sys.platform == "win32":
+            return unread(transport)
+        if self._poll is None:
+            sock = transport.get_extra_info("socket")
+            if sock is None:
+                return False
+            self._poll = select.poll()  # made once: this is asked before each call
+            self._poll.register(sock, select.POLLIN)
+        return bool(self._poll.poll(0))
 
     def data_received(self, data: bytes) -> None:
         if not data:
