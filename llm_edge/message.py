@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast, overload
 
 from . import exact
@@ -185,9 +185,20 @@ class Request:
     controls: Controls = NO_CONTROLS
     notes: Notes = field(default_factory=Notes)
 
+    def due(self, moment: float) -> Request:
+        """The same call, over at this moment. What `replace` does, at half its price: every call pays it."""
+        new = object.__new__(Request)
+        for get, put in _FIELDS:
+            put(new, get(self))
+        object.__setattr__(new, "deadline", moment)
+        return new
+
     def with_body(self, **changes: Any) -> Request:
         body = self.body.with_fields(**changes)
         return self if body is self.body else replace(self, body=body)
+
+
+_FIELDS = [(slot.__get__, slot.__set__) for slot in (Request.__dict__[each.name] for each in fields(Request))]
 
 
 class Listener(Protocol):

@@ -8,6 +8,7 @@ import math
 import string
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -532,3 +533,9 @@ def test_the_first_layer_sees_the_request_first_and_the_answer_last(colour: Colo
 
     colour.run(stack([layer("a"), layer("b")], bottom)(Request(body=Body(b"{}"))))
     assert seen == ["a down", "b down", "bottom", "b up", "a up"]
+
+
+def test_a_call_with_a_deadline_is_the_same_call_in_all_else():
+    call = Request(body=Body(b"{}"), model="m", url="http://h/x", timeout=3.0, scope="s", streaming=True)
+    assert call.due(5.0) == replace(call, deadline=5.0)
+    assert call.deadline is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..errors import DeadlineExceeded, NetworkFailed
 from ..message import Handler, Request, Response
@@ -44,7 +44,7 @@ class Deadline:
             return await handler(request)
         moment = self.clock.now() + seconds
         try:
-            return await handler(replace(request, deadline=moment))
+            return await handler(request.due(moment))
         except NetworkFailed as error:
             if error.timed_out and self.clock.now() >= moment - 0.05:
                 late = DeadlineExceeded(f"no answer within the {seconds:g} s allowed for this call")
