@@ -55,12 +55,15 @@ async def litellm_async(url: str) -> AsyncIterator[AsyncAsk]:
 @asynccontextmanager
 async def liter_llm_async(url: str) -> AsyncIterator[AsyncAsk]:
     import liter_llm
+    from liter_llm._internal_bindings import (
+        ChatCompletionRequest,
+    )  # the one its client takes; the public one is another
 
     client = liter_llm.create_client(api_key=KEY, base_url=f"{url}/v1", max_retries=0)
     model = f"openai/{MODEL}"
 
     async def ask(prompt: str, stream: bool) -> str:
-        asked = liter_llm.ChatCompletionRequest.from_json(json.dumps({**body(prompt, stream), "model": model}))
+        asked = ChatCompletionRequest.from_json(json.dumps({**body(prompt, stream), "model": model}))
         if stream:
             said = [choice.delta.content or "" async for chunk in client.chat_stream(asked) for choice in chunk.choices]
             return "".join(said)
