@@ -48,6 +48,12 @@ class Capabilities:
     """Whether answers can be held to a schema."""
     schema_with_tools: bool = True
     """Whether that goes together with tools."""
+    signed_calls: bool = False
+    """Whether Google's API wants function calls back with their ids and the signature of the thought behind them."""
+    penalties: bool = True
+    """Whether presence and frequency penalties are taken."""
+    old_schemas: bool = False
+    """Whether only Google's older subset of OpenAPI is taken for schemas."""
     system_inline: bool = False
     """Whether Anthropic's API takes system messages in the middle."""
     binds_thinking: bool = False

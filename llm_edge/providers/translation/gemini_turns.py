@@ -1,0 +1,307 @@
+"""
+The messages of a chat as Google's contents.
+
+Theory of operation. Google wants, right after a turn that called functions, one user content with
+the results of all of them, and nothing else in it. So what follows an assistant message is gathered
+until the next one: results by the id they answer, what the user said. Then the results are written
+in the order of the calls, a word for those that are missing, and what was said in a content of its own.
+
+Since Gemini 3 a call shows the signature of the thought behind it. Google's own is put back where it
+was; where it is lost, the first call of a turn says so in the word Google has for that.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ... import exact
+from ...message import Json
+from ..capabilities import Capabilities
+from ..cargo import mapping, objects, string
+from ..openai import joined_text
+from .anthropic_parts import SEE_BELOW
+from .core import Exchange
+from .gemini_parts import EXTRA, MAKER, Parts, own_signature
+
+SYSTEM = frozenset({"system", "developer"})
+SKIP = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
+"""`skip_thought_signature_validator`: the word for a signature that is lost."""
+
+_FIT = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}").fullmatch
+_UNFIT = re.compile(r"[^A-Za-z0-9_.:-]")
+_NO_RESULT = "This call was not answered."
+_PLACEHOLDER = "."
+_IN_RESULTS = frozenset({"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"})
+_READ = frozenset(
+    """
+    role content tool_calls tool_call_id refusal reasoning_content thinking_blocks annotations is_error images
+    cache_control audio function_call
+    """.split()
+) | {EXTRA}
+
+
+def fit_name(name: str, exchange: Exchange) -> str:
+    """The function's name as Google takes it; the way back is kept in `exchange.names`."""
+    if _FIT(name):
+        return name
+    for told, known in exchange.names.items():
+        if known == name:
+            return told
+    stem = _UNFIT.sub("_", name)[:120] or "tool"
+    stem = stem if _FIT(stem) else f"_{stem}"
+    told, number = stem, 2
+    while told in exchange.names:
+        told, number = f"{stem}_{number}", number + 1
+    exchange.names[told] = name
+    exchange.changed(f"tool {name!r}", f"is called {told!r} at Google, which takes 128 letters, digits, _ . : - at most")
+    return told
+
+
+class Turns:
+    """Writes the contents down, message by message."""
+
+    def __init__(self, exchange: Exchange, capabilities: Capabilities) -> None:
+        self.contents: list[dict[str, Any]] = []
+        self.parts = Parts(exchange, new=capabilities.signed_calls)
+        self._exchange = exchange
+        self._signed = capabilities.signed_calls
+        self._calls: dict[str, str] = {}
+        """The last turn's calls: ids, and names as Google knows them."""
+        self._results: dict[str, dict[str, Any]] = {}
+        self._said: list[Json] = []
+        self._beside: list[Json] = []
+        """What came with results and has no place inside them."""
+        self._spoken = False
+        """Whether there was a user message since, empty or not."""
+        self._unsigned = False
+
+    def add(self, message: Json, place: str) -> None:
+        """The next message of the chat, `place` in the request."""
+        role = message.get("role")
+        if role == "user":
+            self._user(message, place)
+        elif role == "assistant":
+            self._assistant(message, place)
+        elif role == "tool":
+            self._result(message, place)
+        elif role in SYSTEM:
+            text = joined_text(message.get("content"))
+            if text:
+                self._said.append({"text": f"<system>{text}</system>"})
+                self._exchange.changed("messages", "hold a system message in the middle; it went as tagged user text")
+        else:
+            raise self._exchange.impossible(f"{place}.role", f"{role!r} is not known; use user, assistant, system or tool")
+        if len(message) > 2:
+            self.rest(message, place)
+
+    def rest(self, message: Json, place: str) -> None:
+        """Tells which fields of a message have no place at Google."""
+        if message.get("cache_control"):
+            self.parts.cached("messages[].cache_control")
+        for name in message.keys() - _READ:
+            if name == "name":
+                self.parts.once("messages[].name", "Google knows no names of speakers")
+            elif message[name] is not None:
+                self._exchange.lost(f"{place}.{name}", "Google's contents have nothing like it")
+
+    def end(self) -> list[dict[str, Any]]:
+        """The contents, all of them."""
+        self._close()
+        if not self.contents or self.contents[0]["role"] != "user":
+            self.contents.insert(0, {"role": "user", "parts": [{"text": _PLACEHOLDER}]})
+            self._exchange.changed("messages", f"do not begin with the user, so one was put first: {_PLACEHOLDER!r}")
+        return self.contents
+
+    # ------------------------------------------------------------ what follows an assistant turn
+
+    def _user(self, message: Json, place: str) -> None:
+        self._spoken = True
+        content = message.get("content")
+        if isinstance(content, list):
+            content = [piece for piece in objects(message["content"]) if not self._belongs_to_result(piece, place)]
+        self._said += self.parts.all(content, place)
+
+    def _belongs_to_result(self, piece: Json, place: str) -> bool:
+        """A picture that a tool gave: chat's tool messages hold none."""
+        result = self._results.get(string(piece.get("tool_call_id")))
+        if result is None:
+            return False
+        self._show(result, self.parts.one(piece, place))
+        if mapping(result["response"]) == {"output": SEE_BELOW}:
+            result["response"] = {"output": ""}
+        return True
+
+    def _show(self, result: dict[str, Any], part: Json) -> None:
+        kind = mapping(part.get("inlineData")).get("mimeType")
+        if self._signed and kind in _IN_RESULTS:
+            result["parts"] = [*result.get("parts", ()), {"inlineData": part["inlineData"]}]
+        else:
+            self._beside.append(part)
+
+    def _result(self, message: Json, place: str) -> None:
+        identity = string(message.get("tool_call_id"))
+        name = self._calls.get(identity)
+        if name is None:
+            raise self._exchange.impossible(
+                f"{place}.tool_call_id", f"no tool call {identity!r} stands in the assistant message before it"
+            )
+        if identity in self._results:
+            raise self._exchange.impossible(f"{place}.tool_call_id", f"the call {identity!r} has a result already")
+        content = message.get("content")
+        result: dict[str, Any] = {"id": identity, "name": name} if self._signed else {"name": name}
+        result["response"] = {}
+        if isinstance(content, list):
+            parts = objects(message["content"])
+            for part in parts:
+                if part.get("type", "text") != "text":
+                    self._show(result, self.parts.one(part, place))
+            content = joined_text(parts)
+        result["response"] = _response(string(content), message)
+        result.update(mapping(message.get(EXTRA)))
+        self._results[identity] = result
+
+    def _close(self) -> None:
+        """Writes down what was gathered since the last assistant turn."""
+        if self._calls:
+            parts = [{"functionResponse": self._answer(identity)} for identity in self._calls]
+            self.contents.append({"role": "user", "parts": parts})
+        said = [*self._beside, *self._said]
+        if self._spoken and not said and not self._calls:
+            said.append({"text": _PLACEHOLDER})
+            self._exchange.changed("messages", f"hold a user message without a word; Google was sent {_PLACEHOLDER!r}")
+        if said:
+            if self._calls or not self.contents or self.contents[-1]["role"] != "user":
+                self.contents.append({"role": "user", "parts": said})
+            else:
+                self.contents[-1]["parts"] += said
+        self._calls, self._results, self._said, self._beside, self._spoken = {}, {}, [], [], False
+
+    def _answer(self, identity: str) -> Json:
+        result = self._results.get(identity)
+        if result is not None:
+            return result
+        self._exchange.changed("messages", f"hold no result for the tool call {identity!r}; it went as not answered")
+        missing = {"name": self._calls[identity], "response": {"error": _NO_RESULT}}
+        return {"id": identity, **missing} if self._signed else missing
+
+    # ------------------------------------------------------------ assistant turns
+
+    def _assistant(self, message: Json, place: str) -> None:
+        self._close()
+        calls = objects(message.get("tool_calls"))
+        if message.get("function_call"):
+            raise self._exchange.impossible(f"{place}.function_call", "it is long deprecated; send tool_calls")
+        if message.get("audio"):
+            raise self._exchange.impossible(f"{place}.audio", "Google does not have it; send the words as content")
+        parts = self._kept(message, calls, place)
+        if parts is None:
+            parts = self._thoughts(message, place)
+            parts += self.parts.all(message.get("content"), place)
+            for index, image in enumerate(objects(message.get("images"))):
+                parts.append(self.parts.one(image, f"{place}.images[{index}]"))
+            if not parts and not calls:
+                parts = self.parts.all(message.get("refusal"), place)
+            parts += [self._call(call, f"{place}.tool_calls[{index}]") for index, call in enumerate(calls)]
+            self._sign(parts, message, place)
+        if parts:
+            last = self.contents[-1] if self.contents else None
+            if last is not None and last["role"] == "model":
+                last["parts"] = [*last["parts"], *parts]
+            else:
+                self.contents.append({"role": "model", "parts": list(parts)})
+
+    def _kept(self, message: Json, calls: list[Json], place: str) -> list[Json] | None:
+        """The parts of an answer of Google's that chat could not tell; None when the caller changed the message since."""
+        kept = objects(mapping(message.get(EXTRA)).get("parts"))
+        if not kept:
+            return None
+        said = joined_text(message.get("content"))
+        text = "".join(string(part.get("text")) for part in kept if not part.get("thought"))
+        names = [mapping(part["functionCall"]).get("name") for part in kept if "functionCall" in part]
+        called = [fit_name(string(mapping(call.get("function")).get("name")), self._exchange) for call in calls]
+        if said != text or names != called:
+            return None
+        told = iter([self._call(call, f"{place}.tool_calls[{index}]") for index, call in enumerate(calls)])
+        return [{**part, "functionCall": next(told)["functionCall"]} if "functionCall" in part else part for part in kept]
+
+    def _thoughts(self, message: Json, place: str) -> list[Json]:
+        blocks = objects(message.get("thinking_blocks"))
+        own = [block for block in blocks if own_signature(block)]
+        foreign = len(own) < len(blocks) or (message.get("reasoning_content") and not blocks)
+        if foreign and not any(_signature_of(call) for call in objects(message.get("tool_calls"))):
+            self._exchange.changed(
+                f"{place}.reasoning_content", "was left out: Google takes no thinking but what it signed itself"
+            )
+        return [{"text": block["thinking"], "thought": True} for block in own if block.get("thinking")]
+
+    def _call(self, call: Json, place: str) -> dict[str, Any]:
+        if call.get("type", "function") != "function":
+            raise self._exchange.impossible(place, "Google has no custom tools; describe it as a function")
+        identity = string(call.get("id"))
+        if identity in self._calls:
+            raise self._exchange.impossible(f"{place}.id", f"two calls of one turn have the id {identity!r}")
+        function = mapping(call.get("function"))
+        name = fit_name(string(function.get("name")), self._exchange)
+        self._calls[identity] = name
+        made: dict[str, Any] = {"id": identity, "name": name} if self._signed else {"name": name}
+        made["args"] = self._arguments(function.get("arguments"), f"{place}.function.arguments")
+        part: dict[str, Any] = {"functionCall": made}
+        signature = _signature_of(call)
+        if signature:
+            part["thoughtSignature"] = signature
+        return part
+
+    def _arguments(self, arguments: Any, place: str) -> Json:
+        if not arguments:
+            return {}
+        try:
+            value: Any = exact.read(arguments.encode(errors="surrogatepass"))
+        except (ValueError, AttributeError):
+            value = arguments
+        if isinstance(value, dict):
+            return mapping(value)  # typed now
+        if value is None:
+            return {}
+        self._exchange.changed(place, "is no JSON object; it went as the field `arguments` of one")
+        return {"arguments": value}
+
+    def _sign(self, parts: list[Json], message: Json, place: str) -> None:
+        """Puts signatures that came in thinking blocks back, and says where one is missing."""
+        signatures = [own for block in objects(message.get("thinking_blocks")) if (own := own_signature(block))]
+        first = next((at for at, part in enumerate(parts) if "functionCall" in part), None)
+        if first is not None and "thoughtSignature" not in parts[first] and self._signed:
+            if signatures:
+                parts[first] = {**parts[first], "thoughtSignature": signatures.pop()}
+            else:
+                parts[first] = {**parts[first], "thoughtSignature": SKIP}
+                if not self._unsigned:
+                    self._exchange.changed(
+                        f"{place}.tool_calls", "came without the signatures of their thoughts; Google was told so"
+                    )
+                self._unsigned = True
+        if not signatures:
+            return
+        texts = [at for at, part in enumerate(parts) if "text" in part and not part.get("thought")]
+        if texts:
+            parts[texts[-1]] = {**parts[texts[-1]], "thoughtSignature": signatures[-1]}
+        elif first is None:
+            parts.append({"text": "", "thoughtSignature": signatures[-1]})
+
+
+def _signature_of(call: Json) -> str:
+    return string(mapping(mapping(call.get("extra_content")).get(MAKER)).get("thought_signature"))
+
+
+def _response(content: str, message: Json) -> Json:
+    """A result as the object Google wants: a JSON object is one already."""
+    if message.get("is_error"):
+        return {"error": content}
+    if content[:1] == "{":
+        try:
+            value = exact.read(content.encode(errors="surrogatepass"))
+        except ValueError:
+            return {"output": content}
+        if isinstance(value, dict):
+            return mapping(value)
+    return {"output": content}
