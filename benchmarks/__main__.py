@@ -48,7 +48,7 @@ def main() -> int:
 def show(rows: list[Promise]) -> None:
     width = max(len(row.what) for row in rows)
     for row in rows:
-        print(f"{'yes' if row.kept else 'NO ':3}  {row.what:{width}}  {row.measured:>15}  ({row.target})")
+        print(f"{'yes' if row.kept else 'NO ':3}  {row.what:{width}}  {row.measured}  ({row.target})")
 
 
 if __name__ == "__main__":

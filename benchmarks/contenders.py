@@ -149,6 +149,45 @@ async def openai_alone_async(url: str, http_client: Any = None) -> AsyncIterator
         yield ask
 
 
+@contextmanager
+def openai_over_pyreqwest(url: str) -> Iterator[Ask]:
+    """A transport that does nothing but send: under the SDK, no gateway can cost less than this."""
+    import httpx2
+    from pyreqwest.client import SyncClientBuilder
+
+    class Bare(httpx2.BaseTransport):
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            asked = client.request(request.method, str(request.url)).headers(_unframed(request.headers.raw))
+            answer = asked.body_bytes(request.read()).build().send()
+            headers, content = list(answer.headers.items()), answer.bytes().to_bytes()
+            return httpx2.Response(answer.status, headers=headers, content=content, request=request)
+
+    with SyncClientBuilder().no_proxy().build() as client, openai_alone(url, httpx2.Client(transport=Bare())) as ask:
+        yield ask
+
+
+@asynccontextmanager
+async def openai_over_pyreqwest_async(url: str) -> AsyncIterator[AsyncAsk]:
+    """The same for event loops."""
+    import httpx2
+    from pyreqwest.client import ClientBuilder
+
+    class Bare(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            asked = client.request(request.method, str(request.url)).headers(_unframed(request.headers.raw))
+            answer = await asked.body_bytes(await request.aread()).build().send()
+            headers, content = list(answer.headers.items()), (await answer.bytes()).to_bytes()
+            return httpx2.Response(answer.status, headers=headers, content=content, request=request)
+
+    async with ClientBuilder().no_proxy().build() as client:
+        async with openai_alone_async(url, httpx2.AsyncClient(transport=Bare())) as ask:
+            yield ask
+
+
+def _unframed(raw: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    return [(name.decode(), value.decode()) for name, value in raw if name.lower() not in (b"content-length", b"host")]
+
+
 def _edge(url: str, engine: Engine) -> Any:
     """A client with its defaults: cache, retry, breaker and deadline are on."""
     from llm_edge import EdgeClient
@@ -232,6 +271,9 @@ CONTENDERS = {
     "httpx2": Contender("httpx2 alone", httpx2_alone, httpx2_alone_async),
     "pyreqwest": Contender("pyreqwest alone", pyreqwest_alone, pyreqwest_alone_async),
     "openai": Contender("openai SDK alone", openai_alone, openai_alone_async),
+    "openai+pyreqwest": Contender(
+        "openai SDK over pyreqwest, no gateway", openai_over_pyreqwest, openai_over_pyreqwest_async
+    ),
     "openai+edge": Contender("openai SDK over llm_edge", openai_over_edge, openai_over_edge_async, caches=True),
     "openai+edge-httpx2": Contender(
         "openai SDK over llm_edge, httpx2 engine", openai_over_edge_httpx2, openai_over_edge_httpx2_async, caches=True

@@ -28,7 +28,11 @@ def _faster_than_alone(results: Results) -> Iterator[Promise]:
         ours, alone = by_name["openai+edge"], by_name["openai"]
         wall, cpu = ratio(ours.wall, alone.wall), ratio(ours.cpu, alone.cpu)
         what = f"openai SDK over llm_edge to the SDK alone, a miss, {cell.colour}, {cell.concurrent} at once"
-        yield Promise(what, "≤ 0.85 of its time and CPU", f"{wall:.2f} and {cpu:.2f}", max(wall, cpu) <= 0.85)
+        measured = f"{wall:.2f} and {cpu:.2f}"
+        if "openai+pyreqwest" in by_name:
+            least = by_name["openai+pyreqwest"]
+            measured += f" (no gateway: {ratio(least.wall, alone.wall):.2f} and {ratio(least.cpu, alone.cpu):.2f})"
+        yield Promise(what, "≤ 0.85 of its time and CPU", measured, max(wall, cpu) <= 0.85)
 
 
 def _direct(results: Results) -> Iterator[Promise]:

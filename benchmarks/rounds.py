@@ -17,7 +17,7 @@ from .peers import PEERS
 from .provider import running
 
 CALLS = {1: 100, 32: 192, 256: 512}
-"""Calls in a round, by how many are under way at once."""
+"""Calls in a round, by how many are under way at once; of streams, which take longer, a quarter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def cells(quick: bool) -> list[Cell]:
 def measure(names: Sequence[str], *, quick: bool, peers_folder: str | None) -> Results:
     """The time and CPU of every call, contender by contender."""
     every: Mapping[str, Contender] = {**CONTENDERS, **PEERS}
-    rounds = 3 if quick else 7
+    rounds = 3 if quick else 5
     results: Results = {}
     for colour in ("sync", "async"):
         with ExitStack() as stack:
@@ -78,7 +78,7 @@ def measure(names: Sequence[str], *, quick: bool, peers_folder: str | None) -> R
 
 
 def _race(workers: Mapping[str, Worker], cell: Cell, rounds: int) -> dict[str, Series]:
-    calls = CALLS[cell.concurrent]
+    calls = CALLS[cell.concurrent] // (4 if cell.stream else 1)
     found = {name: Series() for name in workers}
     names = list(workers)
     for number in range(rounds + 1):
