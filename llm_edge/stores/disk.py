@@ -24,9 +24,9 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 from .. import exact
 from ..runtime import Clock, Runtime, Signal, ThreadClock, mind_forks
 from . import folders
-from .tier import NotYet, SecondTier
+from .tier import SecondTier
 from .tombstones import Marks
-from .workers import Workers
+from .workers import NotYet, Workers
 
 T = TypeVar("T")
 
@@ -160,6 +160,9 @@ class DiskShelf:
         mine: _Database | None = getattr(self._mine, "database", None)
         if mine is not None:
             mine.close()
+
+    def close(self) -> None:
+        """Each thread closes what it has open."""
 
     # ---- the database
 

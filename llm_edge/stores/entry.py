@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 import struct
+from collections.abc import Set
 from dataclasses import dataclass, field, fields
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 from .. import exact
@@ -93,8 +94,11 @@ def digest(*words: str) -> str:
     return whole.hexdigest()
 
 
-_WORDS = ("key", "scope", "tenant", "namespace", "model", "dialect", "kind", "target")
-_HEAD = frozenset(each.name for each in fields(Entry)) - {"payload"}
+_HEAD: Set[str] = frozenset(each.name for each in fields(Entry)) - {"payload"}
+_KINDS, _NUMBERS = ("whole", "stream"), {int, float}
+_LEAVES, _LAST = (str, int, float), 1e11
+_words_of = itemgetter("key", "scope", "tenant", "namespace", "model", "dialect", "kind", "target")
+_times_of = itemgetter("made", "ttl", "took")
 
 
 def encode(entry: Entry, secret: bytes) -> bytes:
@@ -142,40 +146,39 @@ def _mac(covered: bytes | memoryview, secret: bytes) -> bytes:
 
 def _checked(head: Any, payload: bytes) -> Entry:
     """The entry with this head; every field must be there, of its kind, and no other. Raises Odd."""
-    if not exact.is_object(head) or frozenset(head) != _HEAD:
+    if not exact.is_object(head) or head.keys() != _HEAD:
         raise Odd("schema")
-    if not all(isinstance(head[name], str) for name in _WORDS) or head["kind"] not in ("whole", "stream"):
+    if set(map(type, _words_of(head))) != {str} or head["kind"] not in _KINDS:
         raise Odd("schema")
-    made, ttl, took = (_seconds(head[name]) for name in ("made", "ttl", "took"))
-    if not 0 < made < 1e11 or not 0 < ttl <= YEAR or took < 0:
+    made, ttl, took = _times_of(head)
+    if not {type(made), type(ttl), type(took)} <= _NUMBERS:
+        raise Odd("time")
+    if not (0 < made < _LAST and 0 < ttl <= YEAR and 0 <= took < _LAST):
         raise Odd("time")
     cost, usage = head["cost"], head["usage"]
     if not (cost is None or (type(cost) is int and cost >= 0)):
         raise Odd("schema")
-    if not (usage is None or exact.is_object(usage)) or not _shallow(usage, DEEPEST):
+    if not (usage is None or (exact.is_object(usage) and _shallow(usage, DEEPEST))):
         raise Odd("schema")
     given: dict[str, Any] = {**head, "headers": _pairs(head["headers"]), "payload": payload}  # checked above
     return Entry(**given)
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise Odd("time")
-    return value
 
 
 def _pairs(value: object) -> Pairs:
     if not exact.is_list(value):
         raise Odd("schema")
     for pair in value:
-        if not (exact.is_list(pair) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
+        if not (exact.is_list(pair) and len(pair) == 2 and type(pair[0]) is str and type(pair[1]) is str):
             raise Odd("schema")
-    return tuple((name, text) for name, text in value)
+    return tuple([(name, text) for name, text in value])
 
 
 def _shallow(value: object, deepest: int) -> bool:
     if exact.is_object(value):
-        return deepest > 0 and all(_shallow(inner, deepest - 1) for inner in value.values())
-    if exact.is_list(value):
-        return deepest > 0 and all(_shallow(inner, deepest - 1) for inner in value)
-    return True
+        value = list(value.values())
+    if not exact.is_list(value):
+        return True
+    for inner in value:
+        if not isinstance(inner, _LEAVES) and not _shallow(inner, deepest - 1):
+            return False
+    return deepest > 0

@@ -17,7 +17,7 @@ from ..runtime import Clock, Guard, Runtime, Signal, ThreadClock
 from .entry import YEAR, Entry, Odd, decode, encode
 from .fuse import Fuse
 from .tombstones import AHEAD, Marks, Tombstones
-from .workers import Behind, Work, Workers
+from .workers import Behind, NotYet, Work, Workers
 
 MARKS_EVERY = 1.0
 """Seconds for which the purges read from a store are believed to be all."""
@@ -80,9 +80,9 @@ class Shelf(Protocol):
         """This thread will not be back."""
         ...
 
-
-class NotYet(Exception):
-    """The store is being opened; nobody is to blame, and nobody need wait."""
+    def close(self) -> None:
+        """Nobody will read any more. Never waits."""
+        ...
 
 
 @dataclass(slots=True)
@@ -106,14 +106,14 @@ class SecondTier:
 
     def __init__(
         self, shelf: Shelf, *, secret: bytes, ttl: float = 3600.0, stale: float = 0.0,
-        clock: Clock | None = None, chance: Callable[[], float] = random.random,
+        readers: int = 4, clock: Clock | None = None, chance: Callable[[], float] = random.random,
     ) -> None:  # fmt: skip
         self.ttl = ttl
         """How long an answer is kept here when nobody says otherwise, in seconds; the layer sets it on entries."""
         self.tombstones = Tombstones()
         self._shelf, self._secret, self._stale = shelf, secret, stale
         self._clock: Clock = clock or ThreadClock()
-        self._readers = Workers("cache reader", 4, shelf.leave)
+        self._readers = Workers("cache reader", readers, shelf.leave)
         self._writer = Workers("cache writer", 1, shelf.leave)
         self._behind = Behind(self._writer)
         self._reading, self._writing = Fuse(chance), Fuse(chance)
@@ -146,6 +146,7 @@ class SecondTier:
     def close(self) -> None:
         """Let the threads end, after what is still to be written; what comes later is ignored."""
         self.closed = True
+        self._shelf.close()
         self._readers.close()
         self._writer.close()
 

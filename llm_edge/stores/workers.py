@@ -21,6 +21,10 @@ Work: TypeAlias = Callable[[], object]
 Jobs: TypeAlias = "SimpleQueue[Work | None]"
 
 
+class NotYet(Exception):
+    """The work was not begun in time: the store is being opened, or all workers are busy. Nobody is to blame."""
+
+
 class Workers:
     """A few threads that take work from one queue. `leave` is called by each as its last act."""
 
@@ -65,12 +69,12 @@ class Workers:
             self._starting.release()
 
     async def run(self, work: Callable[[], T], runtime: Runtime, seconds: float) -> T:
-        """The work's result. TimeoutError when it is not there in time; the work may still be done."""
+        """The work's result. TimeoutError when it is not there in time, NotYet when it was not even begun."""
         asked = _Asked(work)
         self.submit(asked.do)
         if not await runtime.wait(asked.over, seconds):
             asked.given_up = True
-            raise TimeoutError
+            raise TimeoutError if asked.begun else NotYet
         if asked.error is not None:
             raise asked.error
         return asked.results[0]
@@ -111,11 +115,12 @@ class _Asked(Generic[T]):
         self.over = Signal()
         self.results: list[T] = []
         self.error: Exception | None = None
-        self.given_up = False
+        self.begun = self.given_up = False
 
     def do(self) -> None:
         if self.given_up:
             return
+        self.begun = True
         try:
             self.results.append(self._work())
         except Exception as error:

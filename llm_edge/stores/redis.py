@@ -1,0 +1,278 @@
+"""
+Kept answers in a Redis or Valkey, shared by processes and machines.
+
+A thread with an open lane at hand asks by itself. Where there is none a worker thread asks, so that names are looked
+up and connections opened while the call waits no longer than it will. An event loop sends by itself and reads when
+the whole answer has arrived; what comes in pieces, or under TLS, is read by a worker.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..errors import ConfigError
+from ..runtime import Awaiting, Blocking, Clock, Runtime, mind_forks
+from . import lanes
+from .lanes import Client, Connection, Lane
+from .places import Place
+from .tier import SecondTier
+from .tombstones import Marks
+from .workers import Workers
+
+T = TypeVar("T")
+
+PREFIX = "llm-edge:cache:"
+PATIENCE, PATIENCE_BEHIND = 0.05, 1.0
+"""Seconds for a read that somebody waits for, and for a write that nobody waits for."""
+
+_LANES, _CLUSTERS = 32, 4
+"""How many idle lanes are kept; one to a cluster is many connections."""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_PEEK = 64 * 2**10
+
+
+class RedisShelf:
+    """One Redis, Valkey or cluster of them."""
+
+    def __init__(self, place: Place, *, prefix: str = PREFIX) -> None:
+        self._place, self._prefix = place, prefix
+        # Bytes under TLS cannot be looked at before they are read, and on Windows no loop waits for a bare socket.
+        self._over_loops = place.shape != "cluster" and not place.tls and os.name == "posix"
+        lanes.library()  # imported now, and not while the first call waits
+        self._left: list[object] = []  # in a forked child, the parent's: kept, so that nothing in it is ever closed
+        self._begin()
+        mind_forks(self)
+
+    def _begin(self) -> None:
+        self._ready: deque[Lane] = deque()
+        self._age = 0
+        self._mine = threading.local()
+        self._closed = False
+
+    def after_fork(self) -> None:
+        self._left += [self._ready, self._mine]
+        self._begin()
+
+    # ---- for the tier
+
+    async def read(self, key: str, marks: bool, runtime: Runtime, workers: Workers, /) -> tuple[object, Marks | None]:
+        if self._over_loops and not marks and isinstance(runtime, Awaiting):
+            lane = self._idle()
+            if lane is not None:
+                try:
+                    return await self._over_loop(lane, key, runtime, workers), None
+                except ConnectionError:
+                    self.distrust()
+
+        def work(client: Client) -> tuple[object, Marks | None]:
+            return self._get(client, key), self._marks(client) if marks else None
+
+        return await self._soon(work, runtime, workers)
+
+    async def claim(self, key: str, token: str, seconds: float, runtime: Runtime, workers: Workers, /) -> bool:
+        def work(client: Client) -> bool:
+            return bool(client.set(f"{self._prefix}claim:{key}", token, px=_milliseconds(seconds), nx=True))
+
+        return await self._soon(work, runtime, workers)
+
+    def release(self, key: str, token: str, /) -> None:
+        self._write(lambda client: client.eval(_RELEASE, 1, f"{self._prefix}claim:{key}", token))
+
+    def put(self, key: str, data: bytes, seconds: float, /) -> None:
+        self._write(lambda client: client.set(self._prefix + key, data, px=_milliseconds(seconds)))
+
+    def remove(self, key: str, /) -> None:
+        self._write(lambda client: client.delete(self._prefix + key))
+
+    def marks(self) -> Marks:
+        return self._ask(self._marks)
+
+    def mark(self, marks: Marks, /) -> None:
+        written = {tag: repr(moment) for tag, moment in marks.items()}
+        self._write(lambda client: client.hset(f"{self._prefix}purges", mapping=written))
+
+    def distrust(self) -> None:
+        self._age += 1
+
+    def leave(self) -> None:
+        mine: Lane | None = getattr(self._mine, "lane", None)
+        if mine is not None:
+            mine.close()
+
+    def close(self) -> None:
+        self._closed = True
+        while (lane := self._idle()) is not None:
+            lane.close()
+
+    # ---- what is asked
+
+    def _get(self, client: Client, key: str) -> object:
+        try:
+            return client.get(self._prefix + key)
+        except lanes.library().ResponseError as error:
+            return _odd_or(error)
+
+    def _marks(self, client: Client) -> Marks:
+        name = f"{self._prefix}purges"
+        try:
+            found = client.hgetall(name)
+        except lanes.library().ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            client.delete(name)
+            return {}
+        return {tag.decode("ascii", "replace"): _moment(raw) for tag, raw in found.items()}
+
+    # ---- lanes
+
+    async def _soon(self, work: Callable[[Client], T], runtime: Runtime, workers: Workers) -> T:
+        lane = self._idle() if isinstance(runtime, Blocking) and self._place.shape != "cluster" else None
+        if lane is not None:
+            try:
+                return self._use(lane, work)
+            except ConnectionError:
+                self.distrust()  # closed by the other side, as the rest will be
+        return await workers.run(lambda: self._ask(work), runtime, PATIENCE)
+
+    def _ask(self, work: Callable[[Client], T]) -> T:
+        """On a worker: over an idle lane, or a new one."""
+        lane = self._idle()
+        if lane is not None:
+            try:
+                return self._use(lane, work)
+            except ConnectionError:
+                self.distrust()
+        return self._use(lanes.opened(self._place, PATIENCE, self._age), work)
+
+    def _use(self, lane: Lane, work: Callable[[Client], T]) -> T:
+        with lane.in_use(PATIENCE) as client:
+            result = work(client)
+        self._put_back(lane)
+        return result
+
+    def _write(self, work: Callable[[Client], object]) -> None:
+        """On the writer: over its own lane."""
+        lane: Lane | None = getattr(self._mine, "lane", None)
+        self._mine.lane = None
+        if lane is not None:
+            try:
+                with lane.in_use(PATIENCE_BEHIND) as client:
+                    work(client)
+            except ConnectionError:
+                lane = None
+        if lane is None:
+            lane = lanes.opened(self._place, PATIENCE_BEHIND, self._age)
+            with lane.in_use(PATIENCE_BEHIND) as client:
+                work(client)
+        self._mine.lane = lane
+
+    def _idle(self) -> Lane | None:
+        while self._ready:
+            try:
+                lane = self._ready.pop()
+            except IndexError:
+                return None  # another thread took the last
+            if lane.age == self._age:
+                return lane
+            lane.close()
+        return None
+
+    def _put_back(self, lane: Lane) -> None:
+        most = _CLUSTERS if self._place.shape == "cluster" else _LANES
+        if lane.age == self._age and len(self._ready) < most and not self._closed:
+            self._ready.append(lane)
+        else:
+            lane.close()
+
+    # ---- on an event loop
+
+    async def _over_loop(self, lane: Lane, key: str, runtime: Runtime, workers: Workers) -> object:
+        """One answer, read here when it has come whole."""
+        with lane.in_use(PATIENCE) as client:
+            line, below = client.connection, lane.limit.socket
+            assert below is not None, "a lane is an open connection"
+            await _answered(below, lambda: line.send_command("GET", self._prefix + key), PATIENCE)
+            if _is_whole(below.recv(_PEEK, socket.MSG_PEEK)):
+                data = _reply(line)
+            else:
+                data = await workers.run(lambda: _reply(line), runtime, PATIENCE)
+        self._put_back(lane)
+        return data
+
+
+async def _answered(below: socket.socket, ask: Callable[[], None], seconds: float) -> None:
+    """Ask, and wait until the answer begins. TimeoutError."""
+    import asyncio
+
+    loop, door = asyncio.get_running_loop(), below.fileno()
+    begins: asyncio.Future[None] = loop.create_future()
+
+    def happen(error: Exception | None = None) -> None:
+        if not begins.done():
+            if error is None:
+                begins.set_result(None)
+            else:
+                begins.set_exception(error)
+
+    loop.add_reader(door, happen)
+    timer = loop.call_later(seconds, happen, TimeoutError())
+    try:
+        ask()
+        await begins
+    finally:
+        timer.cancel()
+        loop.remove_reader(door)
+
+
+def _is_whole(raw: bytes) -> bool:
+    """Whether these bytes hold a whole answer to a GET: a text, nothing, or an error."""
+    if raw[:1] != b"$":
+        return raw.endswith(b"\r\n")
+    head, end, rest = raw.partition(b"\r\n")
+    return bool(end) and head[1:].lstrip(b"-").isdigit() and len(rest) >= int(head[1:]) + 2
+
+
+def _reply(line: Connection) -> object:
+    try:
+        return line.read_response()
+    except lanes.library().ResponseError as error:
+        return _odd_or(error)
+
+
+def _odd_or(error: Exception) -> bytes:
+    """Somebody put a list there: as odd as any other bytes, and deleted like them. Any other error is raised."""
+    if str(error).startswith("WRONGTYPE"):
+        return b""
+    raise error
+
+
+def redis_tier(
+    place: Place, *, secret: str, prefix: str = PREFIX, ttl: float = 3600.0, stale: float = 0.0,
+    clock: Clock | None = None,
+) -> SecondTier:  # fmt: skip
+    """The second tier in a Redis. Raises ConfigError without a secret: others can write there."""
+    if not secret:
+        raise ConfigError(
+            "cache.secret: is missing, and a Redis may be written by others: answers kept there must be signed."
+            ' Under [cache] add the line secret = "env:LLM_EDGE_CACHE_SECRET", and set that variable to the same'
+            " random text for all that share the Redis."
+        )
+    return SecondTier(
+        RedisShelf(place, prefix=prefix), secret=secret.encode(), ttl=ttl, stale=stale, readers=16, clock=clock
+    )
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(int(seconds * 1000), 1)
+
+
+def _moment(raw: bytes) -> float:
+    try:
+        return float(raw)
+    except ValueError:
+        return 0.0
