@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from ...message import Json
 from ..cargo import mapping, objects, string
-from .anthropic_parts import EXTRA, SEE_BELOW, part, parts, simplest
+from .anthropic_parts import EXTRA, part, parts, simplest
 from .anthropic_request import CARRIED
 from .anthropic_thinking import effort_behind
 from .anthropic_told import hidden_in, told_in_chat
@@ -62,14 +62,14 @@ def _system(block: Json) -> Json:
 
 
 def _user(content: Any) -> list[Json]:
-    """Tool results each a message of their own, then what the user said, the pictures that tools gave among it."""
+    """Tool results each a message of their own, then what the user said."""
     if isinstance(content, str):
         return [{"role": "user", "content": content}]
     messages: list[Json] = []
     said: list[Json] = []
     for block in objects(content):
         if block.get("type") == "tool_result":
-            messages.append(_result(block, said))
+            messages.append(_result(block))
         else:
             said.append(part(block))
     if said or not messages:
@@ -80,14 +80,10 @@ def _user(content: Any) -> list[Json]:
 _RESULT_READ = frozenset(("type", "tool_use_id", "content", "is_error", "cache_control"))
 
 
-def _result(block: Json, said: list[Json]) -> Json:
-    identity = string(block.get("tool_use_id"))
-    inside = parts(block.get("content") or "")
-    made: dict[str, Any] = {"role": "tool", "tool_call_id": identity, "content": inside}
-    if not isinstance(inside, str):
-        text = [each for each in inside if each["type"] == "text"]
-        made["content"] = simplest(text) if text else SEE_BELOW
-        said += [{**each, "tool_call_id": identity} for each in inside if each["type"] != "text"]
+def _result(block: Json) -> Json:
+    """Its pictures stay with it: a chat server that takes text alone is helped by its own half."""
+    content = parts(block.get("content") or "")
+    made: dict[str, Any] = {"role": "tool", "tool_call_id": string(block.get("tool_use_id")), "content": content}
     if block.get("is_error"):
         made["is_error"] = True
     if block.get("cache_control"):

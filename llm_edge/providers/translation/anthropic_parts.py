@@ -22,7 +22,8 @@ EXTRA = "anthropic"
 """Where in the chat form Anthropic's own things ride along."""
 NOT_EMPTY = "."
 """Stands where Anthropic wants text and there is none."""
-SEE_BELOW = "The result follows in the next message."
+_UNTITLED = "document.pdf"
+"""What a document without a title is called where it must have a name."""
 
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _MAGIC = (
@@ -32,9 +33,7 @@ _MAGIC = (
     ("UklGR", "image/webp"),
     ("JVBERi0", "application/pdf"),
 )
-_READ = frozenset(
-    ("type", "text", "image_url", "file", "refusal", "cache_control", "prompt_cache_breakpoint", "tool_call_id", EXTRA)
-)
+_READ = frozenset(("type", "text", "image_url", "file", "refusal", "cache_control", "prompt_cache_breakpoint", EXTRA))
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^,]*)?),", re.IGNORECASE)
 
 
@@ -80,11 +79,7 @@ def block(part: Json, place: str, exchange: Exchange) -> Json:
         return extra
     made = _made(part, place, exchange)
     if len(part) > 2:
-        for name, value in extra.items():
-            if value is None:
-                made.pop(name, None)
-            else:
-                made[name] = value
+        made.update(extra)
         mark = cache_mark(part)
         if mark is not None:
             made["cache_control"] = mark
@@ -138,7 +133,8 @@ def _link(url: str, place: str, exchange: Exchange) -> Json:
 
 
 def _file(file: Json, place: str, exchange: Exchange) -> dict[str, Any]:
-    title = {"title": file["filename"]} if file.get("filename") else {}
+    name = file.get("filename")
+    title = {"title": name} if name and name != _UNTITLED else {}
     identity = string(file.get("file_id"))
     if identity:
         if identity.startswith("file-"):
@@ -198,19 +194,16 @@ def part(block: Json) -> Json:
     elif kind == "image" and source.get("type") in ("base64", "url"):
         made = {"type": "image_url", "image_url": {"url": _url(source)}}
     elif kind == "document" and source.get("type") in ("base64", "url", "file"):
-        title = block.get("title")
         where = {"url": "file_url", "file": "file_id"}.get(source["type"], "file_data")
         value = source.get("file_id") if where == "file_id" else _url(source)
-        made = {"type": "file", "file": {"filename": title or "document.pdf", where: value}}
+        made = {"type": "file", "file": {"filename": block.get("title") or _UNTITLED, where: value}}
         used = (*used, "title")
-        if not title:
-            made[EXTRA] = {"title": None}  # the name was ours: none on the way back
     else:
         made = {"type": "text", "text": _in_words(block), EXTRA: dict(block)}
         used = tuple(block)
     rest = {name: value for name, value in block.items() if name not in used and value is not None}
     if rest:
-        made[EXTRA] = {**made.get(EXTRA, {}), **rest}
+        made[EXTRA] = rest
     if block.get("cache_control"):
         made["cache_control"] = block["cache_control"]
     return made

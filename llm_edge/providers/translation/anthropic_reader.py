@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
-
 from ... import exact
 from ...errors import BadAnswer
 from ...message import Json
 from ..cargo import mapping, objects, parse, string
 from ..sse import Splitter
+from . import frames
 from .anthropic_answer import annotation, finish, usage_to_chat
 from .anthropic_parts import EXTRA
 from .anthropic_told import told_in_chat
@@ -83,11 +82,10 @@ class MessagesReader:
         chunks: list[Json] = []
         for _, event, whole in self._splitter.feed(data):
             if not self._over:
-                if not whole:
-                    raise BadAnswer("an event of the stream is too large to be translated")
+                item = frames.load(event, whole)
                 try:
-                    chunks += self._read(orjson.loads(event))
-                except (ValueError, KeyError, TypeError, AttributeError):
+                    chunks += self._read(item)
+                except (KeyError, TypeError, AttributeError, ValueError):
                     raise BadAnswer("an event of the stream is not one of Anthropic's") from None
         return chunks
 

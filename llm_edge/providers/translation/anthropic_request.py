@@ -97,16 +97,15 @@ def _prefill(last: dict[str, Any], draft: _Draft) -> None:
 
 
 def _max_tokens(chat: Json, exchange: Exchange, capabilities: Capabilities) -> int:
-    asked = chat.get("max_completion_tokens")
-    if asked is None:
-        asked = chat.get("max_tokens")
+    name = "max_completion_tokens" if chat.get("max_completion_tokens") is not None else "max_tokens"
+    asked = chat.get(name)
     most = capabilities.max_output
     if asked is None:
         return most or _FALLBACK_MAX_TOKENS
     if type(asked) is not int or asked < 0:
-        raise exchange.impossible("max_completion_tokens", f"{asked!r} is not a number of tokens")
+        raise exchange.impossible(name, f"{asked!r} is not a number of tokens")
     if most is not None and capabilities.known and asked > most:
-        exchange.changed("max_completion_tokens", f"went as {most}, the most {exchange.model} writes")
+        exchange.changed(name, f"went as {most}, the most {exchange.model} writes")
         return most
     return asked
 

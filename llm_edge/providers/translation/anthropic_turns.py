@@ -20,7 +20,7 @@ from typing import Any
 from ...message import Json
 from ..capabilities import Capabilities
 from ..cargo import mapping, objects, string
-from .anthropic_parts import EXTRA, NOT_EMPTY, SEE_BELOW, blocks, cache_mark
+from .anthropic_parts import EXTRA, NOT_EMPTY, blocks, cache_mark
 from .anthropic_told import tool_input
 from .core import Exchange
 from .marks import whose
@@ -48,8 +48,7 @@ _READ = frozenset(
 
 def fit_name(name: str, exchange: Exchange) -> str:
     """The tool's name as Anthropic takes it; the way back is kept in `exchange.names`."""
-    if len(name) <= 128 and _FIT(name):
-        exchange.names.setdefault(name, name)
+    if len(name) <= 128 and _FIT(name) and exchange.names.setdefault(name, name) == name:
         return name
     for told, known in exchange.names.items():
         if known == name:
@@ -111,30 +110,11 @@ class Turns:
 
     def _user(self, message: Json, place: str) -> None:
         self._spoken = True
-        content = message.get("content")
-        found: list[Json] = []
-        if isinstance(content, list):
-            pieces = objects(content)
-            loose = [piece for piece in pieces if not self._belongs_to_result(piece, place)]
-            found = blocks(loose, place, self._exchange)
-        else:
-            found = blocks(content, place, self._exchange)
+        found = blocks(message.get("content"), place, self._exchange)
         mark = cache_mark(message)
         if mark is not None and found:
             found[-1] = {**found[-1], "cache_control": mark}
         self._said.append(found)
-
-    def _belongs_to_result(self, piece: Json, place: str) -> bool:
-        """A picture that a tool gave: chat's tool messages hold none, Anthropic's results do."""
-        result = self._results.get(string(piece.get("tool_call_id")))
-        if result is None:
-            return False
-        content = result.get("content", "")
-        before: list[Json] = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        if len(before) == 1 and before[0].get("text") in (SEE_BELOW, ""):
-            before = []
-        result["content"] = [*before, *blocks([piece], place, self._exchange)]
-        return True
 
     def _result(self, message: Json, place: str) -> None:
         identity = string(message.get("tool_call_id"))
@@ -282,7 +262,11 @@ def _kept(message: Json, calls: Sequence[Json], told: Sequence[str]) -> list[Jso
     if said != text or ids != [call.get("id") for call in calls]:
         return None
     ours = dict(zip(ids, told, strict=True))
-    return [{**block, "id": ours[block["id"]]} if block.get("type") == "tool_use" else block for block in kept]
+    return [
+        {**block, "id": ours[block["id"]]} if block.get("type") == "tool_use" else block
+        for block in kept
+        if block.get("type") != "text" or string(block.get("text")).strip()
+    ]
 
 
 def _text_turn(text: str) -> dict[str, Any]:

@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
-from ... import exact
 from ...errors import CallError, Failed
 from ...message import Json
 from ..anthropic import refusal
 from ..cargo import mapping, objects, parse, string
+from . import frames
 from .anthropic_answer import citation, made_up_id, message_id, stopped, unsigned, usage_from_chat
 from .anthropic_told import hidden
 from .core import Exchange
@@ -33,34 +31,35 @@ _EMPTY: dict[str, Json] = {
 class _Call:
     """A tool call on its way."""
 
-    __slots__ = ("arguments", "done", "extra", "identity", "index", "name", "told", "written")
+    __slots__ = ("_judged", "_whole", "done", "extra", "identity", "index", "name", "pieces", "told", "written")
 
     def __init__(self, index: int, identity: str) -> None:
         self.index = index
         self.identity = identity
         self.name = ""
         self.extra: Any = None
-        self.arguments = ""
+        self.pieces: list[str] = []
+        """Its arguments."""
         self.written = 0
-        """How much of the arguments the caller has."""
+        """How many of the pieces the caller has."""
         self.done = False
         self.told = False
         """Whether `extra` is on its way to the caller."""
 
+        self._judged = 0
+        self._whole = False
+
     def whole(self) -> bool:
-        return isinstance(parse(self.arguments.encode()), dict)
+        """Whether the arguments are all there: nothing can follow a whole object."""
+        if self._judged != len(self.pieces):
+            self._judged = len(self.pieces)
+            self._whole = isinstance(parse("".join(self.pieces).encode()), dict)
+        return self._whole
 
 
 def event(name: str, data: Json) -> bytes:
     """One event, framed: Anthropic's SDK skips those without a name."""
-    return b"event: " + name.encode() + b"\ndata: " + _json({"type": name, **data}) + b"\n\n"
-
-
-def _json(value: Json) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return exact.write(value)
+    return frames.named(name, {"type": name, **data})
 
 
 class MessagesWriter:
@@ -79,7 +78,7 @@ class MessagesWriter:
         self._calls: dict[int, _Call] = {}
         self._call: _Call | None = None
         """The call whose block is open."""
-        self._text = ""
+        self._text: list[str] = []
         self._waiting: list[Json] = []
         """Words that came while a call's arguments were not yet whole."""
         self._refusal = ""
@@ -175,7 +174,7 @@ class MessagesWriter:
         content = delta.get("content")
         if content:
             self._block("text")
-            self._text += content
+            self._text.append(content)
             self._fill({"type": "text_delta", "text": content})
         if delta.get("annotations"):
             self._cite(objects(delta["annotations"]))
@@ -223,7 +222,7 @@ class MessagesWriter:
             where = mapping(note.get("url_citation"))
             if where:
                 self._block("text")
-                text = self._text[where.get("start_index") or 0 : where.get("end_index") or 0]
+                text = "".join(self._text)[where.get("start_index") or 0 : where.get("end_index") or 0]
                 self._fill({"type": "citations_delta", "citation": citation(note, where, text)})
 
     # ------------------------------------------------------------ tool calls
@@ -233,7 +232,9 @@ class MessagesWriter:
         function = mapping(piece.get("function")) or mapping(piece.get("custom"))
         call.name = call.name or string(function.get("name"))
         call.extra = call.extra or piece.get("extra_content")
-        call.arguments += string(function.get("arguments")) or string(function.get("input"))
+        text = string(function.get("arguments")) or string(function.get("input"))
+        if text:
+            call.pieces.append(text)
         if self._call is call:
             self._more(call)
         elif call.name and not call.done and (self._call is None or self._call.whole()):
@@ -272,7 +273,7 @@ class MessagesWriter:
         self._more(call)
 
     def _more(self, call: _Call) -> None:
-        text = call.arguments[call.written :]
+        text = "".join(call.pieces[call.written :])
         if text:
-            call.written = len(call.arguments)
+            call.written = len(call.pieces)
             self._fill({"type": "input_json_delta", "partial_json": text})
