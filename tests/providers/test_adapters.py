@@ -152,12 +152,13 @@ CONNECTION = (
 )
 
 
-@pytest.mark.parametrize("row", ["openai", "anthropic", "openrouter"])
-def test_nothing_of_the_callers_connection_or_account_travels_to_another_host(row: str) -> None:
+@pytest.mark.parametrize(
+    ("row", "dialect"), [("openai", "openai.chat"), ("anthropic", "anthropic.messages"), ("openrouter", "openai.chat")]
+)
+def test_nothing_of_the_callers_connection_or_account_travels_to_another_host(row: str, dialect: str) -> None:
     given_headers = dict.fromkeys((*SECRETS, *CONNECTION), "the-callers")
-    wire = Compatible(row=ROWS[row]).encode(
-        asking({"messages": []}, headers=given_headers), Target(provider=row, model="m", key="ours")
-    )
+    request = asking({"messages": []}, headers=given_headers, dialect=dialect)
+    wire = Compatible(row=ROWS[row]).encode(request, Target(provider=row, model="m", key="ours"))
     assert "the-callers" not in str(wire.headers.pairs)
 
 

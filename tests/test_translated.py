@@ -1,0 +1,150 @@
+"""A caller of one dialect, a provider of another: the real SDK above, a scripted provider below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import openai
+import pytest
+
+from llm_edge import EdgeClient, InvalidRequest
+from llm_edge.testing import Provider, answer, status, stream, tool_call
+
+from .conftest import Colour
+
+Edges = Callable[..., EdgeClient]
+NOWHERE = "http://127.0.0.1:9"
+QUESTION: Any = [{"role": "user", "content": "What is a gateway?"}]
+
+
+@pytest.fixture
+def claude(edges: Edges, provider: Provider) -> EdgeClient:
+    """Calls for `c` go to a model that speaks Anthropic's Messages."""
+    return edges(
+        providers={"claude": {"kind": "anthropic", "base_url": provider.url, "api_key": "k"}},
+        routes={"c": {"targets": ["claude/claude-sonnet-5-5"]}},
+        retry={"attempts": 1},
+    )
+
+
+@pytest.fixture
+def gpt(edges: Edges, provider: Provider) -> EdgeClient:
+    """Calls for `g` go to a model that speaks OpenAI's chat."""
+    return edges(
+        providers={"gpt": {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}},
+        routes={"g": {"targets": ["gpt/gpt-5.4"]}},
+        retry={"attempts": 1},
+    )
+
+
+def anthropic_client(colour: Colour, edge: EdgeClient) -> Any:
+    import anthropic
+
+    kind: Any = anthropic.Anthropic if colour.name == "sync" else anthropic.AsyncAnthropic
+    client = kind(api_key="sk-test", base_url=NOWHERE, http_client=colour.http_client(edge))
+    colour.opened.append(client)
+    return client
+
+
+def test_the_openai_sdk_talks_to_claude(colour: Colour, claude: EdgeClient, provider: Provider) -> None:
+    provider.script(answer("A door."))
+    client = colour.openai(claude, f"{NOWHERE}/v1")
+    reply = colour.finish(client.chat.completions.create(model="c", messages=QUESTION))
+    assert reply.choices[0].message.content == "A door."
+    assert reply.choices[0].finish_reason == "stop"
+    assert reply.usage.prompt_tokens == 9
+    assert provider.last.path == "/v1/messages"
+    assert provider.last.headers["x-api-key"] == "k"
+
+
+def test_the_openai_sdk_streams_from_claude(colour: Colour, claude: EdgeClient, provider: Provider) -> None:
+    provider.script(stream("A ", "door."))
+    client = colour.openai(claude, f"{NOWHERE}/v1")
+    chunks = colour.items(colour.finish(client.chat.completions.create(model="c", messages=QUESTION, stream=True)))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "A door."
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_tools_go_there_and_back(colour: Colour, claude: EdgeClient, provider: Provider) -> None:
+    provider.script(answer(tool_calls=[tool_call("weather", {"city": "Oslo"}, call_id="toolu_1")]))
+    weather: Any = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    reply = colour.chat(claude, "c", QUESTION, tools=[weather])
+    assert [call["function"]["name"] for call in reply.tool_calls] == ["weather"]
+    assert reply["choices"][0]["finish_reason"] == "tool_calls"
+    assert provider.last.json["tools"][0]["input_schema"] == {"type": "object"}
+
+
+def test_the_anthropic_sdk_talks_to_gpt(colour: Colour, gpt: EdgeClient, provider: Provider) -> None:
+    provider.script(answer("A door."))
+    client = anthropic_client(colour, gpt)
+    message = colour.finish(client.messages.create(model="g", max_tokens=50, messages=QUESTION))
+    assert message.content[0].text == "A door."
+    assert message.stop_reason == "end_turn"
+    assert provider.last.path == "/v1/chat/completions"
+
+
+def test_the_anthropic_sdk_streams_from_gpt(colour: Colour, gpt: EdgeClient, provider: Provider) -> None:
+    provider.script(stream("A ", "door."))
+    client = anthropic_client(colour, gpt)
+    events = colour.items(
+        colour.finish(client.messages.create(model="g", max_tokens=50, messages=QUESTION, stream=True))
+    )
+    assert "".join(event.delta.text for event in events if event.type == "content_block_delta") == "A door."
+    assert events[-1].type == "message_stop"
+
+
+def test_the_openai_responses_api_reaches_a_chat_server(colour: Colour, gpt: EdgeClient, provider: Provider) -> None:
+    provider.script(answer("A door."))
+    client = colour.openai(gpt, f"{NOWHERE}/v1")
+    assert colour.finish(client.responses.create(model="g", input="What?")).output_text == "A door."
+
+
+def test_an_error_of_the_provider_is_told_in_the_callers_dialect(
+    colour: Colour, claude: EdgeClient, provider: Provider
+) -> None:
+    provider.script(status(529, message="busy"))
+    client = colour.openai(claude, f"{NOWHERE}/v1")
+    with pytest.raises(openai.InternalServerError) as told:
+        colour.finish(client.chat.completions.create(model="c", messages=QUESTION))
+    assert told.value.status_code == 529
+    assert told.value.body is not None
+    assert set(told.value.body) >= {"message", "type", "code"}  # type: ignore[call-overload]  # the SDK's cargo
+    provider.asked(1)
+
+
+def test_a_stream_that_is_cut_does_not_end_well(colour: Colour, claude: EdgeClient, provider: Provider) -> None:
+    provider.script(stream("A ", "door.").cut(after_events=4))
+    client = colour.openai(claude, f"{NOWHERE}/v1")
+    with pytest.raises(openai.APIConnectionError):
+        colour.items(colour.finish(client.chat.completions.create(model="c", messages=QUESTION, stream=True)))
+
+
+def test_what_has_no_place_there_is_told(colour: Colour, claude: EdgeClient, provider: Provider) -> None:
+    reply = colour.chat(claude, "c", QUESTION, seed=7)
+    changes = [change for event in reply.explain()["events"] for change in event.get("changes", ())]
+    assert [change for change in changes if "`seed`" in change]
+    assert "seed" not in provider.last.json
+
+
+def test_what_has_no_place_there_is_refused_when_the_app_wants_it_so(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    edge = edges(
+        providers={"claude": {"kind": "anthropic", "base_url": provider.url, "api_key": "k"}},
+        on_unsupported_param="reject",
+    )
+    with pytest.raises(InvalidRequest, match="`seed`"):
+        colour.chat(edge, "claude/claude-sonnet-5-5", QUESTION, seed=7)
+    provider.never_asked()
+
+
+def test_a_translated_stream_is_kept_and_replayed(colour: Colour, claude: EdgeClient, provider: Provider) -> None:
+    provider.script(stream("A ", "door."))
+    first = colour.chat(claude, "c", QUESTION, stream=True)
+    texts = [chunk.text for chunk in colour.items(first)]
+    again = colour.chat(claude, "c", QUESTION, stream=True)
+    assert [chunk.text for chunk in colour.items(again)] == texts
+    assert again.cache == "HIT"
+    provider.asked(1)
