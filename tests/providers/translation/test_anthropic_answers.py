@@ -199,7 +199,11 @@ def test_web_citations_become_annotations_where_they_belong_and_come_back() -> N
         "cited_text": "b",
         "encrypted_index": "e",
     }
-    blocks = [{"type": "text", "text": "Oslo: "}, {"type": "text", "text": "3 °C", "citations": [cited]}, {"type": "text", "text": "."}]  # fmt: skip
+    blocks = [
+        {"type": "text", "text": "Oslo: "},
+        {"type": "text", "text": "3 °C", "citations": [cited]},
+        {"type": "text", "text": "."},
+    ]
     chat = as_chat(answered(*blocks))
     message = chat["choices"][0]["message"]
     where = message["annotations"][0]["url_citation"]
@@ -307,7 +311,12 @@ def test_a_tool_that_only_anthropic_has_is_refused() -> None:
 
 
 def test_web_search_becomes_an_option_and_comes_back() -> None:
-    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2, "user_location": {"type": "approximate", "city": "Oslo"}}  # fmt: skip
+    search = {
+        "type": "web_search_20250305",
+        "name": "web_search",
+        "max_uses": 2,
+        "user_location": {"type": "approximate", "city": "Oslo"},
+    }
     chat = in_chat({"tools": [search]})
     assert chat["web_search_options"] == {"user_location": {"type": "approximate", "approximate": {"city": "Oslo"}}}
     assert TRANSLATION.request_from_chat(chat, exchange())["tools"] == [search]

@@ -53,7 +53,12 @@ def test_the_sample_exchange_is_told_as_anthropic_would() -> None:
         "claude-sonnet-5-5",
         messages=[
             {"role": "system", "content": "Be brief."},
-            user([{"type": "text", "text": "Weather?"}, {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}]),
+            user(
+                [
+                    {"type": "text", "text": "Weather?"},
+                    {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+                ]
+            ),
             calling("call_1"),
             result("call_1"),
         ],
@@ -62,7 +67,7 @@ def test_the_sample_exchange_is_told_as_anthropic_would() -> None:
         stop="END",
         stream=True,
         stream_options={"include_usage": True},
-    )  # fmt: skip
+    )
     assert body == {
         "model": "claude-sonnet-5-5",
         "max_tokens": 200,
@@ -199,8 +204,11 @@ def test_17_what_a_schema_may_not_say_is_said_in_words() -> None:
     into = exchange()
     schema = {
         "type": "object",
-        "properties": {"n": {"type": "integer", "minimum": 1, "description": "how many"}, "k": {"oneOf": [{"type": "string", "minLength": 2}]}},
-    }  # fmt: skip
+        "properties": {
+            "n": {"type": "integer", "minimum": 1, "description": "how many"},
+            "k": {"oneOf": [{"type": "string", "minLength": 2}]},
+        },
+    }
     body = told(into=into, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
     fitted = body["output_config"]["format"]["schema"]
     assert fitted == {
