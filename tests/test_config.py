@@ -233,8 +233,6 @@ LATER = [
     {"guard": {"pii": "off"}},
     {"telemetry": {}},
     {"serve": {"port": 1}},
-    {"cache": {"disk": {}}},
-    {"cache": {"redis": {"url": "x"}}},
     {"limits": {"global": {"tokens_per_minute": 3}}},
     {"routes": {"f": {"targets": "a/b", "fallbacks": []}}},
     {"routes": {"f": {"targets": "a/b", "strategy": "round-robin"}}},

@@ -20,8 +20,6 @@ ABSENT = (
     "guard",
     "telemetry",
     "serve",
-    "cache.disk",
-    "cache.redis",
     "limits.*.tokens_per_minute",
     "limits.*.tokens_per_second",
     "limits.*.requests_per_hour",

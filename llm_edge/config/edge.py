@@ -58,7 +58,7 @@ class EdgeConfig(Section):
         default_factory=dict, description="Model names of your own, and who answers for them."
     )
     deadline: DeadlineConfig = Field(default_factory=DeadlineConfig, description="How long a call may take.")
-    cache: CacheConfig = Field(default_factory=CacheConfig, description="Answers kept in memory.")
+    cache: CacheConfig = Field(default_factory=CacheConfig, description="Answers that are kept, in memory first.")
     limits: Mapping[values.Name, LimitConfig] = Field(
         default_factory=dict, description="Limits on calls; this version has one for all calls together, `global`."
     )

@@ -132,8 +132,38 @@ class DeadlineConfig(Section):
     idle: values.Seconds = Field(default=30.0, description="Between two events of a stream; comments do not count.")
 
 
+class CacheDiskConfig(Section):
+    """Answers kept in a directory, for longer, and for all processes of one user on this machine."""
+
+    directory: values.FilePath | None = Field(
+        default=None,
+        description="Where; nobody else may write there. Without it nothing is kept on disk.",
+        examples=["~/.cache/llm-edge"],
+    )
+    ttl: values.Seconds = Field(default=3600.0, description="How long an answer is kept there, in seconds.")
+    bytes: values.Size = Field(default=2**30, description="How large it may grow; the oldest answers make room.")
+
+
+class CacheRedisConfig(Section):
+    """Answers kept in a Redis or Valkey, for all processes that share it. They are signed with `cache.secret`."""
+
+    url: values.RedisAddress | None = Field(
+        default=None,
+        description="Where: redis://host:6379/0, rediss:// with TLS, unix:///path, redis+sentinel://host,host/service"
+        " or redis+cluster://host,host; may be a reference, and is treated as a secret. Without it there is none.",
+        examples=["redis://127.0.0.1:6379/0"],
+    )
+    ttl: values.Seconds = Field(default=3600.0, description="How long an answer is kept there, in seconds.")
+    prefix: values.RedisPrefix = Field(default="llm-edge:cache:", description="What the names of its keys begin with.")
+    ca_file: values.FilePath | None = Field(
+        default=None,
+        description="Certificates to trust besides the system's, as PEM; for an address with TLS.",
+        examples=["/etc/ssl/own-ca.pem"],
+    )
+
+
 class CacheConfig(Section):
-    """Answers kept in memory, so that the same question is asked once."""
+    """Answers that are kept, so that the same question is asked once."""
 
     policy: Literal["all", "deterministic", "off"] = Field(
         default="all",
@@ -142,6 +172,34 @@ class CacheConfig(Section):
     ttl: values.Seconds = Field(default=300.0, description="How long an answer is kept, in seconds.")
     entries: values.CountOrNone = Field(default=1000, description="How many answers at most; 0 keeps none.")
     bytes: values.SizeOrNone = Field(default=64 * 2**20, description="How much memory at most; 0 keeps none.")
+    idle: values.Seconds | None = Field(
+        default=None,
+        description="How long an answer stays in memory without being asked for, in seconds. Default: as long as ttl.",
+        examples=[60.0],
+    )
+    secret: values.Secret | None = Field(
+        default=None,
+        description='What answers in a shared store are signed with, as "env:NAME", "file:PATH" or the text itself;'
+        " the same for all that share it. A directory makes its own where none is set; a Redis must have one.",
+        examples=["env:LLM_EDGE_CACHE_SECRET"],
+    )
+    disk: CacheDiskConfig = Field(default_factory=CacheDiskConfig, description="Answers kept in a directory, too.")
+    redis: CacheRedisConfig = Field(
+        default_factory=CacheRedisConfig, description="Answers kept in a Redis or Valkey, too; in place of a directory."
+    )
+
+    @model_validator(mode="after")
+    def _one_second_tier(self) -> Self:
+        if self.disk.directory and self.redis.url:
+            raise refuse("stands beside cache.disk.directory", "Keep one of the two.", field="redis")
+        if self.redis.url and not self.secret:
+            raise refuse(
+                "is missing, and others may write to a Redis",
+                'Under [cache] add the line secret = "env:LLM_EDGE_CACHE_SECRET", and set that variable to a random'
+                " text.",
+                field="secret",
+            )
+        return self
 
 
 class LimitConfig(Section):

@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
+from ..errors import ConfigError
+from ..stores.places import place
 from .trees import is_table
 
 YEAR = 31_536_000.0
@@ -30,6 +32,7 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _VISIBLE = re.compile(r"[!-~]+")
 _PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]{1,2000}")
+_PREFIX = re.compile(r"[!-~]{1,100}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -149,12 +152,35 @@ def proxy_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _check(secret: SecretStr, wrong: Callable[[str], str]) -> None:
+def redis_url(secret: SecretStr) -> SecretStr:
+    """The address of a Redis, which may hold a password, or a reference to one."""
+    _check(secret, wrong_in_redis)
+    return secret
+
+
+def redis_prefix(value: str) -> str:
+    """What the names of keys in a Redis begin with."""
+    if not _PREFIX.fullmatch(value):
+        raise refuse("is not a prefix of keys", "Use visible ASCII characters without spaces, up to 100 of them.")
+    return value
+
+
+def signing(secret: SecretStr) -> SecretStr:
+    """A secret to sign with, or a reference to one."""
+    _check(secret, wrong_in_signing, "Use a random text, as `openssl rand -hex 32` prints one.")
+    return secret
+
+
+def _check(
+    secret: SecretStr,
+    wrong: Callable[[str], str],
+    fix: str = "Copy the value again, without line breaks, spaces or quotes around it.",
+) -> None:
     text = secret.get_secret_value()
     source = reference(text)
     if source is None:
         if what := wrong(text):
-            raise refuse(what, "Copy the value again, without line breaks, spaces or quotes around it.")
+            raise refuse(what, fix)
     elif source[0] == "env" and not _VARIABLE.fullmatch(source[1]):
         raise refuse("does not name a variable after env:", 'Write the variable\'s name, as in "env:OPENAI_API_KEY".')
     elif source[0] == "file" and (not source[1] or not source[1].isprintable()):
@@ -196,6 +222,20 @@ def wrong_in_proxy(text: str) -> str:
     return ""
 
 
+def wrong_in_redis(text: str) -> str:
+    """As for a key, for the address of a Redis."""
+    try:
+        place(text)
+    except ConfigError:
+        return "is not the address of a Redis (redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://)"
+    return ""
+
+
+def wrong_in_signing(text: str) -> str:
+    """As for a key, and one that is too short could be guessed."""
+    return wrong_in_key(text) or ("is shorter than 16 characters" if len(text) < 16 else "")
+
+
 Seconds = Annotated[float, BeforeValidator(not_a_switch), Field(gt=0, le=YEAR, allow_inf_nan=False)]
 SecondsOrNone = Annotated[float, BeforeValidator(not_a_switch), Field(ge=0, le=YEAR, allow_inf_nan=False)]
 Rate = Annotated[float, BeforeValidator(not_a_switch), Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -213,4 +253,7 @@ FilePath = Annotated[Path, AfterValidator(file_path)]
 Key = Annotated[SecretStr, AfterValidator(key)]
 HeaderValue = Annotated[SecretStr, AfterValidator(header_value)]
 ProxyAddress = Annotated[SecretStr, AfterValidator(proxy_url)]
+RedisAddress = Annotated[SecretStr, AfterValidator(redis_url)]
+RedisPrefix = Annotated[str, AfterValidator(redis_prefix)]
+Secret = Annotated[SecretStr, AfterValidator(signing)]
 TlsMinimum = Annotated[Literal["1.2", "1.3"], BeforeValidator(version_text)]
