@@ -31,7 +31,7 @@ _LONGEST_ID = 40
 class Messages:
     """Puts down the messages of one request."""
 
-    __slots__ = ("_breakpoints", "_exchange", "_own", "_pictures", "_told")
+    __slots__ = ("_breakpoints", "_calls", "_exchange", "_own", "_pictures", "_told")
 
     def __init__(self, exchange: Exchange, *, own: bool) -> None:
         self._exchange = exchange
@@ -39,6 +39,8 @@ class Messages:
         self._breakpoints = own and takes_breakpoints(exchange.model)
         self._pictures: list[Json] = []
         """What came with tool results and only a user may say."""
+        self._calls: set[Any] = set()
+        """The ids of the tool calls so far."""
         self._told: set[str] = set()
 
     def all(self, messages: list[Json]) -> list[Json]:
@@ -46,7 +48,11 @@ class Messages:
         if not self._own:
             messages = _one_system(messages)
         found: list[Json] = []
-        for message in messages:
+        for position, message in enumerate(messages):
+            if message.get("role") == "tool" and message.get("tool_call_id") not in self._calls:
+                why = f"no assistant message before it calls a tool as {message.get('tool_call_id')!r}"
+                raise self._exchange.impossible(f"messages[{position}].tool_call_id", why)
+            self._calls.update(call.get("id") for call in objects(message.get("tool_calls")))
             if self._pictures and message.get("role") != "tool":
                 found.append(self._shown())
             found.append(self._message(message))
@@ -97,6 +103,9 @@ class Messages:
         for name in part:
             if name not in _PART and name not in _QUIET and (self._own or name in _FOREIGN) and part[name]:
                 self._lose(name)
+        if self._own and "file_url" in mapping(part.get("file")):
+            why = "OpenAI fetches no files for a chat; send it as file_data"
+            raise self._exchange.impossible("messages[].content[].file.file_url", why)
         told = {name: part[name] for name in part if name in _PART or (not self._own and name not in _FOREIGN)}
         mark = mapping(told.get("prompt_cache_breakpoint"))
         if self._breakpoints and part.get("cache_control") and not mark:

@@ -94,7 +94,7 @@ class ChatReader:
             if trouble is not None:
                 raise failure_inside(trouble)
         choices = objects(item.get("choices"))
-        if not self._base or len(item) > 5:
+        if len(item) != 5 or not self._base or "usage" in item:  # else there is nothing but choices
             self._know(item, bool(choices))
         for position, choice in enumerate(choices):
             self._choice(choice, position, chunks)
@@ -136,7 +136,7 @@ class ChatReader:
                 told = {**delta}  # the piece of text that nearly every event is
         else:
             told = _delta(delta, choice)
-        if len(raw) > 3:
+        if len(raw) > 3 or "usage" in raw:
             if raw.get("usage"):
                 self._usage = mapping(raw["usage"])
             choice.extra.update((name, raw[name]) for name in raw if name not in _CHOICE and raw[name])

@@ -60,9 +60,7 @@ def request_from_chat(chat: Json, exchange: Exchange) -> Json:
 
 def told_name(name: str, exchange: Exchange) -> str:
     """A tool's name as OpenAI takes it: letters, digits, `_` and `-`, 64 at most."""
-    if len(name) <= 64 and not _ODD.search(name):
-        return name
-    plain = _ODD.sub("_", name)[:64]
+    plain = name if len(name) <= 64 and not _ODD.search(name) else _ODD.sub("_", name)[:64]
     taken = exchange.names
     told, number = plain or "tool", 2
     while taken.get(told, name) != name:
