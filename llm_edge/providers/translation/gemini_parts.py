@@ -49,9 +49,8 @@ _ENDING = re.compile(r"\.([A-Za-z0-9]{2,4})(?:[?#].*)?$")
 _LINKS = ("https://", "http://", "gs://")
 _FILES = "https://generativelanguage.googleapis.com/v1beta/"
 _DETAILS = {"low": "LOW", "high": "HIGH", "original": "HIGH"}
-_READ = frozenset(
-    "type text image_url video_url file input_audio refusal cache_control prompt_cache_breakpoint tool_call_id".split()
-) | {EXTRA}
+_CACHE_MARKS = frozenset({"cache_control", "prompt_cache_breakpoint"})
+_READ = frozenset({"type", "text", "image_url", "video_url", "file", "input_audio", "refusal", EXTRA}) | _CACHE_MARKS
 _PLAIN = frozenset({"text", "thought", "thoughtSignature"})
 _SNAKE = re.compile(r"_([a-z0-9])")
 
@@ -147,20 +146,20 @@ class Parts:
             made = self._linked(string(image.get("url")), "image/jpeg", f"{place}.image_url.url")
             self._detail(made, image.get("detail"), place)
         elif kind == "video_url":
-            made = self._linked(string(mapping(part.get("video_url")).get("url")), "video/mp4", f"{place}.video_url.url")
+            made = self._linked(string(mapping(part.get(kind)).get("url")), "video/mp4", f"{place}.{kind}.url")
         elif kind == "input_audio":
             made = self._audio(mapping(part.get("input_audio")), place)
         elif kind == "file":
             made = self._file(mapping(part.get("file")), place)
         else:
-            raise self._exchange.impossible(place, f"Google takes no content of type {kind!r}; send text, media or files")
+            raise self._exchange.impossible(place, f"Google takes no content of type {kind!r}; send text, media, files")
         if len(part) > 2:
             self._rest(part, place)
             made.update(extra)
         return made
 
     def _rest(self, part: Json, place: str) -> None:
-        if part.get("cache_control") or part.get("prompt_cache_breakpoint"):
+        if not part.keys().isdisjoint(_CACHE_MARKS):
             self.cached("messages[].content[].cache_control")
         for name in part.keys() - _READ:
             if part[name]:
@@ -222,7 +221,7 @@ class Parts:
 
 
 def part_to_chat(part: Json) -> Json:
-    """A caller's part as a part of the chat form; one that chat has nothing like is told in text and rides along whole."""
+    """A caller's part in the chat form; one that chat has nothing like is told in text and rides along whole."""
     if "text" in part and part.keys() <= _PLAIN:
         return {"type": "text", "text": string(part["text"])}
     media = camel(mapping(part.get("inlineData")))

@@ -61,7 +61,7 @@ def request_from_chat(chat: Json, exchange: Exchange) -> Json:
     _limit(draft, chat)
     set_thinking(config, chat, exchange, capabilities)
     set_tools(body, chat, exchange, capabilities)
-    if "functionDeclarations" in mapping(next(iter(body.get("tools", ())), None)) and not capabilities.schema_with_tools:
+    if "tools" in body and "functionDeclarations" in body["tools"][0] and not capabilities.schema_with_tools:
         _form_in_words(draft)
     _own(draft, mapping(chat.get(EXTRA)))
     if config:
@@ -241,7 +241,7 @@ def _form_in_words(draft: _Draft) -> None:
     words += f". It must match this JSON schema: {exact.write(schema).decode()}" if schema else "."
     system = draft.body.setdefault("systemInstruction", {"parts": []})
     system["parts"] = [*system["parts"], {"text": words}]
-    draft.exchange.changed("response_format", f"went in words: {draft.exchange.model} takes no form together with tools")
+    draft.exchange.changed("response_format", f"went in words: {draft.exchange.model} takes none together with tools")
 
 
 def _own(draft: _Draft, own: Json) -> None:
@@ -290,5 +290,5 @@ _ELSEWHERE = frozenset(
     """
     model messages stream stream_options max_tokens max_completion_tokens tools tool_choice parallel_tool_calls
     web_search_options functions function_call reasoning_effort thinking
-    """.split()
+    """.split()  # noqa: SIM905  a list of this length would fill the page
 ) | {EXTRA}

@@ -9,9 +9,10 @@ becomes an enum of one, a type with null becomes `nullable`, `allOf` is merged, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ... import exact
 from ...message import Json
 from ..cargo import listing, mapping, string
 
@@ -20,13 +21,13 @@ _CHECKED = frozenset(
     $id $defs $ref $anchor $schema $comment definitions type format title description enum const items prefixItems
     minItems maxItems minimum maximum anyOf oneOf allOf properties additionalProperties required propertyOrdering
     default examples example nullable
-    """.split()
+    """.split()  # noqa: SIM905  a list of this length would fill the page
 )
 _OLD = frozenset(
     """
     type format title description nullable enum items maxItems minItems properties required minProperties
     maxProperties minimum maximum minLength maxLength pattern example anyOf propertyOrdering default
-    """.split()
+    """.split()  # noqa: SIM905  a list of this length would fill the page
 )
 _NUMBERS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
 _SCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -85,9 +86,11 @@ def _merge(made: dict[str, Any], schemas: Any) -> None:
 
 def empty(schema: Json) -> bool:
     """Whether a tool's schema asks for nothing at all."""
-    return not schema.get("properties") and schema.keys().isdisjoint(
-        {"$ref", "anyOf", "oneOf", "allOf", "patternProperties"}
-    ) and schema.get("additionalProperties") in (None, False)
+    return (
+        not schema.get("properties")
+        and schema.keys().isdisjoint({"$ref", "anyOf", "oneOf", "allOf", "patternProperties"})
+        and schema.get("additionalProperties") in (None, False)
+    )
 
 
 # ------------------------------------------------------------------ the old fields
@@ -99,39 +102,44 @@ def old_schema(schema: Json, left_out: dict[str, None]) -> Json:
 
 
 def _old(schema: Json, known: Json, inside: tuple[str, ...], left_out: dict[str, None]) -> dict[str, Any]:
-    reference = schema.get("$ref")
-    if isinstance(reference, str):
-        name = reference.rpartition("/")[2]
-        if name in inside or name not in known:
-            left_out["$ref"] = None
-            return {"type": "OBJECT", **({"description": schema["description"]} if "description" in schema else {})}
-        rest = {key: value for key, value in schema.items() if not key.startswith("$")}
-        return _old({**mapping(known[name]), **rest}, known, (*inside, name), left_out)
+    if isinstance(schema.get("$ref"), str):
+        return _referred(schema, known, inside, left_out)
     flat = {name: value for name, value in schema.items() if name not in ("$defs", "definitions", "$schema", "$id")}
     if "allOf" in flat:
         parts = [_resolved(mapping(part), known, inside) for part in listing(flat.pop("allOf"))]
         _merge(flat, parts)
+
     made: dict[str, Any] = {}
     for name, value in flat.items():
-        if name == "type":
+        if name in ("anyOf", "oneOf", "properties", "items"):
+            _nested(made, name, value, lambda each: _old(mapping(each), known, inside, left_out))
+        elif name == "type":
             _type(made, value)
-        elif name == "const":
-            made["enum"] = [string(value) or str(value)]
-            made.setdefault("type", "STRING")
-        elif name == "enum":
-            _enum(made, listing(value))
-        elif name in ("anyOf", "oneOf"):
-            _any(made, [_old(mapping(each), known, inside, left_out) for each in listing(value)])
-        elif name == "properties":
-            if value:
-                made[name] = {key: _old(mapping(each), known, inside, left_out) for key, each in mapping(value).items()}
-        elif name == "items":
-            made[name] = _old(mapping(value), known, inside, left_out)
+        elif name in ("enum", "const"):
+            _enum(made, listing(value) if name == "enum" else [value])
         elif name in _OLD:
             made[name] = value
         elif name != "additionalProperties" or value not in (None, False):
             left_out[name] = None
     return made
+
+
+def _nested(made: dict[str, Any], name: str, value: Any, write: Callable[[Any], dict[str, Any]]) -> None:
+    if name == "items":
+        made[name] = write(value)
+    elif name != "properties":
+        _any(made, [write(each) for each in listing(value)])
+    elif value:  # an object without any is refused
+        made[name] = {key: write(each) for key, each in mapping(value).items()}
+
+
+def _referred(schema: Json, known: Json, inside: tuple[str, ...], left_out: dict[str, None]) -> dict[str, Any]:
+    name = string(schema["$ref"]).rpartition("/")[2]
+    rest = {key: value for key, value in schema.items() if not key.startswith("$")}
+    if name in inside or name not in known:
+        left_out["$ref"] = None
+        return {"type": "OBJECT", **{key: rest[key] for key in ("description",) if key in rest}}
+    return _old({**mapping(known[name]), **rest}, known, (*inside, name), left_out)
 
 
 def _resolved(schema: Json, known: Json, inside: tuple[str, ...]) -> Json:
@@ -144,6 +152,8 @@ def _type(made: dict[str, Any], value: Any) -> None:
     named = [kind for kind in kinds if kind.lower() != "null"]
     if len(named) < len(kinds):
         made["nullable"] = True
+    if "enum" in made:
+        return  # a text, whatever it said
     if len(named) > 1:
         made["anyOf"] = [{"type": kind.upper()} for kind in named]
     elif named and named[0]:
@@ -153,9 +163,10 @@ def _type(made: dict[str, Any], value: Any) -> None:
 def _enum(made: dict[str, Any], values: Any) -> None:
     if None in values:
         made["nullable"] = True
-    made["enum"] = [each if isinstance(each, str) else str(each) for each in values if each is not None]
-    if made.get("type", "STRING") != "STRING":
-        made["type"] = "STRING"  # only texts are told one by one
+    made["enum"] = [
+        each if isinstance(each, str) else exact.write(each).decode() for each in values if each is not None
+    ]
+    made["type"] = "STRING"  # only texts are told one by one
 
 
 def _any(made: dict[str, Any], choices: list[dict[str, Any]]) -> None:

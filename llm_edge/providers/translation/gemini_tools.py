@@ -66,7 +66,7 @@ def _function(tool: Json, place: str, exchange: Exchange, capabilities: Capabili
             gone: dict[str, None] = {}
             made["parameters"] = old_schema(schema, gone)
             if gone:
-                exchange.changed(f"{place}.function.parameters", f"went without {', '.join(gone)}, unknown to this model")
+                exchange.changed(f"{place}.function.parameters", f"went without {', '.join(gone)}, unknown there")
         else:
             made["parametersJsonSchema"] = json_schema(schema, {})
     if tool.get("cache_control") or function.get("cache_control"):

@@ -20,7 +20,6 @@ from ...message import Json
 from ..capabilities import Capabilities
 from ..cargo import mapping, objects, string
 from ..openai import joined_text
-from .anthropic_parts import SEE_BELOW
 from .core import Exchange
 from .gemini_parts import EXTRA, MAKER, Parts, own_signature
 
@@ -37,7 +36,7 @@ _READ = frozenset(
     """
     role content tool_calls tool_call_id refusal reasoning_content thinking_blocks annotations is_error images
     cache_control audio function_call
-    """.split()
+    """.split()  # noqa: SIM905  a list of this length would fill the page
 ) | {EXTRA}
 
 
@@ -54,7 +53,7 @@ def fit_name(name: str, exchange: Exchange) -> str:
     while told in exchange.names:
         told, number = f"{stem}_{number}", number + 1
     exchange.names[told] = name
-    exchange.changed(f"tool {name!r}", f"is called {told!r} at Google, which takes 128 letters, digits, _ . : - at most")
+    exchange.changed(f"tool {name!r}", f"is called {told!r} at Google, which takes letters, digits and _ . : - only")
     return told
 
 
@@ -91,7 +90,7 @@ class Turns:
                 self._said.append({"text": f"<system>{text}</system>"})
                 self._exchange.changed("messages", "hold a system message in the middle; it went as tagged user text")
         else:
-            raise self._exchange.impossible(f"{place}.role", f"{role!r} is not known; use user, assistant, system or tool")
+            raise self._exchange.impossible(f"{place}.role", f"{role!r} is not known; use user, assistant or tool")
         if len(message) > 2:
             self.rest(message, place)
 
@@ -117,20 +116,7 @@ class Turns:
 
     def _user(self, message: Json, place: str) -> None:
         self._spoken = True
-        content = message.get("content")
-        if isinstance(content, list):
-            content = [piece for piece in objects(message["content"]) if not self._belongs_to_result(piece, place)]
-        self._said += self.parts.all(content, place)
-
-    def _belongs_to_result(self, piece: Json, place: str) -> bool:
-        """A picture that a tool gave: chat's tool messages hold none."""
-        result = self._results.get(string(piece.get("tool_call_id")))
-        if result is None:
-            return False
-        self._show(result, self.parts.one(piece, place))
-        if mapping(result["response"]) == {"output": SEE_BELOW}:
-            result["response"] = {"output": ""}
-        return True
+        self._said += self.parts.all(message.get("content"), place)
 
     def _show(self, result: dict[str, Any], part: Json) -> None:
         kind = mapping(part.get("inlineData")).get("mimeType")
@@ -212,7 +198,7 @@ class Turns:
                 self.contents.append({"role": "model", "parts": list(parts)})
 
     def _kept(self, message: Json, calls: list[Json], place: str) -> list[Json] | None:
-        """The parts of an answer of Google's that chat could not tell; None when the caller changed the message since."""
+        """The parts of an answer that chat could not tell; None when the caller changed the message since."""
         kept = objects(mapping(message.get(EXTRA)).get("parts"))
         if not kept:
             return None
@@ -223,7 +209,7 @@ class Turns:
         if said != text or names != called:
             return None
         told = iter([self._call(call, f"{place}.tool_calls[{index}]") for index, call in enumerate(calls)])
-        return [{**part, "functionCall": next(told)["functionCall"]} if "functionCall" in part else part for part in kept]
+        return [{**part, **next(told)} if "functionCall" in part else part for part in kept]
 
     def _thoughts(self, message: Json, place: str) -> list[Json]:
         blocks = objects(message.get("thinking_blocks"))
