@@ -155,6 +155,13 @@ def tests_lowest(session: nox.Session) -> None:
     session.run("pytest", "-q", *session.posargs)
 
 
+@nox.session(name="sdk-suites", python=PYTHONS[0])
+def sdk_suites(session: nox.Session) -> None:
+    """The SDKs' own test suites over our transport, compared with how they go without it; takes half an hour."""
+    session.install("-e", ".[fast]", *group("sdk-suites"))
+    session.run("python", "-m", "tests.sdks.suites", "--work", session.create_tmp(), *session.posargs)
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site into site/."""

@@ -109,10 +109,14 @@ class Server:
 
     async def _unlisten(self) -> None:
         if self._listener is not None:
+            # Accept no more; what was accepted just now becomes a connection in a turn or two. asyncio would
+            # forget its socket, were the listener closed meanwhile.
+            with contextlib.suppress(NotImplementedError):
+                self._loop.remove_reader(self._bound)
+            for _ in range(3):
+                await asyncio.sleep(0)
             self._listener.close()
             self._listener = None
-            for _ in range(3):  # what was accepted just now becomes a connection in a turn or two
-                await asyncio.sleep(0)
         for connection in list(self._open):
             connection.drop()
         while self._open:  # noqa: ASYNC110 - one turn of the loop: there an aborted transport tells its protocol

@@ -43,6 +43,8 @@ class Given:
     def __init__(self, transport: object) -> None:
         self._library = _family(transport)
         self.name = self._library.__name__
+        # A library's own transport takes that library's requests; one of the app's own takes what its client sends.
+        self._stranger = {"httpx": "httpx2", "httpx2": "httpx"}.get(type(transport).__module__.partition(".")[0])
 
     def _request(self, wire: Wire, patience: Patience, upload: object) -> Any:
         library = self._library
@@ -58,7 +60,7 @@ class Given:
 
     def _made(self, wire: Wire, patience: Patience, upload: Any) -> Any:
         """The request in the family's terms; raises NetworkFailed for what HTTP cannot say."""
-        if wire.native is not None and wire.native[0] == self.name:
+        if wire.native is not None and wire.native[0] != self._stranger:
             return wire.native[1]
         try:
             return self._request(wire, patience, upload)
@@ -87,7 +89,7 @@ class TransportSender(Given):
             fault = _kept(error, redrawn(error, unwritable(wire)))
         else:
             source = GivenSource(response.stream, patience)
-            native = response if wire.native is not None else None
+            native = response if wire.native is not None and request is wire.native[1] else None
             return Answer(response.status_code, _headers(response), source, native=native, patient=False)
         raise fault
 
@@ -112,7 +114,7 @@ class AsyncTransportSender(Given):
                 raise
             fault = _kept(error, redrawn(error, unwritable(wire)))
         else:
-            native = response if wire.native is not None else None
+            native = response if wire.native is not None and request is wire.native[1] else None
             return Answer(response.status_code, _headers(response), AsyncGivenSource(response.stream), native=native)
         raise fault
 

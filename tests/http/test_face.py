@@ -1,0 +1,190 @@
+"""What both transports share, without an HTTP library above or below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_edge.errors import (
+    BadAnswer,
+    CallError,
+    CircuitOpen,
+    DeadlineExceeded,
+    InvalidRequest,
+    NetworkFailed,
+    Overloaded,
+    RateLimited,
+)
+from llm_edge.http.face import Front, kind_of, may_know, pairs_of, raw_pairs, total_timeout, without_secrets
+from llm_edge.message import Body, Headers, Request, Response
+from llm_edge.notes import Attempt
+from llm_edge.runtime import FakeClock
+
+CHAT = b'{"model":"gpt-x","messages":[],"stream":true}'
+
+
+async def nobody(request: Request, /) -> Response:
+    raise AssertionError("these tests send nothing")
+
+
+def front(**given: Any) -> Front:
+    return Front(handler=nobody, clock=FakeClock(), **given)
+
+
+def inward(face: Front, path: str = "/v1/chat/completions", body: bytes = CHAT, **headers: str) -> Request:
+    fields = Headers({name.replace("_", "-"): value for name, value in headers.items()})
+    return face.inward("POST", "http://host.test" + path, path, fields, 9.0, Body(body))
+
+
+def test_a_question_is_understood() -> None:
+    call = inward(front(routes=frozenset({"gpt-x"})), authorization="Bearer k", x_request_id="mine")
+    assert (call.dialect, call.operation, call.model, call.streaming) == ("openai.chat", "chat", "gpt-x", True)
+    assert (call.route, call.timeout, call.notes.request_id) == ("gpt-x", 9.0, "mine")
+    assert call.scope
+    assert call.scope != "k"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/files", CHAT),
+        ("/v1/chat/completions", b"[]"),
+        ("/v1/chat/completions", b"{broken"),
+        ("/v1beta/models/m:streamGenerateContent", b"{}"),
+        ("/v1beta/models/m:streamGenerateContent?alt=json", b"{}"),
+    ],
+)
+def test_what_is_not_understood_passes_as_it_is(path: str, body: bytes) -> None:
+    call = inward(front(), path, body)
+    assert (call.dialect, call.body.raw) == ("opaque", body)
+
+
+def test_with_all_layers_off_every_call_passes_as_it_is_unless_it_asks_something_of_us() -> None:
+    assert inward(front(transparent=True)).dialect == "opaque"
+    assert inward(front(transparent=True), x_llm_edge_deadline_ms="5").dialect == "openai.chat"
+
+
+def test_a_control_that_makes_no_sense_is_refused_by_name() -> None:
+    with pytest.raises(InvalidRequest, match="x-llm-edge-cache-ttl"):
+        inward(front(), x_llm_edge_cache_ttl="soon")
+
+
+def test_the_same_key_is_the_same_scope_wherever_it_stands() -> None:
+    face = front()
+    by_header = inward(face, authorization="Bearer one").scope
+    assert by_header == inward(face, authorization="Bearer one").scope
+    assert by_header != inward(face, authorization="Bearer two").scope
+    assert inward(face, "/v1/chat/completions?key=one").scope != inward(face, "/v1/chat/completions?key=two").scope
+    assert inward(face).scope == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry"),
+    [
+        (RateLimited("full", retry_after=1.2), 429, "2"),
+        (CircuitOpen("open", retry_after=0.001), 503, "1"),
+        (DeadlineExceeded("late"), 504, None),
+        (NetworkFailed("cut", kind="ReadError"), 502, None),
+    ],
+)
+def test_a_refusal_says_how_long_to_wait_and_not_to_try_again(error: CallError, status: int, retry: str | None) -> None:
+    face = front()
+    code, pairs, body = face.refusal(inward(face), error)
+    headers = pairs_of(pairs)
+    assert (code, headers["x-should-retry"], headers.get("retry-after")) == (status, "false", retry)
+    assert Body(body).json["error"]["message"] == error.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "field"),
+    [
+        ({"anthropic-version": "2023-06-01"}, ("type", "error")),
+        ({"x-goog-api-key": "k"}, ("error", "status")),
+        ({}, ("error", "code")),
+    ],
+)
+def test_a_refusal_of_an_unknown_call_is_in_the_words_of_its_sdk(
+    headers: dict[str, str], field: tuple[str, str]
+) -> None:
+    face = front()
+    call = face.opaque("GET", "http://host.test/v1/files", Headers(headers), None)
+    _, _, body = face.refusal(call, RateLimited("full", retry_after=1.0))
+    told = Body(body).json
+    assert told[field[0]] == field[1] if field[0] == "type" else field[1] in told[field[0]]
+
+
+def test_the_providers_own_error_is_passed_on_with_its_headers() -> None:
+    face = front()
+    own = Response(status=503, headers=Headers({"x-own": "1", "x-should-retry": "true"}), body=Body(b"<html>"))
+    code, pairs, body = face.refusal(inward(face), Overloaded("busy", response=own))
+    headers = pairs_of(pairs)
+    assert (code, body, headers["x-own"], headers["x-should-retry"]) == (503, b"<html>", "1", "false")
+
+
+def test_where_we_do_not_retry_the_provider_says_whether_to() -> None:
+    face = front(retries=False)
+    own = Response(status=503, headers=Headers({"x-should-retry": "true"}), body=Body(b"{}"))
+    _, pairs, _ = face.refusal(inward(face), Overloaded("busy", response=own))
+    assert pairs_of(pairs)["x-should-retry"] == "true"
+
+
+def test_a_page_under_status_200_is_told_in_our_words() -> None:
+    face = front()
+    page = Response(status=200, body=Body(b"<html>"))
+    code, _, body = face.refusal(inward(face), BadAnswer("answered with HTML", response=page))
+    assert (code, Body(body).json["error"]["message"]) == (502, "answered with HTML")
+
+
+def test_an_unknown_call_fails_as_without_us_until_we_have_tried_it_again() -> None:
+    face, failed = front(), NetworkFailed("cut", kind="ReadError")
+    call = face.opaque("GET", "http://host.test/v1/files", Headers(), None)
+    call.notes.attempts.append(Attempt("host.test", 0.0))
+    assert face.raises(call, failed)
+    call.notes.attempts.append(Attempt("host.test", 0.0))
+    assert not face.raises(call, failed)
+    assert not face.raises(inward(face), failed)
+    assert not face.raises(call, RateLimited("full"))
+
+
+HERE = ("https", "host.test", None)
+
+
+@pytest.mark.parametrize(
+    ("first", "here", "may"),
+    [
+        (None, HERE, True),
+        (HERE, HERE, True),
+        (("http", "host.test", None), HERE, True),
+        (HERE, ("http", "host.test", None), False),
+        (HERE, ("https", "host.test", 8443), False),
+        (HERE, ("https", "host.test.evil.test", None), False),
+    ],
+)
+def test_a_credential_follows_a_redirect_only_to_its_own_place(first: object, here: Any, may: bool) -> None:
+    assert may_know(first, here) is may
+
+
+def test_what_smells_of_a_credential_is_left_out() -> None:
+    names = ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "x-company-token", "content-type"]
+    assert list(without_secrets(Headers(dict.fromkeys(names, "x")))) == ["content-type"]
+
+
+@given(st.lists(st.tuples(st.from_regex(r"[a-z-]{1,9}", fullmatch=True), st.text(max_size=20))))
+def test_headers_go_to_the_library_and_back_without_loss(pairs: list[tuple[str, str]]) -> None:
+    assert pairs_of(raw_pairs(pairs)).pairs == tuple(pairs)
+
+
+@pytest.mark.parametrize(
+    ("given_", "seconds"),
+    [({}, None), ({"timeout": None}, None), ({"timeout": {"read": None}}, None), ({"timeout": {"read": 3}}, 3.0)],
+)
+def test_the_callers_timeout_is_the_time_it_reads(given_: Any, seconds: float | None) -> None:
+    assert total_timeout(given_) == seconds
+
+
+def test_a_failure_without_a_class_of_its_own_is_a_read_error() -> None:
+    assert kind_of(NetworkFailed("x", kind="Odd"), lambda name: False) == "ReadError"
+    assert kind_of(NetworkFailed("x", kind="ReadTimeout"), lambda name: True) == "ReadTimeout"

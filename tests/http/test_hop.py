@@ -1,0 +1,212 @@
+"""The innermost hop over an engine made of lists: what it accepts, what it refuses, what it writes down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llm_edge.errors import BadAnswer, BadRequest, NetworkFailed, Overloaded, StreamBroken
+from llm_edge.http.hop import Hop
+from llm_edge.http.sender import Answer, Patience
+from llm_edge.http.senders.faults import failed
+from llm_edge.layers.deadline import Allowed
+from llm_edge.layers.rules import Rules
+from llm_edge.message import Body, Headers, Request, Response, Stream
+from llm_edge.providers.addressed import Addressed
+from llm_edge.providers.base import Target, Wire
+from llm_edge.providers.dialects import by_name
+from llm_edge.runtime import FakeClock
+
+JSON, EVENTS, PAGE = "application/json", "text/event-stream", "text/html"
+USED = b'{"prompt_tokens":1,"completion_tokens":2}'
+WHOLE = b'{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":%b}' % USED
+FIRST = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+LAST = b'data: {"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+class Source:
+    """Bytes, and perhaps an error where they end."""
+
+    def __init__(self, *chunks: bytes | Exception) -> None:
+        self.left = list(chunks)
+        self.closed = False
+
+    async def __anext__(self) -> bytes:
+        if not self.left:
+            raise StopAsyncIteration
+        chunk = self.left.pop(0)
+        if isinstance(chunk, Exception):
+            raise chunk
+        return chunk
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Engine:
+    """Answers what it was told to, and remembers what it was asked."""
+
+    name = "lists"
+
+    def __init__(
+        self, status: int, kind: str, *chunks: bytes | Exception, patient: bool = True, **headers: str
+    ) -> None:
+        self.source = Source(*chunks)
+        fields = {"content-type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        self.answer = Answer(status, Headers(fields), self.source, patient=patient)
+        self.asked: list[tuple[Wire, Patience]] = []
+
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
+        self.asked.append((wire, patience))
+        return self.answer
+
+    async def aclose(self) -> None: ...
+
+
+def hop(engine: Engine, colour: Any, *, addressed: bool = True, **allowed: Any) -> Hop:
+    return Hop(
+        adapter=Addressed(), target=Target(provider="p", model="m", addressed=addressed), dialect=by_name, send=engine,
+        runtime=colour.runtime(FakeClock()), allowed=Rules(Allowed(**allowed), {}),
+    )  # fmt: skip
+
+
+def ask(streaming: bool = False, dialect: str = "openai.chat", **fields: Any) -> Request:
+    url = "http://p.test/v1/chat/completions"
+    return Request(body=Body(b"{}"), model="m", dialect=dialect, streaming=streaming, url=url, **fields)
+
+
+def told(colour: Any, engine: Engine, request: Request, **given: Any) -> Response:
+    got: Response = colour.ask(hop(engine, colour, **given), request)
+    return got
+
+
+def read(colour: Any, stream: Stream | None) -> list[bytes]:
+    assert stream is not None
+
+    async def all_of_it() -> list[bytes]:
+        return [chunk async for chunk in stream]
+
+    chunks: list[bytes] = colour.run(all_of_it())
+    return chunks
+
+
+def test_a_whole_answer_is_read_and_its_usage_noted(colour: Any) -> None:
+    request, engine = ask(), Engine(200, JSON, WHOLE[:20], WHOLE[20:])
+    response = told(colour, engine, request)
+    assert response.body is not None
+    assert response.body.raw == WHOLE
+    assert engine.source.closed
+    assert request.notes.usage is not None
+    assert request.notes.usage["total_tokens"] == 3
+    assert [(each.target, each.outcome, each.status) for each in request.notes.attempts] == [("p/m", "ok", 200)]
+
+
+@pytest.mark.parametrize(
+    ("engine", "kind", "words"),
+    [
+        (Engine(200, PAGE, b"<html>"), BadAnswer, "HTML where JSON was due"),
+        (Engine(200, JSON, b'{"choices": ['), BadAnswer, "something where JSON was due"),
+        (Engine(200, JSON, b"[]"), BadAnswer, "where JSON was due"),
+        (Engine(200, JSON), BadAnswer, "where JSON was due"),
+        (Engine(200, JSON, b'{"error":{"message":"broke","code":500}}'), Overloaded, "broke"),
+        (Engine(503, JSON, b'{"error":{"message":"busy"}}'), Overloaded, "busy"),
+        (Engine(400, JSON, b'{"error":{"message":"odd"}}'), BadRequest, "odd"),
+        (Engine(200, JSON, WHOLE[:9], failed("ReadError")), NetworkFailed, "broke"),
+    ],
+)
+def test_what_is_no_answer_is_raised_while_another_may_be_asked(
+    colour: Any, engine: Engine, kind: Any, words: str
+) -> None:
+    engine = Engine(engine.answer.status, engine.answer.headers["content-type"], *engine.source.left)
+    request = ask()
+    with pytest.raises(kind, match=words) as caught:
+        told(colour, engine, request)
+    assert engine.source.closed
+    assert (caught.value.target, caught.value.attempts) == ("p/m", 1)
+    assert request.notes.attempts[0].outcome == type(caught.value).__name__
+
+
+def test_a_redirect_of_a_configured_target_is_refused_and_of_an_addressed_one_passed_on(colour: Any) -> None:
+    with pytest.raises(BadAnswer, match="never redirected"):
+        told(colour, Engine(307, JSON, location="http://q.test/"), ask(), addressed=False)
+    response = told(colour, Engine(307, JSON, location="http://q.test/"), ask())
+    assert (response.status, response.headers["location"]) == (307, "http://q.test/")
+
+
+def test_a_stream_goes_by_and_is_noted_at_its_end(colour: Any) -> None:
+    request, engine = ask(True), Engine(200, EVENTS, FIRST, LAST, DONE)
+    response = told(colour, engine, request)
+    assert request.notes.attempts[0].outcome == "in flight"
+    assert read(colour, response.stream) == [FIRST, LAST, DONE]
+    assert request.notes.attempts[0].outcome == "ok"
+    assert engine.source.closed
+
+
+@pytest.mark.parametrize("began", [b"", b": ping\n\n", FIRST[:20]])
+def test_a_stream_that_ends_before_its_first_event_is_no_answer(colour: Any, began: bytes) -> None:
+    with pytest.raises(BadAnswer, match="before the first event"):
+        told(colour, Engine(200, EVENTS, began), ask(True))
+
+
+def test_a_stream_that_begins_with_an_error_is_no_answer(colour: Any) -> None:
+    with pytest.raises(Overloaded, match="busy"):
+        told(colour, Engine(200, EVENTS, b'data: {"error":{"message":"busy","code":503}}\n\n'), ask(True))
+
+
+def test_one_object_where_a_stream_was_asked_is_no_answer(colour: Any) -> None:
+    with pytest.raises(BadAnswer, match="where a stream was asked"):
+        told(colour, Engine(200, JSON, WHOLE), ask(True))
+
+
+@pytest.mark.parametrize("end", [None, failed("ReadError")])
+def test_a_stream_cut_short_is_broken(colour: Any, end: Exception | None) -> None:
+    request, engine = ask(True), Engine(200, EVENTS, FIRST, *([end] if end else []))
+    response = told(colour, engine, request)
+    with pytest.raises(StreamBroken):
+        read(colour, response.stream)
+    assert request.notes.attempts[0].outcome == "StreamBroken"
+    assert engine.source.closed
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_after_the_last_event_the_connection_is_read_to_its_end_where_that_cannot_hold_us_up(
+    colour: Any, patient: bool
+) -> None:
+    engine = Engine(200, EVENTS, FIRST, LAST, DONE, b": the end of the chunks\n\n", patient=patient)
+    response = told(colour, engine, ask(True))
+    assert read(colour, response.stream) == [FIRST, LAST, DONE]
+    assert (engine.source.left == []) is patient
+    assert engine.source.closed
+
+
+def test_what_we_do_not_know_passes_with_its_errors(colour: Any) -> None:
+    engine = Engine(503, PAGE, b"\x1f\x8b", failed("ReadError"), content_encoding="gzip")
+    response = told(colour, engine, ask(dialect="opaque", operation="opaque"))
+    assert (response.status, response.headers["content-encoding"]) == (503, "gzip")
+    with pytest.raises(NetworkFailed):
+        read(colour, response.stream)
+
+
+def test_the_engine_is_told_when_to_give_up(colour: Any) -> None:
+    engine = Engine(200, JSON, WHOLE)
+    told(colour, engine, ask(deadline=7.0))
+    _, patience = engine.asked[0]
+    assert (patience.total, patience.remaining(), patience.silence) == (7.0, 7.0, None)
+
+
+def test_events_buy_time_and_comments_do_not(colour: Any) -> None:
+    engine = Engine(200, EVENTS, FIRST, b": ping\n\n", b": ping\n\n", LAST, DONE)
+    made = hop(engine, colour, idle=5.0, first_token=3.0)
+    clock: Any = made.runtime.clock
+    response: Response = colour.ask(made, ask(True, deadline=100.0))
+    patience = engine.asked[0][1]
+    assert patience.remaining() == 3.0
+    assert response.stream is not None
+    left: list[float | None] = []
+    for _ in range(4):
+        colour.run(response.stream.__anext__())
+        left.append(patience.remaining())
+        clock.advance(1.0)
+    assert left == [3.0, 5.0, 4.0, 3.0]
