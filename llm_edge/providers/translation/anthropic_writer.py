@@ -18,6 +18,7 @@ from ..anthropic import refusal
 from ..cargo import mapping, objects, parse, string
 from . import frames
 from .anthropic_answer import citation, made_up_id, message_id, stopped, unsigned, usage_from_chat
+from .anthropic_parts import EXTRA
 from .anthropic_told import hidden
 from .core import Exchange
 
@@ -159,6 +160,8 @@ class MessagesWriter:
             self._waiting.append(delta)
         if delta.get("refusal"):
             self._refusal += string(delta["refusal"])
+        if delta.get(EXTRA):
+            self._exchange.changed(f"delta.{EXTRA}", "was left out: it comes when the blocks it holds have been told")
         if delta.get("tool_calls"):
             for piece in objects(delta["tool_calls"]):
                 self._piece(piece)

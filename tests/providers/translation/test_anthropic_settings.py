@@ -1,4 +1,4 @@
-"""Settings of a chat request at Anthropic: mapped, fitted to the model, told when left out, refused when they matter."""
+"""Settings of a chat request at Anthropic: mapped, fitted to the model, told when left out, else refused."""
 
 from __future__ import annotations
 
