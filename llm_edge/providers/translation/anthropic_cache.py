@@ -16,7 +16,7 @@ def limit_marks(body: dict[str, Any], exchange: Exchange) -> None:
         (blocks, index)
         for blocks in _all_blocks(body)
         for index, block in enumerate(blocks)
-        if "cache_control" in block
+        if isinstance(block, dict) and "cache_control" in block
     ]
     if not marked:
         return

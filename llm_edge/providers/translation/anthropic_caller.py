@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from ...message import Json
 from ..cargo import mapping, objects, string
-from .anthropic_parts import EXTRA, part, parts, simplest
+from .anthropic_parts import EXTRA, listed, part, parts, simplest
 from .anthropic_request import CARRIED
 from .anthropic_thinking import effort_behind
 from .anthropic_told import hidden_in, told_in_chat
@@ -41,9 +41,11 @@ def _messages(body: Json, exchange: Exchange) -> list[Json]:
         if system:
             messages.append({"role": "system", "content": system})
     else:
-        messages += [_system(block) for block in objects(system)]
-    for index, message in enumerate(objects(body.get("messages"))):
+        messages += [_system(block) for block in listed(system, "system", exchange)]
+    for index, message in enumerate(listed(body.get("messages"), "messages", exchange)):
         role, content = message.get("role"), message.get("content")
+        if not isinstance(content, str):
+            content = listed(content, f"messages[{index}].content", exchange)
         if role == "assistant":
             messages.append(_assistant(content))
         elif role == "user":
@@ -155,7 +157,7 @@ def _output_config(chat: dict[str, Any], name: str, value: Any, exchange: Exchan
 
 def _tools(chat: dict[str, Any], name: str, value: Any, exchange: Exchange) -> None:
     tools: list[Json] = []
-    for index, tool in enumerate(objects(value)):
+    for index, tool in enumerate(listed(value, "tools", exchange)):
         kind = string(tool.get("type")) or "custom"
         if kind == "custom":
             tools.append(_tool(tool))

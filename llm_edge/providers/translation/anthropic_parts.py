@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from ...message import Json
-from ..cargo import mapping, objects, string
+from ..cargo import listing, mapping, objects, string
 from .core import Exchange
 
 EXTRA = "anthropic"
@@ -60,12 +60,22 @@ def data_url(url: str) -> Data | None:
 # ------------------------------------------------------------------ chat to Anthropic
 
 
+def listed(value: Any, place: str, exchange: Exchange) -> list[Json]:
+    """A list of objects, or nothing; anything else is refused, for leaving it out would hide a mistake."""
+    if value is None:
+        return []
+    found = objects(value)
+    if not isinstance(value, list) or len(found) != len(listing(value)):
+        raise exchange.impossible(place, "it is not a list of objects")
+    return found
+
+
 def blocks(content: Any, place: str, exchange: Exchange) -> list[Json]:
     """The blocks for a message's content; texts without a word are left out, for Anthropic refuses them."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content.strip() else []
     found: list[Json] = []
-    for index, part in enumerate(objects(content)):
+    for index, part in enumerate(listed(content, f"{place}.content", exchange)):
         if part.get("type", "text") == "text" and EXTRA not in part and not string(part.get("text")).strip():
             continue
         found.append(block(part, f"{place}.content[{index}]", exchange))

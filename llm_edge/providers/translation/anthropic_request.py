@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 from ...message import Json
 from ..capabilities import Capabilities, of
-from ..cargo import mapping, objects, string
+from ..cargo import listing, mapping, string
 from .anthropic_cache import limit_marks
-from .anthropic_parts import EXTRA
+from .anthropic_parts import EXTRA, listed
 from .anthropic_schema import strict_schema
 from .anthropic_thinking import set_thinking, settle_with_tools
 from .anthropic_tools import set_tools
@@ -70,9 +70,9 @@ def _messages(draft: _Draft, chat: Json) -> None:
     system: list[Json] = []
     turns = Turns(draft.exchange, draft.capabilities)
     leading = True
-    for index, message in enumerate(objects(chat.get("messages"))):
+    for index, message in enumerate(listed(chat.get("messages"), "messages", draft.exchange)):
         place = f"messages[{index}]"
-        leading = leading and message.get("role") in SYSTEM
+        leading = leading and string(message.get("role")) in SYSTEM
         if leading:
             system += texts(message, place, draft.exchange)
         else:
@@ -140,7 +140,9 @@ def _sample_as_thinking_allows(draft: _Draft) -> None:
 
 
 def _stop(draft: _Draft, name: str, value: Any) -> None:
-    given: list[Any] = [value] if isinstance(value, str) else list(value)
+    if not isinstance(value, str | list):
+        raise draft.exchange.impossible(name, "it is neither a string nor a list of strings")
+    given = [value] if isinstance(value, str) else listing(value)
     kept = [each for each in given if isinstance(each, str) and each.strip()]
     if len(kept) < len(given):
         draft.exchange.lost(name, "Anthropic takes no stop sequence of white space alone")

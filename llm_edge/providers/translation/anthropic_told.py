@@ -36,7 +36,7 @@ def told_in_chat(blocks: Sequence[Json], names: Mapping[str, str] = _NO_NAMES) -
         if kind == "text":
             text.append(string(block.get("text")))
             now = 1
-            plain = plain and not any(c.get("type") not in _WEB for c in objects(block.get("citations")))
+            plain = plain and not any(string(c.get("type")) not in _WEB for c in objects(block.get("citations")))
         elif kind == "tool_use":
             calls.append(_call(block, names))
             now = 2

@@ -7,7 +7,7 @@ from typing import Any
 from ...message import Json
 from ..capabilities import Capabilities
 from ..cargo import mapping, objects, string
-from .anthropic_parts import EXTRA, cache_mark
+from .anthropic_parts import EXTRA, cache_mark, listed
 from .anthropic_schema import object_schema, strict_schema
 from .anthropic_turns import fit_name
 from .core import Exchange
@@ -18,7 +18,8 @@ _READ = frozenset(("type", "function", "cache_control", "prompt_cache_breakpoint
 
 def set_tools(body: dict[str, Any], chat: Json, exchange: Exchange, capabilities: Capabilities) -> None:
     """Writes `tools` and `tool_choice`."""
-    tools = [_tool(tool, f"tools[{index}]", exchange) for index, tool in enumerate(objects(chat.get("tools")))]
+    given = listed(chat.get("tools"), "tools", exchange)
+    tools = [_tool(tool, f"tools[{index}]", exchange) for index, tool in enumerate(given)]
     choice: dict[str, Any] | None = _choice(chat, exchange)
     allowed = _allowed(chat, exchange)
     if allowed is not None:

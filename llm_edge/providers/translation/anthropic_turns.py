@@ -20,7 +20,7 @@ from typing import Any
 from ...message import Json
 from ..capabilities import Capabilities
 from ..cargo import mapping, objects, string
-from .anthropic_parts import EXTRA, NOT_EMPTY, blocks, cache_mark
+from .anthropic_parts import EXTRA, NOT_EMPTY, blocks, cache_mark, listed
 from .anthropic_told import tool_input
 from .core import Exchange
 from .marks import whose
@@ -79,7 +79,7 @@ class Turns:
 
     def add(self, message: Json, place: str) -> None:
         """The next message of the chat, `place` in the request."""
-        role = message.get("role")
+        role = string(message.get("role"))
         if role == "user":
             self._user(message, place)
         elif role == "assistant":
@@ -175,7 +175,7 @@ class Turns:
 
     def _assistant(self, message: Json, place: str) -> None:
         self._close()
-        calls = objects(message.get("tool_calls"))
+        calls = listed(message.get("tool_calls"), f"{place}.tool_calls", self._exchange)
         if message.get("function_call"):
             raise self._exchange.impossible(f"{place}.function_call", "it is long deprecated; send tool_calls")
         if message.get("audio"):

@@ -15,7 +15,7 @@ from typing import Any
 from ...errors import CallError, Failed
 from ...message import Json
 from ..anthropic import refusal
-from ..cargo import mapping, objects, parse, string
+from ..cargo import count, mapping, objects, parse, string
 from . import frames
 from .anthropic_answer import citation, made_up_id, message_id, stopped, unsigned, usage_from_chat
 from .anthropic_parts import EXTRA
@@ -167,14 +167,14 @@ class MessagesWriter:
                 self._piece(piece)
 
     def _words(self, delta: Json) -> None:
-        reasoning = delta.get("reasoning_content")
+        reasoning = string(delta.get("reasoning_content"))
         if reasoning:
             self._block("thinking")
             self._fill({"type": "thinking_delta", "thinking": reasoning})
         if delta.get("thinking_blocks"):
             for block in objects(delta["thinking_blocks"]):
                 self._thought(block)
-        content = delta.get("content")
+        content = string(delta.get("content"))
         if content:
             self._block("text")
             self._text.append(content)
@@ -225,7 +225,7 @@ class MessagesWriter:
             where = mapping(note.get("url_citation"))
             if where:
                 self._block("text")
-                text = "".join(self._text)[where.get("start_index") or 0 : where.get("end_index") or 0]
+                text = "".join(self._text)[count(where.get("start_index")) : count(where.get("end_index"))]
                 self._fill({"type": "citations_delta", "citation": citation(note, where, text)})
 
     # ------------------------------------------------------------ tool calls
