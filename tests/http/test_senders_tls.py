@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import gc
 import ssl
 import threading
 from pathlib import Path
@@ -18,9 +20,10 @@ from hypothesis import strategies as st
 from llm_edge.errors import CertificateRefused, ConfigError, NetworkFailed
 from llm_edge.http.senders import HttpSettings, choose
 from llm_edge.http.senders.proxies import bypassed, proxy_for
+from llm_edge.runtime import Awaiting
 from llm_edge.testing.certificates import Certificates
 
-from .senders_kit import CHUNKED, OK, Peer, Upstream, Wires, answering, chunk, patient, post, then_silent
+from .senders_kit import CHUNKED, OK, Peer, Upstream, Wires, answering, chunk, patient, post, rest, then_silent
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,28 @@ def test_a_stream_over_tls_is_hung_up_on_early(
         send = wires.sender(**trusting)
         wires.run(talk(upstream.url))
         assert upstream.peers[0].gone.wait(2)
+
+
+@pytest.mark.parametrize("engine", ["httpx2", "aiohttp"])
+def test_a_loop_closed_without_warning_lets_go_of_tls_too(
+    engine: Any, certificates: Certificates, trusting: dict[str, str]
+) -> None:
+    async def talk(url: str) -> int:
+        answer = await send(post(url), patient())
+        await rest(answer.source, runtime.alarm(), patient())
+        await answer.source.aclose()
+        return answer.status
+
+    runtime = Awaiting()
+    with Upstream(answering, tls=certificates.server_context()) as upstream:
+        send = choose(HttpSettings(engine=engine, trust_env=False, **trusting))[1]  # type: ignore[arg-type]  # paths
+        for _ in range(2):
+            loop = asyncio.new_event_loop()
+            assert loop.run_until_complete(talk(upstream.url)) == 200
+            loop.close()
+        assert asyncio.run(talk(upstream.url)) == 200
+        gc.collect()
+        assert all(peer.gone.wait(2) for peer in upstream.peers)
 
 
 def test_a_certificate_nobody_vouches_for_is_refused(wires: Wires, certificates: Certificates) -> None:

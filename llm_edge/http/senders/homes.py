@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable
 from typing import Generic, Protocol, TypeVar
@@ -87,4 +88,5 @@ def let_go(transport: asyncio.BaseTransport | None) -> None:
         plain = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
         last = getattr(plain, "_call_connection_lost", None)
         if last is not None:
-            last(None)
+            with contextlib.suppress(RuntimeError):  # TLS would still have told its own protocol, on the loop
+                last(None)

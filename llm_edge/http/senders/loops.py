@@ -20,6 +20,7 @@ from typing import Any, cast
 
 import httpcore2
 
+from .homes import let_go
 from .waits import Together, Waits, left, left_to_connect
 
 _MUCH = 1024 * 1024  # unread bytes at which the other side is asked to wait
@@ -120,16 +121,7 @@ class _Line(asyncio.Protocol):
         return chunk
 
     def forget(self) -> None:
-        transport = self.transport
-        if transport is None:
-            return
-        try:
-            transport.abort()
-        except RuntimeError:
-            # Its loop is closed and will never make the last call that frees the socket: made here in its place.
-            last = getattr(transport, "_call_connection_lost", None)
-            if last is not None:
-                last(None)
+        let_go(self.transport)
 
 
 def _stagger(host: str) -> float | None:
