@@ -31,9 +31,7 @@ from .workers import NotYet, Workers
 T = TypeVar("T")
 
 PATIENCE = 0.02
-"""Seconds a call waits for a read."""
-OPENING = 0.03
-"""Seconds the first call waits, before that, for the database to open."""
+"""Seconds a call waits for a read; the first waits half as long again for the database to open."""
 
 _BUSY = 0.02
 _MARKS = "purges"
@@ -67,8 +65,10 @@ class DiskShelf:
     user's, or open to others for writing.
     """
 
-    def __init__(self, directory: Path, *, bytes: int = 2**30, clock: Clock | None = None) -> None:  # noqa: A002  the configuration's word
-        self._directory, self._bytes = directory, bytes
+    def __init__(
+        self, directory: Path, *, bytes: int = 2**30, patience: float = PATIENCE, clock: Clock | None = None,  # noqa: A002  the configuration's word
+    ) -> None:  # fmt: skip
+        self._directory, self._bytes, self._patience = directory, bytes, patience
         self._clock: Clock = clock or ThreadClock()
         folders.settle(directory)
         _bytes_only()  # imports diskcache now, and not while the first call waits
@@ -108,16 +108,16 @@ class DiskShelf:
     async def _soon(self, work: Callable[[], T], runtime: Runtime, workers: Workers) -> T:
         """The work's result. The first to come opens the database and waits a little longer; others then do not."""
         if self._open is not None:
-            return await workers.run(work, runtime, PATIENCE)
+            return await workers.run(work, runtime, self._patience)
         if self._begun:
             raise NotYet
         self._begun = True
 
         opened = Signal()
         workers.submit(lambda: self._open_up(opened))
-        if not await runtime.wait(opened, OPENING):
+        if not await runtime.wait(opened, 1.5 * self._patience):
             raise NotYet
-        return await workers.run(work, runtime, PATIENCE)
+        return await workers.run(work, runtime, self._patience)
 
     def _open_up(self, opened: Signal) -> None:
         try:
@@ -224,13 +224,13 @@ class DiskShelf:
 
 def disk_tier(
     directory: Path, *, bytes: int = 2**30, ttl: float = 3600.0, stale: float = 0.0,  # noqa: A002  as above
-    secret: str = "", clock: Clock | None = None,
+    secret: str = "", patience: float = PATIENCE, clock: Clock | None = None,
 ) -> SecondTier:  # fmt: skip
     """The second tier in a directory. Raises ConfigError when the directory is not fit.
 
     Without a `secret` the directory's own signs the entries, made when it is first used.
     """
-    shelf = DiskShelf(directory, bytes=bytes, clock=clock)
+    shelf = DiskShelf(directory, bytes=bytes, patience=patience, clock=clock)
     return SecondTier(shelf, secret=secret.encode() or shelf.secret, ttl=ttl, stale=stale, clock=clock)
 
 

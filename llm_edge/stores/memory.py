@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from ..runtime import mind_forks
@@ -32,6 +33,7 @@ class MemoryStore(Generic[T]):
         self._least = max(bytes // entries, 1) if entries else 1
         self._capacity = min(bytes, self._least * entries)
         self._opened: Moka[str, T] | None = None
+        self._opening = threading.Lock()
         mind_forks(self)
 
     @property
@@ -39,22 +41,24 @@ class MemoryStore(Generic[T]):
         return self._open() if self._opened is None else self._opened
 
     def _open(self) -> Moka[str, T]:
-        # At the first call, for loading it costs 7 MiB. Two threads at once may each open one: the first is forgotten.
-        from moka_py import Moka
+        # At the first call, for loading it costs 7 MiB. One thread at a time: loaded by several at once, moka-py 0.5.0
+        # ends the process with a segmentation fault.
+        with self._opening:
+            if self._opened is None:
+                from moka_py import Moka
 
-        least = self._least
+                least = self._least
 
-        def weigh(key: str, value: T) -> int:
-            size = value.size
-            return size if size > least else least
+                def weigh(key: str, value: T) -> int:
+                    size = value.size
+                    return size if size > least else least
 
-        opened: Moka[str, T] = Moka(self._capacity, weigher=weigh)
-        self._opened = opened
-        return opened
+                self._opened = Moka(self._capacity, weigher=weigh)
+            return self._opened
 
     def after_fork(self) -> None:
         # Its inner locks may be held by a thread that does not exist in the child: begin empty.
-        self._opened = None
+        self._opened, self._opening = None, threading.Lock()
 
     def get(self, key: str, /) -> T | None:
         return self._map.get(key)

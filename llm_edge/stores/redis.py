@@ -39,8 +39,8 @@ _PEEK = 64 * 2**10
 class RedisShelf:
     """One Redis, Valkey or cluster of them."""
 
-    def __init__(self, place: Place, *, prefix: str = PREFIX) -> None:
-        self._place, self._prefix = place, prefix
+    def __init__(self, place: Place, *, prefix: str = PREFIX, patience: float = PATIENCE) -> None:
+        self._place, self._prefix, self._patience = place, prefix, patience
         # Bytes under TLS cannot be looked at before they are read, and on Windows no loop waits for a bare socket.
         self._over_loops = place.shape != "cluster" and not place.tls and os.name == "posix"
         lanes.library()  # imported now, and not while the first call waits
@@ -137,7 +137,7 @@ class RedisShelf:
                 return self._use(lane, work)
             except ConnectionError:
                 self.distrust()  # closed by the other side, as the rest will be
-        return await workers.run(lambda: self._ask(work), runtime, PATIENCE)
+        return await workers.run(lambda: self._ask(work), runtime, self._patience)
 
     def _ask(self, work: Callable[[Client], T]) -> T:
         """On a worker: over an idle lane, or a new one."""
@@ -147,10 +147,10 @@ class RedisShelf:
                 return self._use(lane, work)
             except ConnectionError:
                 self.distrust()
-        return self._use(lanes.opened(self._place, PATIENCE, self._age), work)
+        return self._use(lanes.opened(self._place, self._patience, self._age), work)
 
     def _use(self, lane: Lane, work: Callable[[Client], T]) -> T:
-        with lane.in_use(PATIENCE) as client:
+        with lane.in_use(self._patience) as client:
             result = work(client)
         self._put_back(lane)
         return result
@@ -193,14 +193,14 @@ class RedisShelf:
 
     async def _over_loop(self, lane: Lane, key: str, runtime: Runtime, workers: Workers) -> object:
         """One answer, read here when it has come whole."""
-        with lane.in_use(PATIENCE) as client:
+        with lane.in_use(self._patience) as client:
             line, below = client.connection, lane.limit.socket
             assert below is not None, "a lane is an open connection"
-            await _answered(below, lambda: line.send_command("GET", self._prefix + key), PATIENCE)
+            await _answered(below, lambda: line.send_command("GET", self._prefix + key), self._patience)
             if _is_whole(below.recv(_PEEK, socket.MSG_PEEK)):
                 data = _reply(line)
             else:
-                data = await workers.run(lambda: _reply(line), runtime, PATIENCE)
+                data = await workers.run(lambda: _reply(line), runtime, self._patience)
         self._put_back(lane)
         return data
 
@@ -253,7 +253,7 @@ def _odd_or(error: Exception) -> bytes:
 
 def redis_tier(
     place: Place, *, secret: str, prefix: str = PREFIX, ttl: float = 3600.0, stale: float = 0.0,
-    clock: Clock | None = None,
+    patience: float = PATIENCE, clock: Clock | None = None,
 ) -> SecondTier:  # fmt: skip
     """The second tier in a Redis. Raises ConfigError without a secret: others can write there."""
     if not secret:
@@ -263,7 +263,12 @@ def redis_tier(
             " random text for all that share the Redis."
         )
     return SecondTier(
-        RedisShelf(place, prefix=prefix), secret=secret.encode(), ttl=ttl, stale=stale, readers=16, clock=clock
+        RedisShelf(place, prefix=prefix, patience=patience),
+        secret=secret.encode(),
+        ttl=ttl,
+        stale=stale,
+        readers=16,
+        clock=clock,
     )
 
 

@@ -150,6 +150,11 @@ class SecondTier:
         self._readers.close()
         self._writer.close()
 
+    def join(self, seconds: float) -> None:
+        """Wait, after `close`, until the threads have ended; no longer than this for each."""
+        self._readers.join(seconds)
+        self._writer.join(seconds)
+
     # ---- reading
 
     async def get(self, key: str, scope: str, runtime: Runtime) -> Entry | None:

@@ -33,7 +33,8 @@ FRONT = struct.Struct(">4sHII")
 def an_entry(**changes: Any) -> Entry:
     given: dict[str, Any] = {
         "key": KEY, "scope": SCOPE, "tenant": digest("tenant"), "namespace": "docs", "model": "gpt",
-        "dialect": "openai.chat", "kind": "whole", "headers": (("content-type", "application/json"), ("x-request-id", "é\n")),
+        "dialect": "openai.chat", "kind": "whole",
+        "headers": (("content-type", "application/json"), ("x-request-id", "é\n")),
         "payload": b'{"id": 1}', "made": 1_795_000_000.25, "ttl": 300,
         "usage": {"total_tokens": 7, "more": [{"a": None}]}, "cost": 1_200, "took": 0.75, "target": "openai/gpt",
     }  # fmt: skip
