@@ -23,6 +23,8 @@ _PACKAGES = ("llm_edge", "openai", "httpx2", "pyreqwest", "aiohttp", "orjson", "
 def facts() -> dict[str, str]:
     """The machine and the versions; nothing that names a place or a person."""
     found = {"cores": str(os.cpu_count()), "python": platform.python_version(), "system": platform.system()}
+    if hasattr(os, "getloadavg"):  # others may work on this machine, too
+        found["load average"] = f"{os.getloadavg()[0]:.1f}"
     for package in _PACKAGES:
         try:
             found[package] = version(package)

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
         Failed as Failed,
         InvalidRequest as InvalidRequest,
         NetworkFailed as NetworkFailed,
+        NoTarget as NoTarget,
         NotCached as NotCached,
         NotFound as NotFound,
-        NoTarget as NoTarget,
         Overloaded as Overloaded,
         ProviderFailed as ProviderFailed,
         QuotaExhausted as QuotaExhausted,
@@ -56,16 +56,16 @@ _HOMES = {
     "AsyncEdgeTransport": "transports",
     **dict.fromkeys(
         (
-            "BadAnswer", "BadRequest", "Blocked", "BudgetExceeded", "CallError", "CertificateRefused", "CircuitOpen", "ConfigError",
-            "ContentBlocked", "ContextTooLong", "DeadlineExceeded", "EdgeError", "Failed", "InvalidRequest", "NetworkFailed", "NoTarget",
-            "NotCached", "NotFound", "Overloaded", "ProviderFailed", "QuotaExhausted", "RateLimited", "Rejected",
-            "StreamBroken", "Throttled", "Unauthorized",
+            "BadAnswer", "BadRequest", "Blocked", "BudgetExceeded", "CallError", "CertificateRefused", "CircuitOpen",
+            "ConfigError", "ContentBlocked", "ContextTooLong", "DeadlineExceeded", "EdgeError", "Failed",
+            "InvalidRequest", "NetworkFailed", "NoTarget", "NotCached", "NotFound", "Overloaded", "ProviderFailed",
+            "QuotaExhausted", "RateLimited", "Rejected", "StreamBroken", "Throttled", "Unauthorized",
         ),
         "errors",
     ),
 }  # fmt: skip
 
-__all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]  # each comes when it is first used
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]  # each on first use
 
 
 def __getattr__(name: str) -> object:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast, overload
 
 from .build import House, trunk
 from .config import EdgeConfig, Resolved, resolve
@@ -206,8 +206,7 @@ class EdgeClient:
     ) -> Request:
         asked = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
         # Types say so already; apps without a type checker are told in words.
-        given: object = asked
-        if not isinstance(given, (list, tuple)) or not given or not all(isinstance(each, Mapping) for each in asked):
+        if not _are_messages(asked):
             raise InvalidRequest('`messages` must be a question, or a list such as [{"role": "user", "content": "Hi"}]')
         body = {"model": model, "messages": list(asked), **fields}
         if stream:
@@ -234,8 +233,7 @@ class EdgeClient:
     ) -> Request:
         if self._closed:
             raise InvalidRequest("this EdgeClient is closed; make a new one")
-        named: object = model
-        if not isinstance(named, str) or not named:
+        if not _is_name(model):
             raise InvalidRequest("`model` must be a route, `provider/model` or a model's name")
         timeout = body.pop("timeout", None)
         if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < 1e9):
@@ -360,6 +358,17 @@ class EdgeClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _are_messages(given: object) -> bool:
+    if not isinstance(given, (list, tuple)) or not given:
+        return False
+    # isinstance leaves the entries unknown to type checkers.
+    return all(isinstance(each, Mapping) for each in cast("Sequence[object]", given))
+
+
+def _is_name(given: object) -> bool:
+    return isinstance(given, str) and given != ""
 
 
 def _reply(request: Request, response: Response) -> Reply:

@@ -12,6 +12,7 @@ import orjson
 from .message import Headers, Json, Request, Response, Stream
 from .notes import Notes, Story
 from .providers.base import Dialect
+from .providers.cargo import mapping, objects, string
 from .providers.sse import Splitter
 from .runtime import Clock, drive
 
@@ -110,9 +111,9 @@ class Chunk(Mapping[str, Any]):
     @property
     def text(self) -> str:
         """What this event adds to the first choice's text."""
-        for choice in self._json.get("choices") or ():
+        for choice in objects(self._json.get("choices")):
             if choice.get("index", 0) == 0:
-                return (choice.get("delta") or {}).get("content") or ""
+                return string(mapping(choice.get("delta")).get("content"))
         return ""
 
 

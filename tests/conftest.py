@@ -68,7 +68,9 @@ class Colour:
         import openai
 
         kind: Callable[..., Any] = openai.OpenAI if self.name == "sync" else openai.AsyncOpenAI
-        client = kind(**{"api_key": "sk-test", "base_url": base_url, "http_client": self.http_client(edge, library), **options})
+        client = kind(
+            **{"api_key": "sk-test", "base_url": base_url, "http_client": self.http_client(edge, library), **options}
+        )
         self.opened.append(client)
         return client
 

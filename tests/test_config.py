@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
 from llm_edge.config import CacheConfig, EdgeConfig, LimitConfig, RetryConfig, RouteConfig, TargetConfig

@@ -6,8 +6,7 @@ import traceback
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from llm_edge.config import CacheConfig, EdgeConfig
 from llm_edge.config.layers import line_numbers

@@ -12,8 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from llm_edge import exact
 from llm_edge.message import Abandoned, Body, Handler, Headers, OnEnd, Request, Response, Saved, Stream, stack

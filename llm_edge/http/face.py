@@ -21,6 +21,7 @@ from ..notes import Notes
 from ..policy.controls import from_headers
 from ..policy.keys import fingerprint
 from ..providers.base import Dialect
+from ..providers.cargo import mapping
 from ..providers.dialects import by_name, describe, recognise
 from ..providers.passing import secret
 from ..runtime import Clock
@@ -195,8 +196,7 @@ def _scope(headers: Headers, url: str) -> str:
 
 def total_timeout(extensions: Mapping[str, object]) -> float | None:
     """The caller's own timeout for the whole call: httpx's read timeout, which SDKs fill from their `timeout`."""
-    timeout = extensions.get("timeout")
-    read = timeout.get("read") if isinstance(timeout, Mapping) else None
+    read = mapping(extensions.get("timeout")).get("read")
     return float(read) if isinstance(read, (int, float)) else None
 
 

@@ -14,27 +14,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .call import Call as Call
-    from .call import Headers as Headers
+    from .call import Call as Call, Headers as Headers
     from .cassette import Cassette as Cassette
     from .certificates import Certificates as Certificates
     from .provider import Provider as Provider
-    from .says import ToolCall as ToolCall
-    from .says import tool_call as tool_call
-    from .server import Server as Server
-    from .server import nobody_listens as nobody_listens
-    from .steps import Step as Step
-    from .steps import answer as answer
-    from .steps import embeddings as embeddings
-    from .steps import events as events
-    from .steps import hang_up as hang_up
-    from .steps import html as html
-    from .steps import json_body as json_body
-    from .steps import raw as raw
-    from .steps import redirect as redirect
-    from .steps import refused as refused
-    from .steps import status as status
-    from .steps import stream as stream
+    from .says import ToolCall as ToolCall, tool_call as tool_call
+    from .server import Server as Server, nobody_listens as nobody_listens
+    from .steps import (
+        Step as Step,
+        answer as answer,
+        embeddings as embeddings,
+        events as events,
+        hang_up as hang_up,
+        html as html,
+        json_body as json_body,
+        raw as raw,
+        redirect as redirect,
+        refused as refused,
+        status as status,
+        stream as stream,
+    )
 
 _HOMES = {
     "Call": "call",

@@ -8,8 +8,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from llm_edge.errors import NetworkFailed
 from llm_edge.http.senders.decode import decoded

@@ -14,8 +14,7 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from llm_edge.errors import CertificateRefused, ConfigError, NetworkFailed
 from llm_edge.http.senders import HttpSettings, choose

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from llm_edge.policy.backoff import LONGEST_ASKED, full_jitter, wait_before_retry
 

@@ -7,8 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from llm_edge.message import Body
 from llm_edge.policy.keys import LEFT_OUT, answer_key, fingerprint

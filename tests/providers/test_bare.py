@@ -6,8 +6,7 @@ import json
 import tracemalloc
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from llm_edge.providers.bare import LIMIT, BareObjects
 

@@ -7,8 +7,7 @@ import httpx2
 import openai
 import pytest
 from google import genai
-from google.genai import errors as google_errors
-from google.genai import types
+from google.genai import errors as google_errors, types
 
 from llm_edge import errors
 from llm_edge.errors import CallError

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 import anthropic._streaming as theirs_anthropic
 import openai._streaming as theirs_openai
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from llm_edge.providers import sse
 from llm_edge.providers.sse import Splitter

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from llm_edge.errors import BadAnswer, CallError, ProviderFailed, StreamBroken
 from llm_edge.message import Watcher

@@ -13,8 +13,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from llm_edge.testing import Cassette, Headers, Provider, answer, events, json_body, raw, status, stream
 from llm_edge.testing.cassette import CassetteMiss

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from llm_edge.testing.acts import Act, At, Break, Bytes, End, Faults, Head, Hold, Wait, acts_of
 from llm_edge.testing.call import Headers

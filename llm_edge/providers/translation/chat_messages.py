@@ -13,7 +13,12 @@ from .openai_models import takes_breakpoints
 
 _ECHOES = frozenset({"deepseek", "moonshot", "zai"})
 """They refuse a turn that called tools without the thinking that led to it."""
-_FOREIGN = frozenset({"anthropic", "gemini", "bedrock", "responses", "thinking_blocks", "cache_control", "annotations"})
+_FOREIGN = frozenset(
+    {
+        *("anthropic", "gemini", "bedrock", "responses"),
+        *("thinking_blocks", "cache_control", "annotations", "is_error", "phase"),
+    }
+)
 _FIELDS = {
     "developer": frozenset({"role", "content", "name"}),
     "system": frozenset({"role", "content", "name"}),
@@ -76,7 +81,7 @@ class Messages:
         for name, value in message.items():
             if name in known or (not self._own and name not in _FOREIGN):
                 told[name] = value
-            elif value and name not in _QUIET:
+            elif value and name not in _QUIET and not (name == "reasoning_content" and "thinking_blocks" in message):
                 self._lose(name)
         if "content" in message:
             told["content"] = content
@@ -157,11 +162,11 @@ def short(name: str, longest: int = _LONGEST_ID) -> str:
 
 
 def _one_system(messages: list[Json]) -> list[Json]:
-    """Many servers refuse a second system message at the top: the leading ones become one."""
+    """Many servers refuse a second system message at the top, and one in parts: the leading ones become one text."""
     count = 0
     while count < len(messages) and messages[count].get("role") in ("system", "developer"):
         count += 1
-    if count < 2:
+    if not count or (count == 1 and isinstance(messages[0].get("content"), str)):
         return messages
     text = "\n\n".join(filter(None, (joined_text(message.get("content")) for message in messages[:count])))
     return [{"role": "system", "content": text}, *messages[count:]]

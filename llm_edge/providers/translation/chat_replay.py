@@ -27,7 +27,7 @@ _PIECE = 80
 class ChatAssembler:
     """Puts a chat stream together."""
 
-    __slots__ = ("_broken", "_calls", "_choices", "_done", "_splitter", "_top", "_usage")
+    __slots__ = ("_broken", "_calls", "_choices", "_done", "_splitter", "_texts", "_top", "_usage")
 
     kind = "chat.completion"
     """What a whole answer says it is."""
@@ -38,6 +38,8 @@ class ChatAssembler:
         self._usage: Any = None
         self._choices: dict[int, dict[str, Any]] = {}
         self._calls: dict[int, Calls] = {}
+        self._texts: dict[tuple[int, str], list[str]] = {}
+        """The pieces of each choice's texts, joined once at the end."""
         self._done = False
         self._broken = False
 
@@ -99,35 +101,37 @@ class ChatAssembler:
             self._calls[index] = Calls(f"call_{index}_")
         delta = mapping(raw.get("delta"))
         if delta:
-            calls = delta.get("tool_calls")
-            if calls:
-                self._add_calls(choice, self._calls[index].take(calls))
-                delta = _without(delta, "tool_calls")
-            merge(choice["message"], delta)
+            rest: dict[str, Any] = {}
+            for name, value in delta.items():
+                if isinstance(value, str) and name != "role":
+                    self._texts.setdefault((index, name), []).append(value)
+                elif name == "tool_calls" and value:
+                    self._add_calls(choice, self._calls[index].take(value))
+                else:
+                    rest[name] = value
+            merge(choice["message"], rest)
         for name in raw:
             value = raw[name]
             if name == "delta" or name == "index":
                 continue
             if name == "logprobs" and value:
-                known = choice.get("logprobs")
-                choice["logprobs"] = known = {} if known is None else known
-                merge(known, value)
+                merge(choice, {name: value})
             elif value or name not in choice:
                 choice[name] = value
 
     def _end_choice(self, choice: dict[str, Any]) -> None:
+        message = choice["message"]
+        for (index, name), pieces in self._texts.items():
+            if index == choice["index"]:
+                message[name] = "".join(pieces)
         self._add_calls(choice, self._calls[choice["index"]].flush())
-        calls = objects(choice["message"].get("tool_calls"))
+        calls = objects(message.get("tool_calls"))
         if calls:  # numbers are for streams
-            choice["message"]["tool_calls"] = [_without(call, "index") for call in calls]
+            message["tool_calls"] = [_without(call, "index") for call in calls]
 
     def _add_calls(self, choice: dict[str, Any], pieces: list[Json]) -> None:
-        calls = choice["message"].setdefault("tool_calls", []) if pieces else []
-        for piece in pieces:
-            number = piece["index"]
-            while len(calls) <= number:
-                calls.append({})
-            merge(calls[number], piece)
+        if pieces:
+            merge(choice["message"], {"tool_calls": pieces})
 
 
 def merge(into: dict[str, Any], delta: Json) -> None:
@@ -137,36 +141,32 @@ def merge(into: dict[str, Any], delta: Json) -> None:
         if value is None:
             into.setdefault(name, None)
         elif known is None:
-            into[name] = _copy(value)
+            into[name] = _numbered([], listing(value)) if isinstance(value, list) else value
         elif isinstance(value, str) and isinstance(known, str):
             if name not in ("role", "type", "id"):
                 into[name] = known + value
         elif isinstance(value, dict) and isinstance(known, dict):
-            merge(known, value)
+            grown = {**mapping(known)}
+            merge(grown, mapping(value))
+            into[name] = grown
         elif isinstance(value, list) and isinstance(known, list):
-            _numbered(known, value)
+            into[name] = _numbered([*listing(known)], listing(value))
         else:
             into[name] = value
 
 
 def _numbered(known: list[Any], entries: Sequence[Any]) -> list[Any]:
     for entry in entries:
-        number = entry.get("index") if isinstance(entry, dict) else None
-        place = None
-        if type(number) is int:
-            place = next((each for each in known if mapping(each).get("index") == number), None)
+        number = mapping(entry).get("index")
+        places = range(len(known)) if type(number) is int else ()
+        place = next((place for place in places if mapping(known[place]).get("index") == number), None)
         if place is None:
-            known.append(_copy(entry))
+            known.append(entry)
         else:
-            merge(place, _without(entry, "index"))
+            grown = {**mapping(known[place])}
+            merge(grown, _without(mapping(entry), "index"))
+            known[place] = grown
     return known
-
-
-def _copy(value: Any) -> Any:
-    """What may grow later is not shared with the event it came in."""
-    if isinstance(value, list):
-        return _numbered([], listing(value))
-    return {**mapping(value)} if isinstance(value, dict) else value
 
 
 def _without(entry: Json, name: str) -> Json:

@@ -75,11 +75,16 @@ def _tool(tool: Json, exchange: Exchange) -> Json:
     body = mapping(tool.get(kind))
     name = string(body.get("name"))
     told = told_name(name, exchange)
-    if "cache_control" in tool or "cache_control" in body:
-        exchange.lost("tools[].cache_control", "OpenAI caches tools by itself")
+    tell_tool_losses(tool, exchange)
     if told == name and tool.keys() <= {"type", kind} and "cache_control" not in body:
         return tool
     return {"type": kind, kind: {**{key: body[key] for key in body if key != "cache_control"}, "name": told}}
+
+
+def tell_tool_losses(tool: Json, exchange: Exchange) -> None:
+    """Tells what a tool has besides its name and form: marks for a cache, and other dialects' settings."""
+    for name in sorted({*tool, *mapping(tool.get("function"))} & {"cache_control", *_FOREIGN}):
+        exchange.lost(f"tools[].{name}", "a tool has no such field at OpenAI")
 
 
 def _choice(choice: Json, exchange: Exchange) -> Json:

@@ -22,11 +22,9 @@ from .core import Exchange, Translation
 
 __all__ = ["REPLAY", "TRANSLATION"]
 
-_SAME = frozenset(
-    {
-        *("frequency_penalty", "logit_bias", "model", "n", "presence_penalty", "seed", "stop", "stream"),
-        *("stream_options", "temperature", "top_p", "user"),
-    }
+_SAME = (
+    *("model", "n", "stop", "stream", "stream_options", "temperature", "top_p"),
+    *("frequency_penalty", "presence_penalty", "logit_bias", "seed", "user"),
 )
 _FINISHES = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
@@ -51,7 +49,7 @@ def request_to_chat(request: Json, exchange: Exchange) -> Json:
         chat["top_logprobs"] = logprobs
     if (request.get("best_of") or 1) > (request.get("n") or 1):
         exchange.lost("best_of", "chat models are asked once for each answer")
-    known = _SAME | {"prompt", "suffix", "echo", "max_tokens", "logprobs", "best_of"}
+    known = {*_SAME} | {"prompt", "suffix", "echo", "max_tokens", "logprobs", "best_of"}
     for name in request:
         if name not in known and request[name] is not None:
             exchange.lost(name, "chat has no such field")
@@ -170,7 +168,7 @@ def request_from_chat(chat: Json, exchange: Exchange) -> Json:
         request["max_tokens"] = limit
     if chat.get("logprobs"):
         request["logprobs"] = chat.get("top_logprobs") or 0
-    known = _SAME | {"messages", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs"}
+    known = {*_SAME} | {"messages", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs"}
     for name in chat:
         if name not in known and chat[name] not in (None, [], {"type": "text"}):
             exchange.lost(name, "completions have no such field")

@@ -30,7 +30,7 @@ def to_chat(lists: Json) -> Json | None:
         return None
     entries: list[Json] = []
     for position, token in enumerate(tokens):
-        top = mapping(tops[position]) if position < len(tops) else {}
+        top: Json = mapping(tops[position]) if position < len(tops) else {}
         logprob = logprobs[position] if position < len(logprobs) else None
         entries.append(
             {

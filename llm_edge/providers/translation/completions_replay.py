@@ -26,8 +26,7 @@ class CompletionsAssembler(ChatAssembler):
             if name == "text":
                 choice["text"] += string(value)
             elif name == "logprobs" and value:
-                known = choice["logprobs"] = {} if choice["logprobs"] is None else choice["logprobs"]
-                merge(known, mapping(value))
+                merge(choice, {name: value})
             elif value is not None or name not in choice:
                 choice[name] = value
 

@@ -1,4 +1,4 @@
-"""What every translation shares: one exchange's facts, what it could not carry, and how streams are read and written."""
+"""What every translation shares: one exchange's facts, what it could not carry, how streams are read and written."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Exchange:
     """The caller asked with the old `functions` and is answered with `function_call`."""
 
     def lost(self, field: str, why: str) -> None:
-        """`field` has no place over there and the answer is right without it: told, dropped, or refused, as configured."""
+        """`field` has no place over there, the answer is right without it: told, dropped, or refused, as configured."""
         if self.on_unsupported == "reject":
             raise InvalidRequest(f"`{field}`: {why}; leave it out, or set on_unsupported_param to warn or drop")
         if self.on_unsupported == "warn":
@@ -58,7 +58,7 @@ class Reader(Protocol):
 
     def feed(self, data: bytes, /) -> Sequence[Json]: ...
     def end(self) -> Sequence[Json]:
-        """The bytes are over: the chunks still owed. The finish and usage chunks come at the terminal event, not here."""
+        """The bytes are over: the chunks still owed. Finish and usage chunks come at the terminal event, not here."""
         ...
 
 
@@ -106,4 +106,4 @@ class Replay:
     dialect: str
     assembler: Callable[[], Assembler]
     events: Callable[[Json, Json], list[bytes]]
-    """A whole answer and the request that asks for it as a stream: the events, framed, as the provider would send them."""
+    """A whole answer and the request that asks for it as a stream: the events, framed, as the provider sends them."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import exact
 from ...message import Json
-from ..cargo import add, count, known, listing, mapping, objects, parse, string
+from ..cargo import add, count, known, listing, mapping, objects, string
 from .core import Exchange
 from .gemini_parts import EXTRA, MAKER, own_signature, signature_from_chat
 from .gemini_told import MODALITIES
@@ -137,23 +137,30 @@ def call_from_chat(call: Json, index: int, exchange: Exchange) -> Json:
     """A tool call as a functionCall part."""
     function = mapping(call.get("function")) or mapping(call.get("custom"))
     text = string(function.get("arguments")) or string(function.get("input"))
-    arguments: Any = parse(text.encode(errors="surrogatepass")) if text else {}
-    if isinstance(arguments, dict):
-        arguments = exact.read(text.encode(errors="surrogatepass")) if text else {}
-    elif text:
-        exchange.changed(f"tool_calls[{index}].arguments", "are no JSON object; they came in a field")
-        arguments = {"arguments": text}
     part: dict[str, Any] = {
         "functionCall": {
             "id": string(call.get("id")) or f"call_{exchange.request_id}_{index}",
             "name": string(function.get("name")),
-            "args": arguments or {},
+            "args": _arguments(text, index, exchange),
         }
     }
     signature = mapping(mapping(call.get("extra_content")).get(MAKER)).get("thought_signature")
     if signature:
         part["thoughtSignature"] = signature
     return part
+
+
+def _arguments(text: str, index: int, exchange: Exchange) -> Json:
+    try:
+        value: Any = exact.read(text.encode(errors="surrogatepass")) if text else {}
+    except ValueError:
+        value = text
+    if isinstance(value, dict):
+        return mapping(value)
+    if value is None:
+        return {}
+    exchange.changed(f"tool_calls[{index}].function.arguments", "are no JSON object; they came in a field of one")
+    return {"arguments": text}
 
 
 def usage_from_chat(usage: Json, tier: Any = None) -> dict[str, Any]:

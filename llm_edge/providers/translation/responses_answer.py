@@ -128,7 +128,7 @@ def usage_to_chat(usage: Json) -> dict[str, Any]:
 def answer_from_chat(answer: Json, exchange: Exchange) -> Json:
     """The answer as a response object."""
     choices = objects(answer.get("choices"))
-    choice = choices[0] if choices else {}
+    choice: Json = choices[0] if choices else {}
     message = mapping(choice.get("message"))
     status, details = status_of(string(choice.get("finish_reason")))
     mark = id_mark(string(answer.get("id")))

@@ -265,9 +265,8 @@ def _content(content: Any, place: str, exchange: Exchange) -> Any:
         return string(content)
     given = objects(listing(content))
     parts = [_chat_part(part, f"{place}.content[{index}]", exchange) for index, part in enumerate(given)]
-    if all(part.keys() == {"type", "text"} for part in parts):
-        return joined_text(parts) if len(parts) == 1 else parts
-    return parts
+    alone = len(parts) == 1 and set(parts[0]) == {"type", "text"}
+    return joined_text(parts) if alone else parts
 
 
 def _chat_part(part: Json, place: str, exchange: Exchange) -> Json:

@@ -80,7 +80,7 @@ class _Stream:
 def events(answer: Json, request: Json) -> list[bytes]:
     """The response as the events of a stream; the request changes nothing here, for usage is always told."""
     stream = _Stream()
-    begun = {**answer, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
+    begun: dict[str, Any] = {**answer, "status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
     begun.pop("completed_at", None)
     stream.emit("response.created", response=begun)
     stream.emit("response.in_progress", response=begun)
@@ -98,7 +98,7 @@ def _other(stream: _Stream, place: int, item: Json) -> None:
 
 
 def _message(stream: _Stream, place: int, item: Json) -> None:
-    begun = {**item, "content": [], "status": "in_progress"}
+    begun: dict[str, Any] = {**item, "content": [], "status": "in_progress"}
     stream.emit("response.output_item.added", output_index=place, item=begun)
     for index, part in enumerate(objects(item.get("content"))):
         kind = string(part.get("type"))

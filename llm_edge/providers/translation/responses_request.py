@@ -74,7 +74,7 @@ def request_from_chat(chat: Json, exchange: Exchange) -> Json:
 
 def _input(messages: list[Json], exchange: Exchange) -> dict[str, Any]:
     """The items; a first system message of plain text becomes the instructions, unless it is all there is."""
-    first = messages[0] if messages else {}
+    first: Json = messages[0] if messages else {}
     plain = first.get("role") == "system" and isinstance(first.get("content"), str)
     if not plain or first.get("cache_control") or len(messages) == 1:
         return {"input": Items(exchange).all(messages)}

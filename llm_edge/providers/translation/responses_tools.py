@@ -6,7 +6,7 @@ from typing import Any
 
 from ...message import Json
 from ..cargo import mapping, objects, string
-from .chat_request import told_name
+from .chat_request import tell_tool_losses, told_name
 from .core import Exchange
 
 _SEARCH = frozenset({"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"})
@@ -26,8 +26,7 @@ def flat_tools(chat: Json, exchange: Exchange) -> list[Json]:
 
 
 def _flat(tool: Json, exchange: Exchange) -> Json:
-    if tool.get("cache_control") or mapping(tool.get("function")).get("cache_control"):
-        exchange.lost("tools[].cache_control", "OpenAI caches tools by itself")
+    tell_tool_losses(tool, exchange)
     if tool.get("type") == "custom":
         custom = {key: value for key, value in mapping(tool.get("custom")).items() if key != "cache_control"}
         form = mapping(custom.get("format"))

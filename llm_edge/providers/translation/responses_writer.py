@@ -35,6 +35,7 @@ class ResponsesWriter:
         "_place",
         "_shell",
         "_usage",
+        "_words",
     )
 
     def __init__(self, exchange: Exchange) -> None:
@@ -46,6 +47,8 @@ class ResponsesWriter:
         self._open: dict[str, Any] | None = None
         """The message or the reasoning that is being told; no item begins before it ends."""
         self._place = 0
+        self._words: list[str] = []
+        """The pieces of the text that is being told, joined once at its end."""
         self._calls: dict[int, int] = {}
         """The place of each tool call in the output, by its number."""
         self._others: list[Json] = []
@@ -138,7 +141,7 @@ class ResponsesWriter:
             part = {"type": "summary_text", "text": ""}
             self._emit("response.reasoning_summary_part.added", **where, summary_index=0, part=part)
             item["summary"] = [dict(part)]
-        item["summary"][0]["text"] += text
+        self._words.append(text)
         self._emit("response.reasoning_summary_text.delta", **where, summary_index=0, delta=text)
 
     def _prove(self, block: Json) -> None:
@@ -171,7 +174,7 @@ class ResponsesWriter:
             part = {"type": kind, field: "", **lists}
             self._emit("response.content_part.added", **where, content_index=len(parts), part=part)
             parts.append(part)
-        parts[-1][field] += text
+        self._words.append(text)
         if kind == "output_text":
             told = [logprob(entry) for entry in logprobs]
             parts[-1]["logprobs"] += told
@@ -211,10 +214,16 @@ class ResponsesWriter:
             return
         part = item["content"][-1]
         field = _PART[part["type"]]
+        part[field] = self._joined()
         where: dict[str, Any] = {**self._where(), "content_index": len(item["content"]) - 1}
         logs = {"logprobs": part["logprobs"]} if "logprobs" in part else {}
         self._emit(f"response.{part['type']}.done", **where, **{field: part[field]}, **logs)
         self._emit("response.content_part.done", **where, part=part)
+
+    def _joined(self) -> str:
+        text = "".join(self._words)
+        self._words.clear()
+        return text
 
     def _close(self, status: str = "completed") -> None:
         """Ends the message or the reasoning that is open."""
@@ -227,6 +236,7 @@ class ResponsesWriter:
             item["status"] = status
         elif item["summary"]:
             part = item["summary"][0]
+            part["text"] = self._joined()
             self._emit("response.reasoning_summary_text.done", **where, summary_index=0, text=part["text"])
             self._emit("response.reasoning_summary_part.done", **where, summary_index=0, part=part)
         self._open = None

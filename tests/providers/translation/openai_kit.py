@@ -34,7 +34,8 @@ def read(translation: Translation, pieces: Iterable[bytes], facts: Exchange | No
     """The chunks of a stream that comes in these pieces."""
     reader = translation.reader(facts or exchange())
     found: list[Any] = [chunk for piece in pieces for chunk in reader.feed(piece)]
-    return [*found, *reader.end()]
+    found += reader.end()
+    return found
 
 
 def write(translation: Translation, chunks: Iterable[Any], facts: Exchange) -> bytes:

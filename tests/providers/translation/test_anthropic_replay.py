@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 from anthropic.types import Message
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from llm_edge.providers.translation.anthropic import REPLAY
 
