@@ -265,7 +265,7 @@ def _diskcache() -> Any:
 
 def _database(folder: Path, size: int) -> _Database:
     page = 4096
-    made: Any = _diskcache().Cache(
+    made: Any = _closing()(
         str(folder), timeout=_BUSY, disk=_bytes_only(), statistics=0, tag_index=0, size_limit=size, cull_limit=10,
         eviction_policy="least-recently-stored", disk_min_file_size=2**62, disk_pickle_protocol=0,
         sqlite_journal_mode="wal", sqlite_synchronous=1, sqlite_auto_vacuum=1, sqlite_cache_size=-2048,
@@ -274,6 +274,21 @@ def _database(folder: Path, size: int) -> _Database:
         sqlite_max_page_count=max(size * 5 // 4 // page, 256), sqlite_trusted_schema=0,
     )  # fmt: skip
     return cast("_Database", made)  # what is used of it, said in types
+
+
+@cache
+def _closing() -> type[Any]:
+    class Closing(_diskcache().Cache):  # type: ignore[misc]  # diskcache has no types
+        """Leaves no connection open when a broken database keeps it from being made."""
+
+        def __init__(self, directory: str, **settings: object) -> None:
+            try:
+                super().__init__(directory, **settings)
+            except BaseException:
+                self.close()
+                raise
+
+    return Closing
 
 
 @cache
