@@ -12,37 +12,34 @@ loops share one cache, one limit and one set of breakers.
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from .breakers import MOST_PLACES, Breakers
 from .config import EdgeConfig, Resolved
 from .http.hop import Hop
 from .http.sender import Sender
-from .layers.breaker import CircuitBreaker, GuardedBreaker
+from .layers.breaker import CircuitBreaker
 from .layers.cache import Cache, Entry, Keeping, Understanding
 from .layers.deadline import Allowed, Deadline
 from .layers.limit import Gate, Limit, Room
-from .layers.retry import Attempts, Retry
+from .layers.retry import Attempts, GuardedAllowance, Retry
 from .layers.router import Router
 from .layers.rules import Rules
 from .layers.translate import Translate
 from .message import Body, Handler, Layer, Request, stack
-from .policy.breaker import Breaker
+from .policy.allowance import Allowance
 from .providers.addressed import Addressed
 from .providers.base import Adapter, Target
 from .providers.dialects import by_name
-from .runtime import Runtime, mind_forks
+from .runtime import Runtime
 from .stores.memory import MemoryStore
 from .targets import Targets
 
 T = TypeVar("T")
-
-_MOST_BRANCHES = 4096
-"""Targets remembered at once; model names come from callers, and memory must not grow with them."""
 
 
 class House:
@@ -58,43 +55,18 @@ class House:
         self.gates = {scope: Gate(Room(
             rate=limit.rate, burst=limit.burst_size, concurrency=limit.concurrency, patience=limit.patience,
         )) for scope, limit in config.limits.items() if limit.enabled}  # fmt: skip
-        self.breakers = Breakers(config)
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random
+        self.breakers = Breakers(config.breaker, self.chance)
+        self._allowances: dict[tuple[str, str, str], GuardedAllowance] = {}
 
-
-class Breakers:
-    """One breaker for each place and model, made when it is first asked."""
-
-    def __init__(self, config: EdgeConfig) -> None:
-        self._config = config.breaker
-        self._known: dict[tuple[str, str, str], GuardedBreaker] = {}
-        self._lock = threading.Lock()
-        mind_forks(self)
-
-    def after_fork(self) -> None:
-        self._lock = threading.Lock()
-
-    def of(self, target: Target, origin: str) -> GuardedBreaker:
-        place = (target.provider, origin, target.model)
-        breaker = self._known.get(place)
-        if breaker is None:
-            with self._lock:
-                if len(self._known) >= _MOST_BRANCHES:
-                    self._forget_some()
-                fresh = GuardedBreaker(Breaker(failures=self._config.failures, open_for=self._config.open_for))
-                breaker = self._known.setdefault(place, fresh)
-        return breaker
-
-    def _forget_some(self) -> None:
-        """Room for new ones: the oldest that have nothing to remember, or else the oldest."""
-        idle = [place for place, breaker in self._known.items() if breaker.state == "closed"]
-        for place in (idle or list(self._known))[: _MOST_BRANCHES // 4]:
-            del self._known[place]
-
-    def states(self) -> dict[str, str]:
-        """`provider/model` and how its breaker stands."""
-        return {f"{provider}/{model}": breaker.state for (provider, _, model), breaker in list(self._known.items())}
+    def allowance(self, target: Target, origin: str) -> GuardedAllowance:
+        """The further calls of one model at one place, for both colours."""
+        known, retry = self._allowances, self.config.retry
+        if len(known) >= MOST_PLACES:
+            known.clear()
+        fresh = GuardedAllowance(Allowance(share=retry.share, floor=retry.per_second))
+        return known.setdefault((target.provider, origin, target.model), fresh)
 
 
 def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Layer] = ()) -> Handler:
@@ -125,7 +97,7 @@ class Branches:
         origin = _origin(request.url if target.addressed else target.base_url)
         branch = self._known.get((target, origin))
         if branch is None:
-            if len(self._known) >= _MOST_BRANCHES:
+            if len(self._known) >= MOST_PLACES:
                 self._known.clear()
             branch = self._known[target, origin] = self._grown(target, origin)
         return branch
@@ -135,7 +107,8 @@ class Branches:
         layers: list[Layer] = []
         if house.config.breaker.enabled:
             layers.append(CircuitBreaker(house.breakers.of(target, origin), clock, target=target.name))
-        layers.append(Retry(clock=clock, rules=house.attempts, chance=house.chance))
+        allowance = house.allowance(target, origin)
+        layers.append(Retry(clock=clock, rules=house.attempts, chance=house.chance, allowance=allowance))
         adapter: Adapter = Addressed() if target.addressed else house.targets.adapter(target.provider)
         layers.append(
             Translate(adapter=adapter, target=target, clock=clock, on_unsupported=house.config.on_unsupported_param)
@@ -175,7 +148,7 @@ def _allowed(config: EdgeConfig) -> Allowed:
     times = config.deadline
     return Allowed(
         chat=times.total or times.chat, stream=times.total or times.stream, embeddings=times.total or times.embeddings,
-        first_token=times.first_token, idle=times.idle,
+        first_token=times.first_token, idle=times.idle, attempt=times.attempt,
     )  # fmt: skip
 
 

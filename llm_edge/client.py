@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast, overload
 
+from .breakers import Breakers
 from .build import House, trunk
 from .config import EdgeConfig, Resolved, resolve
 from .errors import CallError, ConfigError, InvalidRequest
@@ -275,9 +276,9 @@ class EdgeClient:
         return self._used(colour).handler
 
     @property
-    def breakers(self) -> Mapping[str, str]:
-        """`provider/model` and how its breaker stands: `closed`, `open` or `half-open`."""
-        return self._house.breakers.states()
+    def breakers(self) -> Breakers:
+        """`provider/model` and how its breaker stands; `edge.breakers.force("openai/gpt-5.4", "open")` sets one."""
+        return self._house.breakers
 
     def front(self, colour: Literal["sync", "async"], send: Sender | None = None) -> Front:
         """What a transport needs; `send` takes the place of the HTTP engine."""

@@ -163,6 +163,8 @@ class NetworkFailed(Failed):
     def __init__(self, message: str, *, kind: str = "NetworkError") -> None:
         super().__init__(message)
         self.kind = kind
+        self.late = False
+        """A timeout noticed long after it was due: this process was busy, the provider perhaps was not."""
         self.original: Exception | None = None
         """What a transport of the app's own raised; nothing else is kept, as it may quote a header."""
         if self.timed_out:
@@ -177,7 +179,7 @@ class NetworkFailed(Failed):
     @property
     def ours(self) -> bool:
         """Whether the trouble is on this side of the wire, and says nothing about the provider."""
-        return self.kind in {"LocalProtocolError", "UnsupportedProtocol", "PoolTimeout"}
+        return self.late or self.kind in {"LocalProtocolError", "UnsupportedProtocol", "PoolTimeout"}
 
 
 class CertificateRefused(NetworkFailed):
@@ -203,6 +205,8 @@ class StreamBroken(Failed):
     def __init__(self, message: str, *, kind: str = "RemoteProtocolError") -> None:
         super().__init__(message)
         self.kind = kind
+        self.late = False
+        """As in `NetworkFailed`."""
 
 
 class ProviderFailed(Failed):

@@ -59,7 +59,14 @@ class Notes:
     cost: int | None = None
     """Nano-dollars; None when the price is not known."""
     error: str = ""
+    call_key: str = ""
+    """What all attempts of this call have in common, once somebody asked."""
     events: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list[tuple[float, str, dict[str, Any]]])
+
+    def same_for_all_attempts(self) -> str:
+        """A random word that a provider can know a repeated call by."""
+        self.call_key = self.call_key or new_id()
+        return self.call_key
 
     def say(self, moment: float, layer: str, **facts: Any) -> None:
         """Add a line to the story. Facts are plain JSON and never content or credentials."""

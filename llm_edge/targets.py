@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import count
@@ -103,7 +103,9 @@ class Targets:
             row = replace(ROWS["openai"], name=name, prefixes=(), hosts=(), key_env=(), key_optional=True)
         found = self._secrets.providers.get(name)
         headers = {field: value.get_secret_value() for field, value in found.headers.items()} if found else {}
-        return _Place(row=row, name=name, base_url=given.base_url or "", headers=headers)
+        return _Place(
+            row=row, name=name, base_url=given.base_url or "", headers=headers, once=given.idempotency_header or ""
+        )
 
     def _knows(self, provider: str) -> bool:
         return provider in ROWS or load(provider) is not None
@@ -116,11 +118,17 @@ class Targets:
         return row is not None and row.slashes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Place(Compatible):
     """A configured provider. A caller who pointed at this very place brings its own key where none is configured."""
 
+    once: str = ""
+    """The header by which it knows a call it has seen before."""
+
     def encode(self, request: Request, target: Target, /) -> Wire:
-        wire = super().encode(request, target)
+        wire = Compatible.encode(self, request, target)
+        if self.once and self.once not in wire.headers:
+            wire = replace(wire, headers=wire.headers.having({self.once: request.notes.same_for_all_attempts()}))
         if target.key or not request.url or _origin(request.url) != _origin(wire.url):
             return wire
         brought = {name: request.headers[name] for name in _CREDENTIALS if name in request.headers}

@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"providers", "stores", "telemetry"},
     {"layers", "reply"},
     {"http"},
-    {"config", "targets", "build"},
+    {"config", "targets", "build", "breakers"},
     {"client", "serve", "testing", "cli", "transports", "httpx"},
     {"__init__"},
 ]
@@ -30,6 +30,8 @@ NEIGHBOURS = {
     ("message", "exact"),
     ("targets", "config"),
     ("build", "config"),
+    ("build", "breakers"),
+    ("breakers", "config"),
     ("build", "targets"),
     ("cli", "client"),
     ("serve", "client"),

@@ -21,6 +21,18 @@ def test_the_keys_of_a_provider_take_turns(colour: Colour, edges: Edges, provide
     assert [call.key for call in provider.calls] == ["k1", "k2", "k3", "k1"]
 
 
+def test_all_attempts_of_a_call_carry_one_key_where_the_provider_takes_one(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    provider.script(status(503), status(503), answer("a"), answer("b"))
+    place = {"base_url": f"{provider.url}/v1", "idempotency_header": "Idempotency-Key"}
+    edge = edges(providers={"a": place}, retry={"base": 0.0})
+    colour.chat(edge, "a/m", "one")
+    colour.chat(edge, "a/m", "two")
+    keys = [call.headers["idempotency-key"] for call in provider.asked(4)]
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+
+
 def test_a_bare_name_goes_to_the_route_of_that_name(colour: Colour, edges: Edges, provider: Provider) -> None:
     edge = edges(providers={"a": {"base_url": f"{provider.url}/v1"}}, routes={"gpt-fast": {"targets": ["a/the-model"]}})
     assert colour.chat(edge, "gpt-fast", "hi").target == "a/the-model"

@@ -5,20 +5,9 @@ It reads nothing on its own: files and environments are passed in. It will not a
 
 from .edge import EdgeConfig, Sections
 from .keys import Resolved, ResolvedProvider, resolve
-from .sections import (
-    BreakerConfig,
-    CacheConfig,
-    DeadlineConfig,
-    HttpConfig,
-    LimitConfig,
-    ProviderConfig,
-    RetryConfig,
-    RouteCache,
-    RouteConfig,
-    RouteDeadline,
-    RouteRetry,
-    TargetConfig,
-)
+from .routes import RouteCache, RouteConfig, RouteDeadline, RouteRetry, TargetConfig
+from .sections import CacheConfig, DeadlineConfig, HttpConfig, LimitConfig, ProviderConfig
+from .traffic import BreakerConfig, RetryConfig
 
 __all__ = [
     "BreakerConfig",

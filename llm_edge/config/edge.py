@@ -13,18 +13,9 @@ from . import layers, values
 from .absent import without_absent
 from .layers import Layers, Places
 from .problems import Problem, explain, failure
-from .sections import (
-    BreakerConfig,
-    CacheConfig,
-    DeadlineConfig,
-    HttpConfig,
-    LimitConfig,
-    ProviderConfig,
-    RetryConfig,
-    RouteConfig,
-    RouteDeadline,
-    Section,
-)
+from .routes import RouteConfig, RouteDeadline
+from .sections import CacheConfig, DeadlineConfig, HttpConfig, LimitConfig, ProviderConfig, Section
+from .traffic import BreakerConfig, RetryConfig
 from .trees import Path, as_written, is_table
 
 Settings = Mapping[str, object]

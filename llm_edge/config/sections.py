@@ -47,75 +47,17 @@ class ProviderConfig(Section):
         examples=[{"x-team": "search"}],
     )
 
+    idempotency_header: values.HeaderName | None = Field(
+        default=None,
+        description="A header of this provider's that makes a repeated call count once: all attempts of a call send one"
+        " and the same random value.",
+        examples=["idempotency-key"],
+    )
+
     @model_validator(mode="after")
     def _headers_once(self) -> Self:
         if len({header.lower() for header in self.headers}) < len(self.headers):
             raise refuse("holds one header twice", "Capitals make no difference: keep one of them.", field="headers")
-        return self
-
-
-class TargetConfig(Section):
-    """One target of a route."""
-
-    target: values.TargetName = Field(description='"provider/model".', examples=["openai/gpt-5.4-mini"])
-
-
-def as_target(value: object) -> object:
-    """A bare text counts as `{ target = text }`."""
-    return {"target": value} if isinstance(value, str) else value
-
-
-Target = Annotated[TargetConfig, BeforeValidator(as_target)]
-
-
-class RouteDeadline(Section):
-    """The times of one route, where they differ from `[deadline]`."""
-
-    total: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[20.0])
-    chat: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[20.0])
-    stream: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[60.0])
-    embeddings: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[5.0])
-    first_token: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[10.0])
-    idle: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[10.0])
-
-
-class RouteCache(Section):
-    """The cache rules of one route, where they differ from `[cache]`."""
-
-    policy: Literal["all", "deterministic", "off"] | None = Field(
-        default=None, description="As in [cache].", examples=["deterministic"]
-    )
-    ttl: values.Seconds | None = Field(default=None, description="As in [cache].", examples=[60.0])
-
-
-class RouteRetry(Section):
-    """The retry rules of one route, where they differ from `[retry]`."""
-
-    attempts: values.Attempts | None = Field(default=None, description="As in [retry].", examples=[2])
-    base: values.SecondsOrNone | None = Field(default=None, description="As in [retry].", examples=[0.1])
-    cap: values.SecondsOrNone | None = Field(default=None, description="As in [retry].", examples=[2.0])
-
-
-class RouteConfig(Section):
-    """A model name that callers use, and the targets that answer for it."""
-
-    targets: Annotated[tuple[Target, ...], BeforeValidator(values.one_or_many)] = Field(
-        description='Who answers, as "provider/model" or { target = "provider/model" }, in order.',
-        examples=[("openai/gpt-5.4-mini", "local/qwen3")],
-    )
-    strategy: Literal["failover"] = Field(
-        default="failover", description='How the next target is chosen: "failover" takes them in order.'
-    )
-    deadline: RouteDeadline = Field(default_factory=RouteDeadline, description="Times of this route alone.")
-    cache: RouteCache = Field(default_factory=RouteCache, description="Cache rules of this route alone.")
-    retry: RouteRetry = Field(default_factory=RouteRetry, description="Retry rules of this route alone.")
-
-    @model_validator(mode="after")
-    def _targets_once(self) -> Self:
-        if not self.targets:
-            raise refuse("must not be empty", "Name at least one target.", field="targets")
-        if len({each.target for each in self.targets}) < len(self.targets):
-            raise refuse("names one target twice", "Remove the second; retry.attempts asks again.", field="targets")
         return self
 
 
@@ -130,6 +72,12 @@ class DeadlineConfig(Section):
     embeddings: values.Seconds = Field(default=5.0, description="Embeddings.")
     first_token: values.Seconds = Field(default=30.0, description="Until the first event of a stream.")
     idle: values.Seconds = Field(default=30.0, description="Between two events of a stream; comments do not count.")
+    attempt: values.Seconds | None = Field(
+        default=None,
+        description="One attempt, to its end or to the first event of its stream; then it is tried again, or elsewhere."
+        " Default: as long as the call.",
+        examples=[10.0],
+    )
 
 
 class CacheDiskConfig(Section):
@@ -241,32 +189,6 @@ class LimitConfig(Section):
         if self.enabled and not self.rate and not self.concurrency:
             raise refuse("limits nothing", "Set requests_per_minute, requests_per_second or concurrency.")
         return self
-
-
-class RetryConfig(Section):
-    """Asking again after a failure that may pass."""
-
-    attempts: values.Attempts = Field(
-        default=3, description="Calls to one target at most, the first included; 1 never retries."
-    )
-    base: values.SecondsOrNone = Field(
-        default=0.1, description="The longest first wait, in seconds; it doubles each time."
-    )
-    cap: values.SecondsOrNone = Field(default=8.0, description="The longest wait of all, in seconds.")
-
-    @model_validator(mode="after")
-    def _cap_above_base(self) -> Self:
-        if self.cap < self.base:
-            raise refuse("is smaller than base", "Raise cap or lower base.", field="cap")
-        return self
-
-
-class BreakerConfig(Section):
-    """Leaving a target alone for a while after failures in a row."""
-
-    enabled: bool = Field(default=True, description="Whether failing targets are left alone.")
-    failures: values.Count = Field(default=5, description="Failures in a row that open the breaker.")
-    open_for: values.Seconds = Field(default=30.0, description="How long it stays open, in seconds.")
 
 
 class HttpConfig(Section):

@@ -239,6 +239,8 @@ def wrong_in_signing(text: str) -> str:
 Seconds = Annotated[float, BeforeValidator(not_a_switch), Field(gt=0, le=YEAR, allow_inf_nan=False)]
 SecondsOrNone = Annotated[float, BeforeValidator(not_a_switch), Field(ge=0, le=YEAR, allow_inf_nan=False)]
 Rate = Annotated[float, BeforeValidator(not_a_switch), Field(gt=0, le=1e9, allow_inf_nan=False)]
+RateOrNone = Annotated[float, BeforeValidator(not_a_switch), Field(ge=0, le=1e9, allow_inf_nan=False)]
+Share = Annotated[float, BeforeValidator(not_a_switch), Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(not_a_switch), Field(ge=1, le=10**9)]
 CountOrNone = Annotated[int, BeforeValidator(not_a_switch), Field(ge=0, le=10**9)]
 Attempts = Annotated[int, BeforeValidator(not_a_switch), Field(ge=1, le=10)]

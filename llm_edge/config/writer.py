@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from . import keys, values
 from .edge import EdgeConfig
-from .sections import TargetConfig
+from .routes import TargetConfig
 from .trees import Path, is_list, is_table, quoted
 
 Say = Callable[[SecretStr], str]

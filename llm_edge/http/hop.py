@@ -27,6 +27,8 @@ from .senders.transport import Given
 
 T = TypeVar("T")
 
+LATE = 0.25
+"""Seconds: a timeout noticed later than that after it was due tells more of this process than of the provider."""
 DRAIN = 0.05
 """Seconds a finished stream may take to end its last HTTP chunk, so that the connection can be used again."""
 
@@ -73,13 +75,18 @@ class _Call:
         # What we do not understand is the app's own affair: its timeout bounds each wait, nothing bounds the whole.
         silence = request.timeout if known is None else (allowed.idle or inf) if request.streaming else None
         whole = known is not None and not request.streaming
-        self._patience = Patience(clock, total=request.deadline, connect=hop.connect, silence=silence, whole=whole)
+        total = request.deadline
+        if whole and allowed.attempt is not None:
+            ends = clock.now() + allowed.attempt
+            total = ends if total is None or ends < total else total
+        self._patience = Patience(clock, total=total, connect=hop.connect, silence=silence, whole=whole)
         if known is None and isinstance(hop.send, Given) and request.native is not None:
             pass  # that transport knows the app's timeout as well as we do
         elif known is None:
             self._patience.within(request.timeout)
         elif request.streaming:
-            self._patience.within(allowed.first_token)
+            first, attempt = allowed.first_token, allowed.attempt
+            self._patience.within(attempt if first is None or (attempt is not None and attempt < first) else first)
 
     async def answer(self) -> Response:
         hop, known = self._hop, self._known
@@ -172,7 +179,16 @@ class _Call:
         try:
             return await self._alarm.until(self._patience.moment, work)
         except TimeoutError:
-            raise NetworkFailed(f"{self._hop.target.name} did not answer in time", kind="ReadTimeout") from None
+            failed = NetworkFailed(f"{self._hop.target.name} did not answer in time", kind="ReadTimeout")
+            failed.late = self._late()
+            raise failed from None
+        except NetworkFailed as error:
+            error.late = error.timed_out and self._late()
+            raise
+
+    def _late(self) -> bool:
+        moment = self._patience.moment
+        return moment is not None and self._hop.runtime.clock.now() - moment > LATE
 
     async def step(self, source: ByteSource, silence: float | None) -> bytes:
         """The next bytes of a stream that has begun; `silence` moves the moment they are due."""
@@ -181,11 +197,14 @@ class _Call:
         try:
             return await self._alarm.until(self._patience.moment, source.__anext__())
         except TimeoutError:
-            raise StreamBroken(f"{self._hop.target.name} fell silent in mid-answer", kind="ReadTimeout") from None
+            broken = StreamBroken(f"{self._hop.target.name} fell silent in mid-answer", kind="ReadTimeout")
+            broken.late = self._late()
         except NetworkFailed as error:
             if self._known is None:
                 raise
-            raise StreamBroken(f"{self._hop.target.name} broke off in mid-answer: {error}", kind=error.kind) from None
+            broken = StreamBroken(f"{self._hop.target.name} broke off in mid-answer: {error}", kind=error.kind)
+            broken.late = error.timed_out and self._late()
+        raise broken from None
 
     async def finish(self, source: ByteSource, *, drain: bool) -> None:
         """Close the upstream; when its last event is in, give it a moment to end properly first."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from ..errors import CircuitOpen, Failed, NetworkFailed, Overloaded, ProviderFailed
+from collections.abc import Callable
+from typing import Literal
+
+from ..errors import CallError, CircuitOpen, Failed, NetworkFailed, Overloaded, ProviderFailed, StreamBroken
 from ..message import Handler, Request, Response
 from ..policy.breaker import Breaker, Permit
 from ..runtime import Clock, Guard, mind_forks
 
 
 class GuardedBreaker:
-    """A breaker that threads and loops share."""
+    """A breaker that threads and loops share. `chance` gives numbers in [0, 1)."""
 
-    def __init__(self, breaker: Breaker) -> None:
-        self._breaker = breaker
+    def __init__(self, breaker: Breaker, chance: Callable[[], float] = lambda: 0.5) -> None:
+        self._breaker, self._chance = breaker, chance
         self._guard = Guard()
         mind_forks(self)
 
@@ -24,37 +27,56 @@ class GuardedBreaker:
     def state(self) -> str:
         return self._breaker.state
 
-    def admit(self, now: float) -> Permit | float:
-        return self._guard.do(lambda: self._breaker.admit(now))
+    def refuses(self, now: float) -> bool:
+        """Whether a call that came now would be refused; a glance, for those who choose among targets."""
+        return self._breaker.open_now(now)
 
-    def release(self, permit: Permit, *, good: bool | None, now: float) -> None:
-        self._guard.post(lambda: self._breaker.release(permit, good=good, now=now))
+    def admit(self, now: float, *, due: float | None = None, watched: bool = False) -> Permit | float:
+        return self._guard.do(lambda: self._breaker.admit(now, chance=self._chance(), due=due, watched=watched))
+
+    def began(self, permit: Permit, now: float) -> None:
+        self._guard.post(lambda: self._breaker.began(permit, now))
+
+    def release(self, permit: Permit, *, good: bool | None, now: float, asked: float | None = None) -> None:
+        self._guard.post(lambda: self._breaker.release(permit, good=good, now=now, asked=asked, chance=self._chance()))
+
+    def force(self, state: Literal["open", "closed", "off"]) -> None:
+        self._guard.do(lambda: self._breaker.force(state))
 
 
 class CircuitBreaker:
-    """Stops calling a target that keeps failing, and probes it now and then."""
+    """Stops calling a target that keeps failing or hangs, and probes it now and then."""
 
     def __init__(self, breaker: GuardedBreaker, clock: Clock, *, target: str) -> None:
         self._breaker, self._clock, self._target = breaker, clock, target
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
-        permit = self._breaker.admit(self._clock.now())
+        breaker, now = self._breaker, self._clock.now()
+        permit = breaker.admit(now, due=request.deadline, watched=request.streaming)
         if not isinstance(permit, Permit):
-            now, probe_in = self._clock.now(), round(permit, 3)
-            request.notes.say(now, "breaker", target=self._target, state=self._breaker.state, probe_in_s=probe_in)
-            refused = CircuitOpen(f"{self._target} has been failing and is left alone", retry_after=permit)
-            refused.target = self._target
-            raise refused
+            raise self._refusal(request, now, permit)
         try:
             response = await handler(request)
         except BaseException as error:
             self._learn(permit, error)
             raise
+        if response.stream is not None:
+            breaker.began(permit, self._clock.now())
         response.finally_(lambda error: self._learn(permit, error, response.status))
         return response
 
+    def _refusal(self, request: Request, now: float, wait: float) -> CircuitOpen:
+        state, probe_in = self._breaker.state, round(wait, 3)
+        request.notes.say(now, "breaker", target=self._target, state=state, probe_in_s=probe_in)
+        forced = state == "forced-open"
+        why = "has been taken out of service" if forced else "has been failing and is left alone"
+        refused = CircuitOpen(f"{self._target} {why}", retry_after=wait)
+        refused.target = self._target
+        return refused
+
     def _learn(self, permit: Permit, error: BaseException | None, status: int = 200) -> None:
-        self._breaker.release(permit, good=_verdict(error, status), now=self._clock.now())
+        asked = error.retry_after if isinstance(error, CallError) else None
+        self._breaker.release(permit, good=_verdict(error, status), now=self._clock.now(), asked=asked)
 
 
 def _verdict(error: BaseException | None, status: int) -> bool | None:
@@ -66,6 +88,8 @@ def _verdict(error: BaseException | None, status: int) -> bool | None:
         # A refusal of this request (4xx) or a throttle shows a target that works.
         return False if isinstance(error, Overloaded) else None
     if isinstance(error, NetworkFailed) and error.ours:
+        return None
+    if isinstance(error, StreamBroken) and error.late:
         return None
     if isinstance(error, Failed):
         return False

@@ -21,6 +21,8 @@ class Allowed:
     """Seconds until the first event of a stream."""
     idle: float | None = 30.0
     """Seconds between two events of a stream; comments and keep-alives do not count."""
+    attempt: float | None = None
+    """Seconds one attempt may take, to its end or to the first event of its stream."""
 
     def total(self, request: Request) -> float | None:
         if request.streaming:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import CallError, NetworkFailed, Throttled
 from ..message import Handler, Request, Response
+from ..policy.allowance import Allowance
 from ..policy.backoff import full_jitter, wait_before_retry
-from ..runtime import Clock
+from ..runtime import Clock, Guard
 from .rules import Rules
 
 if TYPE_CHECKING:
@@ -28,6 +29,23 @@ class Attempts:
     """Seconds no wait goes beyond, unless the provider asks for more."""
 
 
+class GuardedAllowance:
+    """One target's allowance of further calls, which threads and loops share."""
+
+    def __init__(self, allowance: Allowance) -> None:
+        self._allowance = allowance
+        self._guard = Guard()
+
+    def call(self, now: float) -> None:
+        self._guard.post(lambda: self._allowance.call(now))
+
+    def draw(self, now: float) -> bool:
+        return self._guard.do(lambda: self._allowance.draw(now))
+
+    def take(self, now: float) -> None:
+        self._guard.post(lambda: self._allowance.take(now))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """Retries a call that failed in a way that may pass. `chance` gives numbers in [0, 1)."""
@@ -35,8 +53,12 @@ class Retry:
     clock: Clock
     rules: Rules[Attempts]
     chance: Callable[[], float]
+    allowance: GuardedAllowance | None = None
+    """How many retries the target is given in all; None for any number."""
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
+        if self.allowance is not None:
+            self.allowance.call(self.clock.now())
         try:
             return await handler(request)
         except CallError as error:
@@ -50,7 +72,7 @@ class Retry:
         # A tenacity loop costs 23–40 µs even when nothing fails, so it is met only here, after a failure.
         from tenacity import AsyncRetrying
 
-        made = 0
+        made = unreached = 0
         pause: float | None = None
 
         async def attempt() -> Response:
@@ -62,10 +84,12 @@ class Retry:
 
         def wait(state: RetryCallState) -> float:
             # tenacity asks for the wait first, and then whether to stop.
-            nonlocal pause
+            nonlocal pause, unreached
             error = state.outcome.exception() if state.outcome else None
             assert isinstance(error, CallError), "nothing else is tried again"
-            pause = self._pause(request, rule, error, state.attempt_number)
+            unreached += isinstance(error, NetworkFailed) and error.kind in _UNREACHED
+            # Nobody is there: once more at once, and then it is the next target's turn.
+            pause = self._pause(request, rule, error, state.attempt_number) if unreached < 2 else None
             return pause or 0.0
 
         async def sleep(seconds: float) -> None:
@@ -86,19 +110,25 @@ class Retry:
         """Seconds before the next attempt; None when there is none."""
         if made >= rule.attempts or not _worth_it(request, error):
             return None
+        unreached = isinstance(error, NetworkFailed) and error.kind in _UNREACHED
         base = rule.base * (_THROTTLED if isinstance(error, Throttled) else 1.0)
-        jitter = full_jitter(made, self.chance(), base=base, cap=rule.cap)
+        jitter = 0.0 if unreached else full_jitter(made, self.chance(), base=base, cap=rule.cap)
         now = self.clock.now()
         left = None if request.deadline is None else request.deadline - now
         pause = wait_before_retry(jitter, error.retry_after, left)
-        if pause is not None:
-            request.notes.say(now, "retry", after=type(error).__name__, wait_s=round(pause, 3))
+        if pause is None:
+            return None
+        if self.allowance is not None and not self.allowance.draw(now):
+            request.notes.say(now, "retry", after=type(error).__name__, refused="too many retries of this target")
+            return None
+        request.notes.say(now, "retry", after=type(error).__name__, wait_s=round(pause, 3))
         return pause
 
 
 _THROTTLED = 10.0
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+_UNREACHED = frozenset({"ConnectError", "ConnectTimeout"})
+_NEVER_SENT = _UNREACHED | {"PoolTimeout"}
 
 
 def _worth_it(request: Request, error: CallError) -> bool:

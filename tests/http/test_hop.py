@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from llm_edge.message import Body, Headers, Request, Response, Stream
 from llm_edge.providers.addressed import Addressed
 from llm_edge.providers.base import Target, Wire
 from llm_edge.providers.dialects import by_name
-from llm_edge.runtime import FakeClock
+from llm_edge.runtime import Blocking, FakeClock
 
 JSON, EVENTS, PAGE = "application/json", "text/event-stream", "text/html"
 USED = b'{"prompt_tokens":1,"completion_tokens":2}'
@@ -210,3 +211,60 @@ def test_events_buy_time_and_comments_do_not(colour: Any) -> None:
         left.append(patience.remaining())
         clock.advance(1.0)
     assert left == [3.0, 5.0, 4.0, 3.0]
+
+
+class Slow(Engine):
+    """Time passes, and the wait for the answer or for its bytes ends in a timeout."""
+
+    def __init__(self, clock: FakeClock, seconds: float, *before: bytes) -> None:
+        super().__init__(200, EVENTS if before else JSON, *before, failed("ReadTimeout", "late"))
+        self._clock, self._seconds = clock, seconds
+
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
+        answer = await super().__call__(wire, patience)
+        self._clock.advance(self._seconds)
+        return answer
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(10.2, False), (10.3, True)])
+def test_a_timeout_noticed_long_after_it_was_due_tells_nothing_of_the_provider(
+    colour: Any, seconds: float, late: bool
+) -> None:
+    clock = FakeClock()
+    the = replace(hop(Slow(clock, seconds), colour), runtime=Blocking(clock))
+    with pytest.raises(NetworkFailed) as caught:
+        colour.run(the(ask(deadline=10.0)))
+    assert (caught.value.late, caught.value.ours) == (late, late)
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(10.2, False), (10.3, True)])
+def test_a_stream_given_up_by_a_busy_process_tells_nothing_of_the_provider(
+    colour: Any, seconds: float, late: bool
+) -> None:
+    clock = FakeClock()
+    the = replace(hop(Slow(clock, seconds, FIRST), colour), runtime=Blocking(clock))
+    stream = colour.run(the(ask(streaming=True, deadline=10.0))).stream
+    with pytest.raises(StreamBroken) as caught:
+        read(colour, stream)
+    assert caught.value.late == late
+
+
+@pytest.mark.parametrize(
+    ("streaming", "deadline", "allowed", "moment"),
+    [
+        (False, 30.0, {"attempt": 8.0}, 8.0),
+        (False, 6.0, {"attempt": 8.0}, 6.0),
+        (False, None, {"attempt": 8.0}, 8.0),
+        (True, 120.0, {"attempt": 8.0, "first_token": 20.0}, 8.0),
+        (True, 120.0, {"attempt": 8.0, "first_token": 2.0}, 2.0),
+        (True, 120.0, {"attempt": 8.0, "first_token": None}, 8.0),
+        (True, 120.0, {"first_token": None}, 120.0),
+    ],
+)
+def test_one_attempt_has_its_own_time_and_never_more_than_the_call(
+    colour: Any, streaming: bool, deadline: float | None, allowed: dict[str, Any], moment: float
+) -> None:
+    engine = Engine(500, JSON, b"{}")
+    with pytest.raises(Overloaded):
+        colour.run(hop(engine, colour, **allowed)(ask(streaming=streaming, deadline=deadline)))
+    assert engine.asked[0][1].moment == moment

@@ -30,7 +30,7 @@ from llm_edge.errors import (
 )
 from llm_edge.layers.breaker import CircuitBreaker, GuardedBreaker
 from llm_edge.message import Response
-from llm_edge.policy.breaker import Breaker, Permit
+from llm_edge.policy.breaker import Breaker, Permit, Rule
 from llm_edge.runtime import FakeClock, drive
 
 from .kit import Cancelled, Script, answer, call, failed, read_all, run_cancelled, streamed
@@ -45,7 +45,7 @@ class Place:
 
     def __init__(self, **settings: Any) -> None:
         self.clock = FakeClock()
-        self.breaker = GuardedBreaker(Breaker(**{"failures": 2, "open_for": 30.0, **settings}))
+        self.breaker = GuardedBreaker(Breaker(Rule(**{"failures": 2, "open_for": 30.0, **settings})))
         self.layer = CircuitBreaker(self.breaker, self.clock, target="openai/a")
 
     def open(self, colour: Colour) -> None:
@@ -67,6 +67,12 @@ def lives(colour: Colour, place: Place, *outcomes: Response | BaseException | Ca
     return place.breaker.state
 
 
+def late(error: Any) -> Any:
+    """A timeout that this process was too busy to notice in time."""
+    error.late = True
+    return error
+
+
 BAD: list[Callable[[], Any]] = [
     failed,
     lambda: NetworkFailed("reset", kind="ReadError"),
@@ -86,6 +92,8 @@ NOTHING: list[Callable[[], Any]] = [
     lambda: DeadlineExceeded("ours"),
     lambda: NetworkFailed("no connection became free", kind="PoolTimeout"),
     lambda: NetworkFailed("not http", kind="UnsupportedProtocol"),
+    lambda: late(NetworkFailed("noticed late", kind="ReadTimeout")),
+    lambda: streamed(b"a", error=late(StreamBroken("noticed late", kind="ReadTimeout"))),
     Cancelled,
     KeyboardInterrupt,
     lambda: ValueError("a mistake in a layer"),
@@ -117,6 +125,41 @@ def test_an_open_breaker_refuses_without_asking(colour: Colour) -> None:
     error = caught.value
     assert (error.retry_after, error.target, error.elsewhere, error.retryable) == (20.0, "openai/a", True, False)
     assert request.notes.events == [(10.0, "breaker", {"target": "openai/a", "state": "open", "probe_in_s": 20.0})]
+
+
+def test_streams_that_hang_before_their_first_event_open_it(colour: Colour) -> None:
+    place = Place(outcomes=3, slow_after=10.0)
+    under_way = [place.breaker.admit(0.0, watched=True) for _ in range(3)]
+    place.clock.advance(11.0)
+    with pytest.raises(CircuitOpen):
+        colour.run(place.layer(call(streaming=True), Script(streamed())))
+    assert len(under_way) == 3
+
+
+def test_streams_that_have_begun_are_not_slow(colour: Colour) -> None:
+    place = Place(outcomes=3, slow_after=10.0)
+    begun = [colour.run(place.layer(call(streaming=True), Script(streamed()))) for _ in range(5)]
+    place.clock.advance(60.0)
+    colour.run(place.layer(call(streaming=True), Script(answer())))
+    assert place.breaker.state == "closed"
+    for response in begun:
+        colour.run(read_all(response))
+
+
+def test_the_provider_may_ask_to_be_left_alone_for_longer(colour: Colour) -> None:
+    place = Place(failures=1)
+    lives(colour, place, failed(retry_after=90.0))
+    place.clock.advance(60.0)
+    with pytest.raises(CircuitOpen) as caught:
+        colour.run(place.layer(call(), Script(answer())))
+    assert caught.value.retry_after == 30.0
+
+
+def test_a_target_taken_out_of_service_says_so(colour: Colour) -> None:
+    place = Place()
+    place.breaker.force("open")
+    with pytest.raises(CircuitOpen, match="openai/a has been taken out of service"):
+        colour.run(place.layer(call(), Script(answer())))
 
 
 def test_two_good_probes_close_it(colour: Colour) -> None:
@@ -180,14 +223,14 @@ class Collects(Breaker):
 
     dropped: Response | None = None
 
-    def admit(self, now: float) -> Permit | float:
+    def admit(self, now: float, **given: Any) -> Permit | float:
         self.dropped = None
         gc.collect()
-        return super().admit(now)
+        return super().admit(now, **given)
 
 
 def test_a_stream_dropped_by_the_garbage_collector_inside_the_lock_is_told_all_the_same() -> None:
-    machine = Collects(failures=1)
+    machine = Collects(Rule(failures=1))
     layer = CircuitBreaker(GuardedBreaker(machine), FakeClock(), target="openai/a")
     response: Response | None = drive(layer(call(), Script(streamed(b"bad"))))
     assert response is not None

@@ -19,9 +19,10 @@ from llm_edge.errors import (
     StreamBroken,
     Throttled,
 )
-from llm_edge.layers.retry import Attempts, Retry
+from llm_edge.layers.retry import Attempts, GuardedAllowance, Retry
 from llm_edge.layers.rules import Rules
 from llm_edge.message import Saved
+from llm_edge.policy.allowance import Allowance
 from llm_edge.runtime import FakeClock
 
 from .kit import Cancelled, Script, answer, call, failed, read_all, streamed
@@ -30,9 +31,15 @@ if TYPE_CHECKING:
     from tests.conftest import Colour
 
 
-def retry(clock: FakeClock, *chances: float, routes: dict[str, Attempts] | None = None, **rule: Any) -> Retry:
-    drawn = iter(chances or [0.5] * 99)
-    return Retry(clock=clock, rules=Rules(Attempts(**rule), routes or {}), chance=lambda: next(drawn))
+def retry(
+    clock: FakeClock,
+    *chances: float,
+    routes: dict[str, Attempts] | None = None,
+    allowance: GuardedAllowance | None = None,
+    **rule: Any,
+) -> Retry:
+    drawn, rules = iter(chances or [0.5] * 99), Rules(Attempts(**rule), routes or {})
+    return Retry(clock=clock, rules=rules, chance=lambda: next(drawn), allowance=allowance)
 
 
 def fails(colour: Colour, layer: Retry, script: Script, **fields: Any) -> CallError:
@@ -62,6 +69,32 @@ def test_an_attempt_that_goes_well_ends_it(colour: Colour) -> None:
     script = Script(failed(), good)
     assert colour.run(retry(clock)(call(), script)) is good
     assert script.asked[0] is script.asked[1]
+
+
+def test_a_target_that_cannot_be_reached_is_tried_once_more_at_once(colour: Colour) -> None:
+    clock, errors = FakeClock(), [NetworkFailed("refused", kind="ConnectError") for _ in range(5)]
+    script = Script(*errors)
+    assert fails(colour, retry(clock, attempts=5), script) is errors[1]
+    assert clock.slept == [0.0]
+
+
+def test_a_server_that_goes_away_after_a_failure_has_its_second_chance_too(colour: Colour) -> None:
+    lost = NetworkFailed("refused", kind="ConnectError")
+    script = Script(failed(), lost, answer())
+    colour.run(retry(FakeClock())(call(), script))
+    assert len(script.asked) == 3
+
+
+def test_retries_end_when_a_target_has_had_its_share_of_them(colour: Colour) -> None:
+    clock, script = FakeClock(), Script(failed())
+    layer = retry(clock, *[0.0] * 99, allowance=GuardedAllowance(Allowance(share=0.2, floor=0.3, ttl=10.0)), attempts=9)
+    request = call()
+    with pytest.raises(CallError):
+        colour.run(layer(request, script))
+    assert len(script.asked) == 1 + 3
+    assert request.notes.events[-1][2]["refused"] == "too many retries of this target"
+    assert fails(colour, layer, script) is script.steps[0]
+    assert len(script.asked) == 1 + 3 + 1
 
 
 def test_waits_double_under_their_cap_and_jitter_is_whole(colour: Colour) -> None:
@@ -129,7 +162,8 @@ def test_only_what_may_go_better_and_do_no_harm_is_tried_again(
     with pytest.raises(type(error)) as caught:
         colour.run(retry(FakeClock(), 0.0, 0.0)(call(**fields), script))
     assert caught.value is error
-    assert len(script.asked) == (3 if again else 1)
+    unreached = isinstance(error, NetworkFailed) and error.kind.startswith("Connect")
+    assert len(script.asked) == ((2 if unreached else 3) if again else 1)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +205,7 @@ def test_the_retry_loop_is_met_only_after_a_failure() -> None:
     program = """
 import sys
 from llm_edge.errors import Overloaded
-from llm_edge.layers.retry import Attempts, Retry
+from llm_edge.layers.retry import Attempts, GuardedAllowance, Retry
 from llm_edge.layers.rules import Rules
 from llm_edge.message import Body, Request, Response
 from llm_edge.runtime import FakeClock, drive

@@ -1,0 +1,77 @@
+"""The part of a configuration that says who answers for a model name: routes, and what is theirs alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from . import values
+from .sections import Section
+from .values import refuse
+
+
+class TargetConfig(Section):
+    """One target of a route."""
+
+    target: values.TargetName = Field(description='"provider/model".', examples=["openai/gpt-5.4-mini"])
+
+
+def as_target(value: object) -> object:
+    """A bare text counts as `{ target = text }`."""
+    return {"target": value} if isinstance(value, str) else value
+
+
+Target = Annotated[TargetConfig, BeforeValidator(as_target)]
+
+
+class RouteDeadline(Section):
+    """The times of one route, where they differ from `[deadline]`."""
+
+    total: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[20.0])
+    chat: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[20.0])
+    stream: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[60.0])
+    embeddings: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[5.0])
+    first_token: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[10.0])
+    idle: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[10.0])
+    attempt: values.Seconds | None = Field(default=None, description="As in [deadline].", examples=[10.0])
+
+
+class RouteCache(Section):
+    """The cache rules of one route, where they differ from `[cache]`."""
+
+    policy: Literal["all", "deterministic", "off"] | None = Field(
+        default=None, description="As in [cache].", examples=["deterministic"]
+    )
+    ttl: values.Seconds | None = Field(default=None, description="As in [cache].", examples=[60.0])
+
+
+class RouteRetry(Section):
+    """The retry rules of one route, where they differ from `[retry]`."""
+
+    attempts: values.Attempts | None = Field(default=None, description="As in [retry].", examples=[2])
+    base: values.SecondsOrNone | None = Field(default=None, description="As in [retry].", examples=[0.1])
+    cap: values.SecondsOrNone | None = Field(default=None, description="As in [retry].", examples=[2.0])
+
+
+class RouteConfig(Section):
+    """A model name that callers use, and the targets that answer for it."""
+
+    targets: Annotated[tuple[Target, ...], BeforeValidator(values.one_or_many)] = Field(
+        description='Who answers, as "provider/model" or { target = "provider/model" }, in order.',
+        examples=[("openai/gpt-5.4-mini", "local/qwen3")],
+    )
+    strategy: Literal["failover"] = Field(
+        default="failover", description='How the next target is chosen: "failover" takes them in order.'
+    )
+    deadline: RouteDeadline = Field(default_factory=RouteDeadline, description="Times of this route alone.")
+    cache: RouteCache = Field(default_factory=RouteCache, description="Cache rules of this route alone.")
+    retry: RouteRetry = Field(default_factory=RouteRetry, description="Retry rules of this route alone.")
+
+    @model_validator(mode="after")
+    def _targets_once(self) -> Self:
+        if not self.targets:
+            raise refuse("must not be empty", "Name at least one target.", field="targets")
+        if len({each.target for each in self.targets}) < len(self.targets):
+            raise refuse("names one target twice", "Remove the second; retry.attempts asks again.", field="targets")
+        return self
