@@ -18,7 +18,7 @@ _LIBRARIES = """
 import sys, llm_edge
 from llm_edge import EdgeClient
 EdgeClient(env={})
-names = "httpx", "httpx2", "httpcore2", "pyreqwest", "aiohttp", "requests"
+names = "httpx", "httpx2", "httpcore2", "pyreqwest", "httptools", "requests"
 print(",".join(name for name in names if name in sys.modules))
 """
 _MEMORY = "import psutil; print(psutil.Process().memory_info().rss / 2**20)"

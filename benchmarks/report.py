@@ -17,7 +17,7 @@ from .promises import Promise
 from .rounds import Cell, Results, typical
 
 LABELS = {name: contender.label for name, contender in {**CONTENDERS, **PEERS}.items()}
-_PACKAGES = ("llm_edge", "openai", "httpx2", "pyreqwest", "aiohttp", "orjson", "pydantic", "moka-py")
+_PACKAGES = ("llm_edge", "openai", "httpx2", "pyreqwest", "httptools", "orjson", "pydantic", "moka-py")
 
 
 def facts() -> dict[str, str]:

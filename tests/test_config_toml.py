@@ -58,7 +58,7 @@ CONFIGS = some(
     retry=RETRIES,
     breaker=some(enabled=st.booleans(), failures=st.integers(1, 100), open_for=SECONDS),
     http=some(
-        engine=st.sampled_from(["auto", "httpx2", "aiohttp", "pyreqwest"]),
+        engine=st.sampled_from(["auto", "httpx2", "httptools", "pyreqwest"]),
         proxy=st.just("http://user:password@proxy:3128"),
         ca_file=PATHS,
         http2=st.booleans(),

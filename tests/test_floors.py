@@ -48,7 +48,7 @@ ONLY_IN = {
     "httpcore": {"http", "testing"},
     "httpcore2": {"http", "testing"},
     "pyreqwest": {"http", "testing"},
-    "aiohttp": {"http"},
+    "httptools": {"http"},
     "redis": {"stores"},
     "diskcache": {"stores"},
     "moka_py": {"stores"},

@@ -21,7 +21,7 @@ LATER = [
     "httpcore",
     "httpcore2",
     "pyreqwest",
-    "aiohttp",
+    "httptools",
     "pydantic",
     "redis",
     "diskcache",

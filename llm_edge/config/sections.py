@@ -194,11 +194,10 @@ class LimitConfig(Section):
 class HttpConfig(Section):
     """How calls travel to the providers. Certificates are always verified."""
 
-    engine: Literal["auto", "httpx2", "aiohttp", "pyreqwest"] = Field(
+    engine: Literal["auto", "httpx2", "httptools", "pyreqwest"] = Field(
         default="auto",
-        description='Which HTTP library: "auto" takes pyreqwest for sync calls and aiohttp for async ones where they'
-        " are installed, else httpx2. What the one named cannot do goes over httpx2: aiohttp has no sync calls, no"
-        " HTTP/2 and no SOCKS proxies.",
+        description='Which HTTP library: "auto" takes httptools where it is installed, else httpx2. Proxies and HTTP/2,'
+        " which httptools has not, then go over httpx2.",
     )
     connect: values.Seconds = Field(default=5.0, description="How long a connection may take to open, in seconds.")
     pool: values.Count = Field(default=100, description="Connections at most.")

@@ -9,12 +9,12 @@ import pytest
 
 from .senders_kit import Wires, opened
 
-WAYS = [("sync", "httpx2"), ("async", "httpx2"), ("sync", "pyreqwest"), ("async", "pyreqwest"), ("async", "aiohttp")]
+WAYS = [(colour, engine) for engine in ("httpx2", "httptools", "pyreqwest") for colour in ("sync", "async")]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Not every engine against every colour: aiohttp has event loops only."""
+    """A mark on each test that asks for `wires`."""
     if "wires" in metafunc.fixturenames:
         # As a mark, which goes before the parameters `colour` has of its own.
         metafunc.definition.add_marker(pytest.mark.parametrize(("colour", "engine"), WAYS, indirect=["colour"]))

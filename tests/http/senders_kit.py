@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import aiohttp  # noqa: F401  # the first call would load it, within its deadline
 import httpcore2  # noqa: F401  # likewise
+import httptools  # noqa: F401  # the first call would load it, within its deadline
 
 from llm_edge.http.sender import Answer, Patience, Sender
 from llm_edge.http.senders import HttpSettings, choose

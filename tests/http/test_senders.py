@@ -328,10 +328,10 @@ def test_a_sender_closed_opens_again(wires: Wires) -> None:
     [
         ({"engine": "httpx2"}, ["httpx2", "httpx2"]),
         ({"engine": "pyreqwest"}, ["pyreqwest", "pyreqwest"]),
-        ({"engine": "aiohttp"}, ["httpx2", "aiohttp"]),
-        ({"engine": "auto"}, ["pyreqwest", "aiohttp"]),
-        ({"engine": "auto", "http2": True}, ["pyreqwest", "httpx2"]),
-        ({"engine": "aiohttp", "http2": True}, ["httpx2", "httpx2"]),
+        ({"engine": "httptools"}, ["httptools", "httptools"]),
+        ({"engine": "auto"}, ["httptools", "httptools"]),
+        ({"engine": "auto", "http2": True}, ["httpx2", "httpx2"]),
+        ({"engine": "httptools", "proxy": "http://127.0.0.1:1"}, ["httpx2", "httpx2"]),
     ],
 )
 def test_the_engine_is_named_before_it_is_opened(settings: dict[str, Any], names: list[str]) -> None:

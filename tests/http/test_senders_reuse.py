@@ -91,6 +91,10 @@ def test_a_new_connection_that_is_closed_ends_the_call_whatever_its_method(wires
     assert upstream.requests == 1
 
 
+def upload(url: str) -> Wire:
+    return Wire(url=url, headers=Headers({"content-length": "6"}), upload=Saved([b"abc", b"def"]))
+
+
 def test_an_upload_that_has_begun_is_not_sent_again(wires: Wires) -> None:
     def script(peer: Peer) -> None:
         peer.request()
@@ -99,10 +103,9 @@ def test_an_upload_that_has_begun_is_not_sent_again(wires: Wires) -> None:
 
     with Upstream(script) as upstream:
         send = wires.sender()
-        wires.get(send, upstream.url)
-        wire = Wire(url=upstream.url, headers=Headers({"content-length": "6"}), upload=Saved([b"abc", b"def"]))
+        wires.run(wires.fetch(send, upload(upstream.url)))
         with pytest.raises(NetworkFailed):
-            wires.run(wires.fetch(send, wire))
+            wires.run(wires.fetch(send, upload(upstream.url)))
         assert upstream.requests == 2
 
 
@@ -139,7 +142,7 @@ def test_an_answer_that_hides_behind_another_is_not_taken_for_the_next() -> None
         answering(peer)
 
     async def talk(url: str) -> None:
-        send = choose(HttpSettings(engine="aiohttp", trust_env=False))[1]
+        send = choose(HttpSettings(engine="httptools", trust_env=False))[1]
         answer = await send(post(url), patient())
         begun.set()
         assert await answer_of(answer) == b'{"ok":true}'
@@ -214,7 +217,7 @@ def test_a_socks_proxy_is_never_passed_by(wires: Wires, monkeypatch: pytest.Monk
 
 def test_a_call_that_waits_for_room_when_all_is_closed_is_an_error_not_a_cancellation() -> None:
     async def talk(url: str) -> None:
-        send = choose(HttpSettings(engine="aiohttp", trust_env=False, pool=1))[1]
+        send = choose(HttpSettings(engine="httptools", trust_env=False, pool=1))[1]
         held = await send(post(url), patient(20))
         waiting = asyncio.ensure_future(send(post(url), patient(2)))
         for _ in range(8):

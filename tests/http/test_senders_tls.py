@@ -59,7 +59,7 @@ def test_a_stream_over_tls_is_hung_up_on_early(
         assert upstream.peers[0].gone.wait(2)
 
 
-@pytest.mark.parametrize("engine", ["httpx2", "aiohttp"])
+@pytest.mark.parametrize("engine", ["httpx2", "httptools"])
 def test_a_loop_closed_without_warning_lets_go_of_tls_too(
     engine: Any, certificates: Certificates, trusting: dict[str, str]
 ) -> None:

@@ -228,7 +228,7 @@ def test_a_full_pool_makes_the_next_call_wait_and_its_deadline_hold(wires: Wires
 # ---------------------------------------------------------------- cancelling
 
 
-CANCELLED = ["httpx2", "aiohttp"]
+CANCELLED = ["httpx2", "httptools"]
 """The engines whose calls can be ended before their answer begins."""
 
 
@@ -389,7 +389,7 @@ def test_what_pyreqwest_cannot_end_ends_with_its_deadline() -> None:
 # ---------------------------------------------------------------- loops and threads
 
 
-@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "aiohttp"])
+@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "httptools"])
 def test_one_sender_serves_loops_one_after_the_other(engine: str) -> None:
     async def talk(url: str) -> int:
         return (await Wires(engine, _Async()).fetch(send, post(url)))[0]
@@ -400,7 +400,7 @@ def test_one_sender_serves_loops_one_after_the_other(engine: str) -> None:
         gc.collect()
 
 
-@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "aiohttp"])
+@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "httptools"])
 def test_a_loop_closed_without_warning_is_let_go_without_a_sound(engine: str) -> None:
     async def talk(url: str) -> int:
         return (await Wires(engine, _Async()).fetch(send, post(url)))[0]
@@ -441,7 +441,7 @@ class _Sync:
         return Blocking()
 
 
-@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "aiohttp"])
+@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "httptools"])
 def test_threads_and_loops_share_a_sender(engine: str) -> None:
     blocking, looping = choose(HttpSettings(engine=engine, trust_env=False, pool=8))  # type: ignore[arg-type]
     statuses: list[int] = []
@@ -472,7 +472,7 @@ def test_threads_and_loops_share_a_sender(engine: str) -> None:
 async def _nothing() -> None: ...
 
 
-@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "aiohttp"])
+@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "httptools"])
 def test_the_blocking_engine_works_inside_a_running_loop(engine: str) -> None:
     blocking, _ = choose(HttpSettings(engine=engine, trust_env=False))  # type: ignore[arg-type]
 
@@ -516,7 +516,7 @@ def test_a_forked_child_calls_on_its_own_and_the_parent_goes_on(wires: Wires) ->
         assert wires.get(send, upstream.url)[0] == 200
 
         def child() -> bool:
-            name = "aiohttp" if wires.engine == "aiohttp" else "httpx2"
+            name = "httptools" if wires.engine == "httptools" else "httpx2"
             if wires.colour.name == "sync":
                 return drive(wires.fetch(send, post(upstream.url)))[0] == 200 and send.name == name
             asyncio.events._set_running_loop(None)
@@ -584,7 +584,7 @@ def _pooled(engine: str, url: str) -> int:
         drive(made[0].aclose())
 
 
-@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "aiohttp"])
+@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "httptools"])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_pool_of_forked_processes_works(engine: str) -> None:
     with Upstream(answering) as upstream:

@@ -17,30 +17,23 @@ def choose(settings: HttpSettings) -> tuple[Sender, Sender]:
     """
     The engine for threads and the one for event loops, not opened yet.
 
-    `auto` takes, where they are installed, pyreqwest for threads and aiohttp for event loops: there
-    calls are cancelled, and pyreqwest cannot end a call whose answer has not begun. What an engine
-    cannot do goes over httpx2: threads with aiohttp; HTTP/2 and SOCKS proxies, too.
+    `auto` takes httptools where it is installed, else httpx2. What httptools does not do goes over httpx2: proxies,
+    HTTP/2, bodies sent piece by piece.
     Raises ConfigError for an engine that is not installed, a file that cannot be read, a proxy that is none.
     """
     check(settings)
-    return Chosen(settings, _open_blocking, _blocking_name), Chosen(settings, _open_loop, _loop_name)
+    return Chosen(settings, _open_blocking), Chosen(settings, _open_loop)
 
 
 class Chosen:
     """Sends through the engine chosen, opened at the first call."""
 
-    def __init__(
-        self,
-        settings: HttpSettings,
-        open_engine: Callable[[str, HttpSettings], Sender],
-        name_of: Callable[[HttpSettings], str],
-    ) -> None:
+    def __init__(self, settings: HttpSettings, open_engine: Callable[[str, HttpSettings], Sender]) -> None:
         self._settings = settings
         self._open_engine = open_engine
-        self._name_of = name_of
         self._lock = threading.Lock()
         self._engine: Sender | None = None
-        self.name = name_of(settings)
+        self.name = _name(settings)
         watch(self)
 
     async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
@@ -62,22 +55,16 @@ class Chosen:
     def reborn(self) -> object:
         parents, self._engine = self._engine, None
         self._lock = threading.Lock()
-        self.name = self._name_of(self._settings)
+        self.name = _name(self._settings)
         return parents
 
 
-def _blocking_name(settings: HttpSettings) -> str:
-    if settings.engine in ("auto", "pyreqwest") and not rust_lost() and _has("pyreqwest", settings):
+def _name(settings: HttpSettings) -> str:
+    if settings.engine == "pyreqwest" and not rust_lost() and _has("pyreqwest", settings):
         return "pyreqwest"
-    return "httpx2"
-
-
-def _loop_name(settings: HttpSettings) -> str:
-    if settings.engine == "pyreqwest":
-        return _blocking_name(settings)
-    unknown_to_aiohttp = settings.http2 or (settings.proxy or "").startswith("socks")
-    if settings.engine in ("auto", "aiohttp") and _has("aiohttp", settings) and not unknown_to_aiohttp:
-        return "aiohttp"
+    direct = not settings.http2 and settings.proxy is None
+    if settings.engine in ("auto", "httptools") and _has("httptools", settings) and direct:
+        return "httptools"
     return "httpx2"
 
 
@@ -96,6 +83,10 @@ def _open_blocking(name: str, settings: HttpSettings) -> Sender:
 
         rust_used()
         return BlockingFast(settings)
+    if name == "httptools":
+        from .http1_threads import BlockingHttp1
+
+        return BlockingHttp1(settings)
     from .portable import BlockingPortable
 
     return BlockingPortable(settings)
@@ -107,10 +98,10 @@ def _open_loop(name: str, settings: HttpSettings) -> Sender:
 
         rust_used()
         return LoopFast(settings)
-    if name == "aiohttp":
-        from .aio import LoopAio
+    if name == "httptools":
+        from .http1_loops import LoopHttp1
 
-        return LoopAio(settings)
+        return LoopHttp1(settings)
     from .portable import LoopPortable
 
     return LoopPortable(settings)

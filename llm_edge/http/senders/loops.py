@@ -23,7 +23,7 @@ import httpcore2
 from .homes import let_go
 from .waits import Together, Waits, left, left_to_connect
 
-_MUCH = 1024 * 1024  # unread bytes at which the other side is asked to wait
+MUCH = 1024 * 1024  # unread bytes at which the other side is asked to wait
 
 
 class PatientLoop(httpcore2.AsyncNetworkBackend):
@@ -47,7 +47,7 @@ class PatientLoop(httpcore2.AsyncNetworkBackend):
         until = None if seconds is None else loop.time() + seconds
         try:
             async with asyncio.timeout_at(until):
-                _, line = await loop.create_connection(_Line, host, port, happy_eyeballs_delay=_stagger(host))
+                _, line = await loop.create_connection(_Line, host, port, happy_eyeballs_delay=stagger(host))
         except TimeoutError:
             raise httpcore2.ConnectTimeout from None
         except (OSError, UnicodeError) as error:
@@ -85,7 +85,7 @@ class _Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.chunks.append(data)
         self.size += len(data)
-        if self.size > _MUCH and not self.paused and self.transport is not None:
+        if self.size > MUCH and not self.paused and self.transport is not None:
             self.paused = True
             self.transport.pause_reading()
         _wake(self.reader)
@@ -115,7 +115,7 @@ class _Line(asyncio.Protocol):
             self.chunks.appendleft(chunk[max_bytes:])
             chunk = chunk[:max_bytes]
         self.size -= len(chunk)
-        if self.paused and self.size <= _MUCH // 2 and self.transport is not None:
+        if self.paused and self.size <= MUCH // 2 and self.transport is not None:
             self.paused = False
             self.transport.resume_reading()
         return chunk
@@ -124,7 +124,8 @@ class _Line(asyncio.Protocol):
         let_go(self.transport)
 
 
-def _stagger(host: str) -> float | None:
+def stagger(host: str) -> float | None:
+    """Seconds between attempts at a name's addresses; None for an address, which is only one."""
     # A name may have an address of each kind, and one kind may lead nowhere: try both. That takes tasks.
     try:
         ipaddress.ip_address(host)
@@ -157,7 +158,7 @@ class LoopStream(httpcore2.AsyncNetworkStream):
                 raise httpcore2.ReadTimeout
             line.reader = line.loop.create_future()
             try:
-                await _within(line.loop, line.reader, seconds)
+                await within(line.loop, line.reader, seconds)
             except TimeoutError:
                 raise httpcore2.ReadTimeout from None
             finally:
@@ -181,7 +182,7 @@ class LoopStream(httpcore2.AsyncNetworkStream):
         if line.full:
             line.writer = line.loop.create_future()
             try:
-                await _within(line.loop, line.writer, left(timeout))
+                await within(line.loop, line.writer, left(timeout))
             except TimeoutError:
                 raise httpcore2.WriteTimeout from None
             finally:
@@ -229,7 +230,8 @@ class LoopStream(httpcore2.AsyncNetworkStream):
         return transport.get_extra_info(names.get(info, info))
 
 
-async def _within(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], seconds: float | None) -> None:
+async def within(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], seconds: float | None) -> None:
+    """Wait for it so long; raises TimeoutError."""
     if seconds is None:
         await waiter
         return

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ...errors import ConfigError
 
-Engine: TypeAlias = Literal["auto", "httpx2", "aiohttp", "pyreqwest"]
+Engine: TypeAlias = Literal["auto", "httpx2", "httptools", "pyreqwest"]
 TlsMinimum: TypeAlias = Literal["1.2", "1.3"]
 
 
@@ -20,11 +20,11 @@ class HttpSettings:
     """What the engines need to know. Certificates are always verified: there is no switch for that."""
 
     engine: Engine = "auto"
-    """`auto` takes pyreqwest for threads and aiohttp for event loops where they are installed, else httpx2.
+    """`auto` takes httptools where it is installed, else httpx2.
 
-    An engine named here serves what it can, httpx2 the rest: aiohttp has no threads, no HTTP/2 and no
-    SOCKS proxies. pyreqwest serves event loops too; but a call that is cancelled before its answer
-    begins then goes on at the provider until it begins, or until the call's deadline.
+    What httptools does not do goes over httpx2: proxies, HTTP/2, bodies sent piece by piece. With pyreqwest, a call
+    on an event loop that is cancelled before its answer begins goes on at the provider until it begins, or until
+    the call's deadline.
     """
     connect: float = 5.0
     """Seconds for one connection attempt, TLS included."""

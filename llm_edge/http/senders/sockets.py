@@ -39,7 +39,7 @@ class PatientSockets(httpcore2.NetworkBackend):
         if isinstance(timeout, Waits):
             timeout.fresh = True
         failure: Exception = httpcore2.ConnectError()
-        for address in _addresses(host, port, until.left()):
+        for address in addresses(host, port, until.left()):
             try:
                 stream = self._inner.connect_tcp(address, port, until.left(), local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
@@ -49,7 +49,7 @@ class PatientSockets(httpcore2.NetworkBackend):
         raise failure
 
 
-def _addresses(host: str, port: int, seconds: float | None) -> list[str]:
+def addresses(host: str, port: int, seconds: float | None) -> list[str]:
     """The addresses of a name; asked for in a thread, as nobody can tell the system's resolver to hurry."""
     try:
         ipaddress.ip_address(host)

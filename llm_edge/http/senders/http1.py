@@ -1,0 +1,212 @@
+"""
+HTTP/1.1 as the httptools engine speaks it: a request as bytes, an answer as it comes in.
+
+llhttp, the parser of Node.js, reads the answers (by way of httptools, in C); it is strict about what could be read in
+two ways. What is unusual (an upload, a proxy, HTTP/2) this engine leaves to httpx2.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import httptools
+
+from ...errors import NetworkFailed
+from ...providers.base import Wire
+from .faults import failed
+from .proxies import Proxies
+from .requests import address, has_body, unwritable
+from .settings import HttpSettings
+from .tls import tls_context
+
+if TYPE_CHECKING:
+    import ssl
+
+LARGEST_HEAD = 256 * 1024
+"""Bytes an answer's head may have."""
+
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Way(NamedTuple):
+    """What calls must have in common to share a connection."""
+
+    secure: bool
+    host: str
+    port: int
+
+
+class Place(NamedTuple):
+    """Where a request goes."""
+
+    way: Way
+    target: str
+    host: str
+    """The Host header, written down."""
+    direct: bool
+    """No proxy stands before it."""
+
+
+class Places:
+    """Where addresses lead, remembered; and whom to trust there."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self._settings = settings
+        self._proxies = Proxies(settings)
+        self._tls: ssl.SSLContext | None = None
+        self._lock = threading.Lock()
+        self.of = lru_cache(maxsize=256)(self._find)
+
+    def _find(self, url: str) -> Place:
+        where = address(url)
+        way = Way(where.scheme == "https", where.host, where.port)
+        direct = self._proxies(where.scheme, where.host, where.port) is None and not self._settings.http2
+        return Place(way, where.target, f"Host: {where.authority}\r\n", direct)
+
+    def tls(self, way: Way) -> ssl.SSLContext | None:
+        """The context for connections there; None in the clear."""
+        if not way.secure:
+            return None
+        with self._lock:
+            if self._tls is None:
+                self._tls = tls_context(self._settings)  # takes milliseconds: only for those who need it
+                self._tls.set_alpn_protocols(["http/1.1"])
+            return self._tls
+
+
+def ours(wire: Wire, place: Place) -> bool:
+    """Whether it is an everyday request; the others go over httpx2."""
+    return place.direct and wire.upload is None and wire.method in _METHODS and _plain_length(wire)
+
+
+def _plain_length(wire: Wire) -> bool:
+    headers = wire.headers
+    if "transfer-encoding" in headers:
+        return False
+    length = headers.get("content-length")
+    return length is None or length == str(len(wire.content))
+
+
+def written(wire: Wire, place: Place) -> bytes:
+    """The request as it goes out. Raises NetworkFailed for what HTTP does not allow."""
+    lines = [f"{wire.method} {place.target} HTTP/1.1\r\n"]
+    named = sized = False
+    for name, value in wire.headers.pairs:
+        if not (_known(name) and value.isascii() and value.isprintable() and value.strip() == value):
+            wrong = unwritable(wire)
+            if wrong:
+                raise failed("LocalProtocolError", wrong)
+        lowered = name.lower()
+        named = named or lowered == "host"
+        sized = sized or lowered == "content-length"
+        lines.append(f"{name}: {value}\r\n")
+    if not named:
+        lines.insert(1, place.host)
+    if not sized and has_body(wire):
+        lines.append(f"Content-Length: {len(wire.content)}\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode() + wire.content
+
+
+_NAME = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+
+@lru_cache(maxsize=512)
+def _known(name: str) -> bool:
+    return bool(name) and _NAME.issuperset(name)
+
+
+class Reading:
+    """One answer on its way in. What the parser calls is here; everything else only looks."""
+
+    __slots__ = (
+        "_bounded",
+        "_parser",
+        "_size",
+        "chunks",
+        "head",
+        "heard",
+        "held",
+        "keep",
+        "more",
+        "over",
+        "raw",
+        "status",
+    )
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._size = 0
+        self._bounded = False
+        self.status = 0
+        self.raw: list[tuple[bytes, bytes]] = []
+        self.chunks: list[bytes] = []
+        self.held = 0
+        """Bytes in `chunks`."""
+        self.heard = self.head = self.over = self.more = self.keep = False
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes. Raises NetworkFailed for what is not HTTP."""
+        self.heard = True
+        headless = not self.head
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if not self.over:
+                raise failed("RemoteProtocolError") from None
+            self.more = True
+        if self.more:
+            self.keep = False
+        if headless:
+            self._size += len(data)
+            if self._size > LARGEST_HEAD and not self.head:
+                raise failed("RemoteProtocolError", "the head of the answer is too long")
+
+    def taken(self) -> bytes:
+        """The bytes of the body that are here; none when there are none."""
+        chunks = self.chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self.held = 0
+        return data
+
+    def ended(self) -> NetworkFailed | None:
+        """The other side has hung up: what is wrong with that."""
+        if self.head and not self._bounded:
+            self.over = True
+        return None if self.over else failed("RemoteProtocolError")
+
+    # ---- called by the parser
+
+    def on_message_begin(self) -> None:
+        if self.over:
+            self.more = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.head:
+            self.raw.append((name, value))
+            lowered = name.lower()
+            if lowered == b"content-length" or lowered == b"transfer-encoding":
+                self._bounded = True
+
+    def on_headers_complete(self) -> None:
+        if self.over:
+            return
+        status = self._parser.get_status_code()
+        if status >= 200:
+            self.status, self.head = status, True
+
+    def on_body(self, data: bytes) -> None:
+        if not self.over:
+            self.chunks.append(data)
+            self.held += len(data)
+
+    def on_message_complete(self) -> None:
+        if self.head:
+            self.over = True
+            self.keep = self._parser.should_keep_alive()
+        else:  # 100 Continue and its kin: the answer comes after it
+            self.raw.clear()
+            self._bounded = False

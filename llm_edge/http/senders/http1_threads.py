@@ -1,0 +1,337 @@
+"""The httptools engine for threads: blocking sockets, read and written by the thread that asks."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+
+from ...providers.base import Wire
+from ..sender import Answer, Patience
+from .faults import failed, redrawn
+from .http1 import Places, Reading, Way, ours, written
+from .portable import IDLE, BlockingPortable
+from .requests import readable
+from .settings import HttpSettings
+from .sockets import addresses
+
+_LUMP = 64 * 1024
+
+
+class BlockingHttp1:
+    """The httptools engine for threads: its connections serve all of them."""
+
+    name = "httptools"
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self._places = Places(settings)
+        self._lines = _Lines(settings.pool, self._places)
+        self._portable = BlockingPortable(settings)
+
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
+        place = self._places.of(wire.url)
+        if not ours(wire, place):
+            return await self._portable(wire, patience)
+        data = written(wire, place)
+        line = self._lines.take(place.way, patience)
+        while True:
+            used, reading = line.used, Reading()
+            try:
+                line.ask(data, reading, patience)
+                return Answer(reading.status, readable(reading.raw), BlockingSource(line, reading, patience))
+            except _Unanswered as error:
+                line.close()
+                fault = error.fault
+                if not used or error.heard:
+                    raise fault from None
+            except BaseException:
+                line.close()
+                raise
+            # The server had hung up before the request reached it.
+            line = self._lines.take(place.way, patience, fresh=True)
+
+    async def aclose(self) -> None:
+        self._lines.close()
+        await self._portable.aclose()
+
+
+class _Unanswered(Exception):
+    """The connection broke before the head of the answer was in."""
+
+    def __init__(self, fault: Exception, heard: bool) -> None:
+        super().__init__()
+        self.fault, self.heard = fault, heard
+
+
+class _Line:
+    """One connection."""
+
+    __slots__ = ("_lines", "_poll", "since", "sock", "used", "way")
+
+    def __init__(self, lines: _Lines, way: Way, sock: socket.socket) -> None:
+        self._lines, self.way, self.sock = lines, way, sock
+        self._poll = _poll(sock)
+        self.used = False
+        self.since = 0.0
+
+    def alive(self) -> bool:
+        """Nobody has hung up, nor said what was not asked for."""
+        if self._poll is not None:
+            return not self._poll.poll(0)
+        return not select.select([self.sock], [], [], 0)[0]
+
+    def ask(self, data: bytes, reading: Reading, patience: Patience) -> None:
+        """Send a request, and read up to the end of the answer's head."""
+        broken: OSError | None = None
+        try:
+            self.sock.settimeout(_left(patience, "WriteTimeout"))
+            self.sock.sendall(data)
+        except TimeoutError:
+            raise failed("WriteTimeout") from None
+        except OSError as error:
+            broken = error  # a server that refuses a long request may have said why
+        try:
+            while not reading.head:
+                self.read(reading, patience)
+        except OSError as error:
+            fault = redrawn(broken or error, kind="ReadError" if broken is None else "WriteError")
+            raise _Unanswered(fault, reading.heard) from None
+        except _HungUp as error:
+            raise _Unanswered(error.fault, reading.heard) from None
+
+    def read(self, reading: Reading, patience: Patience) -> None:
+        """Wait for more of the answer."""
+        self.sock.settimeout(_left(patience, "ReadTimeout"))
+        try:
+            data = self.sock.recv(_LUMP)
+        except TimeoutError:
+            raise failed("ReadTimeout") from None
+        if data:
+            reading.feed(data)
+        else:
+            fault = reading.ended()
+            if fault is not None:
+                raise _HungUp(fault)
+
+    def rest(self) -> None:
+        """The call that used it is over."""
+        self.used = True
+        self._lines.give(self)
+
+    def close(self) -> None:
+        self._lines.lost(self)
+
+
+class _HungUp(Exception):
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        self.fault = fault
+
+
+def _left(patience: Patience, kind: str) -> float | None:
+    seconds = patience.remaining()
+    if seconds is not None and seconds <= 0:
+        raise failed(kind)
+    return seconds
+
+
+def _poll(sock: socket.socket) -> select.poll | None:
+    if not hasattr(select, "poll"):
+        return None
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return poll
+
+
+class _Lines:
+    """The connections: those at rest, and how many there are in all."""
+
+    def __init__(self, most: int, places: Places) -> None:
+        self._most, self._places = most, places
+        self._change = threading.Condition(threading.Lock())
+        self._resting: dict[Way, list[_Line]] = {}
+        self._count = self._waiting = 0
+        self._closed = False
+
+    def take(self, way: Way, patience: Patience, *, fresh: bool = False) -> _Line:
+        """A connection that nobody else uses; a new one when none rests, once there is room for it."""
+        while True:
+            line, spare = self._claim(way, patience, fresh)
+            if spare is not None:
+                _shut(spare.sock)  # the new one takes its place
+            if line is None:
+                break
+            if line.since > time.monotonic() - IDLE and line.alive():
+                return line
+            line.close()
+        try:
+            return _Line(self, way, self._connect(way, patience))
+        except BaseException:
+            self._drop()
+            raise
+
+    def _claim(self, way: Way, patience: Patience, fresh: bool) -> tuple[_Line | None, _Line | None]:
+        """A line at rest; or none, and with it room for a new one, if need be in place of another at rest."""
+        with self._change:
+            while True:
+                resting = self._resting.get(way)
+                if resting and not fresh:
+                    return resting.pop(), None
+                if self._count < self._most:
+                    self._count += 1
+                    return None, None
+                for lines in self._resting.values():
+                    if lines:
+                        return None, lines.pop(0)
+                self._waiting += 1
+                try:
+                    free = self._change.wait(_left(patience, "PoolTimeout"))
+                finally:
+                    self._waiting -= 1
+                if not free:
+                    raise failed("PoolTimeout")
+
+    def _connect(self, way: Way, patience: Patience) -> socket.socket:
+        clock, limit = patience.clock, patience.connect
+        seconds = patience.remaining()
+        if seconds is None or (limit is not None and limit < seconds):
+            seconds = limit
+        moment = None if seconds is None else clock.now() + seconds
+
+        def left() -> float | None:
+            if moment is None:
+                return None
+            rest = moment - clock.now()
+            if rest <= 0:
+                raise failed("ConnectTimeout")
+            return rest
+
+        fault: Exception = failed("ConnectError")
+        context = self._places.tls(way)
+        for where in _found(way, left()):
+            try:
+                sock = socket.create_connection((where, way.port), left())
+            except TimeoutError:
+                fault = failed("ConnectTimeout")
+            except OSError as error:
+                fault = redrawn(error, kind="ConnectError")
+            else:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return sock if context is None else _secured(sock, context, way.host, left)
+        raise fault
+
+    def give(self, line: _Line) -> None:
+        """It rests until somebody takes it."""
+        line.since = time.monotonic()
+        with self._change:
+            if not self._closed:
+                self._resting.setdefault(line.way, []).append(line)
+                if self._waiting:
+                    self._change.notify()
+                return
+        line.close()
+
+    def lost(self, line: _Line) -> None:
+        """It is of no use any more."""
+        _shut(line.sock)
+        self._drop()
+
+    def _drop(self) -> None:
+        with self._change:
+            self._count -= 1
+            if self._waiting:
+                self._change.notify()
+
+    def close(self) -> None:
+        """Close those at rest now, those in use as soon as they would rest."""
+        with self._change:
+            self._closed = True
+            lines = [line for resting in self._resting.values() for line in resting]
+            self._resting.clear()
+        for line in lines:
+            line.close()
+
+
+def _found(way: Way, seconds: float | None) -> list[str]:
+    try:
+        return addresses(way.host, way.port, seconds)
+    except Exception as error:
+        fault = redrawn(error)
+    raise fault
+
+
+def _secured(
+    sock: socket.socket, context: ssl.SSLContext, host: str, left: Callable[[], float | None]
+) -> socket.socket:
+    try:
+        sock.settimeout(left())
+        return context.wrap_socket(sock, server_hostname=host)
+    except TimeoutError:
+        fault: Exception = failed("ConnectTimeout")
+    except (OSError, ValueError) as error:
+        fault = redrawn(error, kind="ConnectError")
+    except BaseException:
+        sock.close()
+        raise
+    sock.close()
+    raise fault
+
+
+def _shut(sock: socket.socket) -> None:
+    try:
+        sock.close()  # at once: TLS does not say good-bye first
+    except OSError:
+        pass  # it broke while it was closed
+
+
+class BlockingSource:
+    """The bytes of one answer, read by the thread that asks."""
+
+    __slots__ = ("_line", "_patience", "_reading")
+
+    def __init__(self, line: _Line, reading: Reading, patience: Patience) -> None:
+        self._line: _Line | None = line
+        self._reading, self._patience = reading, patience
+        if reading.over:
+            self._let_go()
+
+    async def __anext__(self) -> bytes:
+        reading, line = self._reading, self._line
+        if line is not None and not reading.chunks:
+            fault: Exception | None = None
+            try:
+                while not reading.chunks and not reading.over:
+                    line.read(reading, self._patience)
+            except OSError as error:
+                fault = redrawn(error, kind="ReadError")
+            except _HungUp as error:
+                fault = error.fault
+            except BaseException:
+                self._let_go()
+                raise
+            if reading.over or fault is not None:
+                self._let_go()
+            if fault is not None:
+                raise fault
+        data = reading.taken()
+        if data:
+            return data
+        raise StopAsyncIteration
+
+    def _let_go(self) -> None:
+        line, self._line = self._line, None
+        if line is None:
+            return
+        if self._reading.over and self._reading.keep:
+            line.rest()
+        else:
+            line.close()
+
+    async def aclose(self) -> None:
+        self._let_go()
+
+    def __del__(self) -> None:
+        self._let_go()
