@@ -283,7 +283,7 @@ def _closing() -> type[Any]:
 
         def __init__(self, directory: str, **settings: object) -> None:
             try:
-                super().__init__(directory, **settings)
+                super().__init__(directory, **settings)  # pyright: ignore[reportUnknownMemberType]  # as above
             except BaseException:
                 self.close()
                 raise
