@@ -25,11 +25,11 @@ from .http.sender import Sender
 from .layers.breaker import CircuitBreaker
 from .layers.cache import Cache, Entry, Keeping, Understanding
 from .layers.deadline import Allowed, Deadline
-from .layers.limit import Gate, Limit, Room
 from .layers.retry import Attempts, GuardedAllowance, Retry
 from .layers.router import Router
 from .layers.rules import Rules
 from .layers.translate import Translate
+from .limits import Limits
 from .message import Body, Handler, Layer, Request, stack
 from .policy.allowance import Allowance
 from .providers.addressed import Addressed
@@ -52,9 +52,7 @@ class House:
         self.keeping = _per_route(config, _keeping)
         self.attempts = _per_route(config, _attempts)
         self.answers: MemoryStore[Entry] = MemoryStore(entries=config.cache.entries, bytes=config.cache.bytes)
-        self.gates = {scope: Gate(Room(
-            rate=limit.rate, burst=limit.burst_size, concurrency=limit.concurrency, patience=limit.patience,
-        )) for scope, limit in config.limits.items() if limit.enabled}  # fmt: skip
+        self.limits = Limits(config)
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random
         self.breakers = Breakers(config.breaker, self.chance)
@@ -77,7 +75,7 @@ def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Laye
             Deadline(clock=clock, allowed=house.allowed),
             *layers,
             Cache(house.answers, clock, house.keeping, understanding),
-            *(Limit(gate, runtime, scope=scope) for scope, gate in house.gates.items()),
+            *house.limits.trunk(runtime),
         ],
         Router(house.targets.of, Branches(house, runtime, send).of, clock),
     )
@@ -109,6 +107,7 @@ class Branches:
             layers.append(CircuitBreaker(house.breakers.of(target, origin), clock, target=target.name))
         allowance = house.allowance(target, origin)
         layers.append(Retry(clock=clock, rules=house.attempts, chance=house.chance, allowance=allowance))
+        layers += house.limits.branch(self.runtime, target)
         adapter: Adapter = Addressed() if target.addressed else house.targets.adapter(target.provider)
         layers.append(
             Translate(adapter=adapter, target=target, clock=clock, on_unsupported=house.config.on_unsupported_param)

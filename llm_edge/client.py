@@ -285,7 +285,7 @@ class EdgeClient:
         chain = self._chain(colour) if send is None else self._chained(colour, send)
         config = self.config
         quiet = config.cache.policy == "off" and config.retry.attempts == 1 and not config.breaker.enabled
-        busy = self._house.gates or self._layers or config.providers or config.routes
+        busy = self._house.limits or self._layers or config.providers or config.routes
         return Front(
             handler=chain.handler, clock=chain.runtime.clock, routes=frozenset(config.routes),
             retries=config.retry.attempts > 1, transparent=quiet and not busy,

@@ -6,6 +6,7 @@ What can go wrong, as a tree.
   x CallError                    one call did not end well
     + Rejected                   we chose not to send it, or stopped waiting for it
       - RateLimited 429
+      - RequestExceedsLimit 400  a limit of ours can never have room for it
       - BudgetExceeded 429
       - Blocked 400
       - InvalidRequest 400       it cannot be sent as it stands
@@ -95,6 +96,13 @@ class RateLimited(Rejected):
 
     status = 429
     code = "rate_limit_exceeded"
+
+
+class RequestExceedsLimit(Rejected):
+    """This call alone is more than a limit of ours allows: waiting does not help, asking for less does."""
+
+    status = 400
+    code = "request_exceeds_limit"
 
 
 class BudgetExceeded(Rejected):

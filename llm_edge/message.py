@@ -143,6 +143,12 @@ class Controls:
     at_most: float | None = None
     """Seconds somebody further out still waits: shortens the deadline, never lengthens it."""
     tenant: str = ""
+    user: str = ""
+    """Who of the app's users asks; for limits."""
+    tier: str = ""
+    """The set of limits the caller is held to."""
+    priority: int = 0
+    """Who waits for a limit with a higher one goes first."""
     fallbacks: bool = True
 
 

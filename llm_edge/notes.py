@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,8 @@ class Notes:
     usage: Mapping[str, Any] | None = None
     cost: int | None = None
     """Nano-dollars; None when the price is not known."""
+    limits: Sequence[tuple[str, int, int, float]] = ()
+    """Of the limits it passed the tightest: unit (`requests`, `tokens`), how many, how many left, seconds to none."""
     error: str = ""
     call_key: str = ""
     """What all attempts of this call have in common, once somebody asked."""

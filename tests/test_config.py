@@ -211,8 +211,25 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"limits": {"team": {"concurrency": 3}}},
-        "limits.team (keyword limits): is a scope that this version does not have.",
+        "limits.team (keyword limits): is not a scope of limits. Use global, tenant,",
     ),
+    ({"limits": {"tenant:": {"concurrency": 3}}}, "(keyword limits): names nobody after the colon."),
+    ({"limits": {"global:a": {"concurrency": 3}}}, "(keyword limits): is not a scope of limits."),
+    (
+        {"limits": {"tenant": {"tier": "gold"}}},
+        "limits.tenant.tier (keyword limits): is a tier nobody has set. Known are enterprise, free, pro.",
+    ),
+    ({"limits": {"route:a": {"concurrency": 3}}}, "(keyword limits): limits a route that is not there."),
+    (
+        {"limits": {"global": {"requests_per_second": 2000, "window": "strict"}}},
+        "limits.global.window (keyword limits): is strict, which needs a whole number of calls up to 1000.",
+    ),
+    (
+        {"tiers": {"gold": {"requests_per_second": 2, "window": "strict", "burst": 2}}},
+        "tiers.gold.burst (keyword tiers): has no meaning in a strict window.",
+    ),
+    ({"limits": {"global": {"tpm": 3}}}, "limits.global.tpm (keyword limits): is called tokens_per_minute here."),
+    ({"routes": {"f": {"targets": "a/b", "limits": {}}}}, "routes.f.limits (keyword routes): is set elsewhere."),
     ({"max_retries": 3}, "max_retries (keyword max_retries): is called retry.attempts here."),
 ]
 
@@ -226,13 +243,12 @@ def test_a_refusal_names_the_setting_its_place_and_the_fix(sections: dict[str, A
 
 LATER = [
     {"hedge": {"enabled": False}},
-    {"tiers": {}},
     {"budgets": {"a": {}}},
     {"store": {"kind": "memory"}},
     {"guard": {"pii": "off"}},
     {"telemetry": {}},
     {"serve": {"port": 1}},
-    {"limits": {"global": {"tokens_per_minute": 3}}},
+    {"limits": {"global": {"requests_per_hour": 3}}},
     {"routes": {"f": {"targets": "a/b", "fallbacks": []}}},
     {"routes": {"f": {"targets": "a/b", "strategy": "round-robin"}}},
     {"routes": {"f": {"targets": [{"target": "a/b", "weight": 3}]}}},

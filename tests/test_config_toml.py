@@ -47,14 +47,20 @@ ROUTES = st.fixed_dictionaries(
 )
 LIMITS = st.fixed_dictionaries(
     {"concurrency": st.integers(1, 1000), "requests_per_second": st.floats(0.01, 1e6)},
-    optional={"burst": st.integers(1, 1000), "patience": st.floats(0, 100), "enabled": st.booleans()},
-)
+    optional={
+        "burst": st.integers(1, 1000), "patience": st.floats(0, 100), "enabled": st.booleans(),
+        "requests_per_day": st.integers(1, 10**9), "tokens_per_minute": st.integers(1, 10**9),
+        "tier": st.sampled_from(["free", "pro"]), "on_store_failure": st.sampled_from(["local", "open", "closed"]),
+    },
+)  # fmt: skip
+TIERS = st.fixed_dictionaries({}, optional={"concurrency": st.integers(1, 9), "requests_per_minute": st.integers(1, 9)})
 CONFIGS = some(
     providers=st.dictionaries(NAMES, PROVIDERS, max_size=3),
     routes=st.dictionaries(VISIBLE.filter(lambda name: "/" not in name), ROUTES, max_size=3),
     deadline=DEADLINES,
     cache=some(policy=POLICIES, ttl=SECONDS, entries=st.integers(0, 10**6), bytes=st.integers(0, 2**40)),
-    limits=some(**{"global": LIMITS}),
+    limits=some(**{"global": LIMITS, "tenant": LIMITS, "tenant:acme & sons": LIMITS}),
+    tiers=some(gold=TIERS, free=TIERS),
     retry=RETRIES,
     breaker=some(enabled=st.booleans(), failures=st.integers(1, 100), open_for=SECONDS),
     http=some(

@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"providers", "stores", "telemetry"},
     {"layers", "reply"},
     {"http"},
-    {"config", "targets", "build", "breakers"},
+    {"config", "targets", "build", "breakers", "limits"},
     {"client", "serve", "testing", "cli", "transports", "httpx"},
     {"__init__"},
 ]
@@ -33,6 +33,8 @@ NEIGHBOURS = {
     ("build", "breakers"),
     ("breakers", "config"),
     ("build", "targets"),
+    ("build", "limits"),
+    ("limits", "config"),
     ("cli", "client"),
     ("serve", "client"),
     ("transports", "client"),

@@ -5,11 +5,13 @@ It reads nothing on its own: files and environments are passed in. It will not a
 
 from .edge import EdgeConfig, Sections
 from .keys import Resolved, ResolvedProvider, resolve
+from .limits import TIERS, LimitConfig, TierConfig
 from .routes import RouteCache, RouteConfig, RouteDeadline, RouteRetry, TargetConfig
-from .sections import CacheConfig, DeadlineConfig, HttpConfig, LimitConfig, ProviderConfig
+from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig
 from .traffic import BreakerConfig, RetryConfig
 
 __all__ = [
+    "TIERS",
     "BreakerConfig",
     "CacheConfig",
     "DeadlineConfig",
@@ -26,5 +28,6 @@ __all__ = [
     "RouteRetry",
     "Sections",
     "TargetConfig",
+    "TierConfig",
     "resolve",
 ]

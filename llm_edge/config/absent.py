@@ -9,27 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .problems import Problem
-from .trees import Path, dotted, is_list, is_table
+from .trees import Path, is_list, is_table
 
 LEAVE_OUT = "Remove it."
 ABSENT = (
     "hedge",
-    "tiers",
     "budgets",
     "store",
     "guard",
     "telemetry",
     "serve",
-    "limits.*.tokens_per_minute",
     "limits.*.tokens_per_second",
     "limits.*.requests_per_hour",
-    "limits.*.requests_per_day",
     "routes.*.fallbacks",
     "routes.*.context_window_fallbacks",
     "routes.*.content_policy_fallbacks",
     "routes.*.targets.*.weight",
     "routes.*.breaker",
-    "routes.*.limits",
     "routes.*.hedge",
     "routes.*.guard",
     "routes.*.budgets",
@@ -44,6 +40,8 @@ ELSEWHERE = {
     "timeout": ("is called deadline here", "Set deadline.chat, deadline.stream or deadline.total."),
     "max_retries": ("is called retry.attempts here", "Set retry.attempts; it counts the first call too."),
     "num_retries": ("is called retry.attempts here", "Set retry.attempts; it counts the first call too."),
+    "limits.*.tpm": ("is called tokens_per_minute here", "Rename it."),
+    "routes.*.limits": ("is set elsewhere", 'Write it as [limits."route:NAME"].'),
     "limits.*.rpm": ("is called requests_per_minute here", "Rename it."),
     "limits.*.rps": ("is called requests_per_second here", "Rename it."),
 }
@@ -96,8 +94,6 @@ def _problem(path: Path, value: object) -> Problem | None:
     for pattern, (what, fix) in ELSEWHERE.items():
         if _matches(pattern, path):
             return Problem(path, what, fix)
-    if len(path) == 2 and path[0] == "limits" and path[1] != "global":
-        return Problem(path, "is a scope that this version does not have", f"Set {dotted(('limits', 'global'))}.")
     if _matches("routes.*.strategy", path) and isinstance(value, str) and value in STRATEGIES:
         return Problem(path, f'"{value}" does not work in this version yet', 'Use "failover".')
     return None

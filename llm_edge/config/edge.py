@@ -12,9 +12,10 @@ from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationEr
 from . import layers, values
 from .absent import without_absent
 from .layers import Layers, Places
+from .limits import TIERS, LimitConfig, TierConfig
 from .problems import Problem, explain, failure
 from .routes import RouteConfig, RouteDeadline
-from .sections import CacheConfig, DeadlineConfig, HttpConfig, LimitConfig, ProviderConfig, Section
+from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig, Section
 from .traffic import BreakerConfig, RetryConfig
 from .trees import Path, as_written, is_table
 
@@ -30,6 +31,7 @@ class Sections(TypedDict, total=False):
     deadline: Settings | DeadlineConfig
     cache: Settings | CacheConfig
     limits: Mapping[str, Settings | LimitConfig]
+    tiers: Mapping[str, Settings | TierConfig]
     retry: Settings | RetryConfig
     breaker: Settings | BreakerConfig
     http: Settings | HttpConfig
@@ -50,8 +52,15 @@ class EdgeConfig(Section):
     )
     deadline: DeadlineConfig = Field(default_factory=DeadlineConfig, description="How long a call may take.")
     cache: CacheConfig = Field(default_factory=CacheConfig, description="Answers that are kept, in memory first.")
-    limits: Mapping[values.Name, LimitConfig] = Field(
-        default_factory=dict, description="Limits on calls; this version has one for all calls together, `global`."
+    limits: Mapping[values.LimitScope, LimitConfig] = Field(
+        default_factory=dict,
+        description="Limits on calls: for all together (`global`), or for each tenant, key, user, route, provider or"
+        ' model. One of them has its own as in `"tenant:acme"`.',
+    )
+    tiers: Mapping[values.Name, TierConfig] = Field(
+        default_factory=dict,
+        description="Sets of limits by name. There without being configured: `free` (10 a second, 1000 a day, 5 at"
+        " once, strict), `pro` (100, 100000, 50) and `enterprise` (1000, no day limit, 500).",
     )
     retry: RetryConfig = Field(default_factory=RetryConfig, description="Asking again after a failure.")
     breaker: BreakerConfig = Field(default_factory=BreakerConfig, description="Leaving a failing target alone.")
@@ -144,7 +153,7 @@ class EdgeConfig(Section):
         except ValidationError as error:
             problems += [replace(each, path=as_written(each.path, gathered.tree)) for each in explain(error, cls)]
         if config is not None:
-            problems += _in_routes(config)
+            problems += [*_in_routes(config), *_in_limits(config)]
         if config is None or problems:
             # Out here, so that pydantic's error, which knows the values, does not hang on ours.
             raise failure(problems, gathered.places.near)
@@ -185,4 +194,18 @@ def _in_routes(config: EdgeConfig) -> list[Problem]:
                 Problem(("routes", name, "retry", *each.path), each.what, each.fix)
                 for each in explain(error, RetryConfig)
             ]
+    return problems
+
+
+def _in_limits(config: EdgeConfig) -> list[Problem]:
+    """Limits that name a tier or a route nobody has configured."""
+    problems: list[Problem] = []
+    tiers = {**TIERS, **config.tiers}
+    for name, limit in config.limits.items():
+        if limit.tier and limit.tier not in tiers:
+            known = ", ".join(sorted(tiers))
+            problems.append(Problem(("limits", name, "tier"), "is a tier nobody has set", f"Known are {known}."))
+        scope, _, subject = name.partition(":")
+        if scope == "route" and subject and subject not in config.routes:
+            problems.append(Problem(("limits", name), "limits a route that is not there", "Set it in [routes]."))
     return problems

@@ -6,7 +6,6 @@ chain and read nothing from outside.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -147,47 +146,6 @@ class CacheConfig(Section):
                 " text.",
                 field="secret",
             )
-        return self
-
-
-class LimitConfig(Section):
-    """A limit on calls; those beyond it are refused, or wait for `patience` seconds."""
-
-    enabled: bool = Field(default=True, description="Whether the limit counts.")
-    requests_per_minute: values.Count | None = Field(default=None, description="Calls in a minute.", examples=[1000])
-    requests_per_second: values.Rate | None = Field(
-        default=None, description="Calls in a second, in place of requests_per_minute.", examples=[10.0]
-    )
-    burst: values.Count | None = Field(
-        default=None,
-        description="Calls that may come at once. Default: a fifth of the rate, at least 1.",
-        examples=[100],
-    )
-    concurrency: values.Count | None = Field(
-        default=None, description="Calls under way at the same time.", examples=[100]
-    )
-    patience: values.SecondsOrNone = Field(
-        default=0.0, description="How long a call may wait for room, in seconds; 0 refuses it at once."
-    )
-
-    @property
-    def rate(self) -> float | None:
-        """Calls in a second; None when only `concurrency` is limited."""
-        return self.requests_per_minute / 60 if self.requests_per_minute else self.requests_per_second
-
-    @property
-    def burst_size(self) -> int:
-        """`burst`, or its default."""
-        return self.burst or max(1, math.ceil((self.requests_per_minute or self.requests_per_second or 0) / 5))
-
-    @model_validator(mode="after")
-    def _limits_something(self) -> Self:
-        if self.requests_per_minute and self.requests_per_second:
-            raise refuse("stands beside requests_per_minute", "Keep one of the two.", field="requests_per_second")
-        if self.enabled and self.burst and not self.rate:
-            raise refuse("has no rate to go with", "Set requests_per_minute or requests_per_second.", field="burst")
-        if self.enabled and not self.rate and not self.concurrency:
-            raise refuse("limits nothing", "Set requests_per_minute, requests_per_second or concurrency.")
         return self
 
 

@@ -24,6 +24,8 @@ UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**
 NOT_OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 """Headers that belong to the connection; setting one breaks the framing of the request."""
 
+SCOPES = ("global", "tenant", "key", "user", "route", "provider", "model")
+
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?([A-Za-z]{1,3})?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[!-+\--~]{1,300}")
@@ -73,6 +75,19 @@ def name(value: str) -> str:
     """The name of a provider or a scope."""
     if not _NAME.fullmatch(value):
         raise refuse("is not a usable name", "Use letters, digits, dot, dash and underscore, up to 100 of them.")
+    return value
+
+
+def limit_scope(value: str) -> str:
+    """What a limit is for: a scope, or one subject of it."""
+    scope, colon, subject = value.partition(":")
+    if scope not in SCOPES or (colon and scope == "global"):
+        raise refuse(
+            "is not a scope of limits",
+            f'Use {", ".join(SCOPES)}, or one of them with a name, as in "tenant:acme".',
+        )
+    if colon and not (subject.isprintable() and 0 < len(subject) <= 256):
+        raise refuse("names nobody after the colon", 'Write a name, as in "tenant:acme".')
     return value
 
 
@@ -247,6 +262,7 @@ Attempts = Annotated[int, BeforeValidator(not_a_switch), Field(ge=1, le=10)]
 Size = Annotated[int, BeforeValidator(size), Field(ge=1, le=2**40)]
 SizeOrNone = Annotated[int, BeforeValidator(size), Field(ge=0, le=2**40)]
 Name = Annotated[str, AfterValidator(name)]
+LimitScope = Annotated[str, AfterValidator(limit_scope)]
 RouteName = Annotated[str, AfterValidator(route_name)]
 HeaderName = Annotated[str, AfterValidator(header_name)]
 TargetName = Annotated[str, AfterValidator(target)]

@@ -19,6 +19,7 @@ from ..errors import CallError, NetworkFailed, StreamBroken
 from ..message import Body, ByteSource, Handler, Headers, Request, Response
 from ..notes import Notes
 from ..policy.controls import from_headers
+from ..policy.durations import written
 from ..policy.keys import fingerprint
 from ..providers.base import Dialect
 from ..providers.cargo import mapping
@@ -100,7 +101,7 @@ class Front:
         if request.operation == "opaque":
             return raw_pairs(response.headers.pairs)
         pairs = [pair for pair in response.headers.pairs if not pair[0].lower().startswith("x-llm-edge-")]
-        return raw_pairs([*pairs, *self._told(request.notes)])
+        return raw_pairs([*_unlimited(pairs, request.notes), *self._told(request.notes)])
 
     def refusal(self, request: Request, error: CallError) -> tuple[int, RawPairs, bytes]:
         """A failure as an HTTP answer: the provider's own where there is one, else ours in the caller's dialect."""
@@ -117,7 +118,7 @@ class Front:
                 headers = headers.without("x-should-retry")
             return (
                 answer.status if answer.status >= 400 else error.status,
-                raw_pairs([*headers.pairs, *told]),
+                raw_pairs([*_unlimited(headers.pairs, notes), *told]),
                 answer.body.raw,
             )
         if error.retry_after is not None:
@@ -158,7 +159,24 @@ class Front:
             told.append(("x-llm-edge-target", notes.target))
         if notes.cache_age is not None:
             told.append(("x-llm-edge-cache-age", str(int(notes.cache_age))))
+        for unit, most, left, reset in notes.limits:
+            if unit in _LIMITED:
+                told += [
+                    (f"x-ratelimit-limit-{unit}", str(most)),
+                    (f"x-ratelimit-remaining-{unit}", str(left)),
+                    (f"x-ratelimit-reset-{unit}", written(reset)),
+                ]
         return told
+
+
+_LIMITED = ("requests", "tokens")
+
+
+def _unlimited(pairs: Iterable[tuple[str, str]], notes: Notes) -> list[tuple[str, str]]:
+    """Without the provider's words on limits, where a limit of ours is the caller's."""
+    if not notes.limits:
+        return list(pairs)
+    return [pair for pair in pairs if not pair[0].lower().startswith("x-ratelimit-")]
 
 
 def _presentable(answer: Response) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -11,6 +12,9 @@ from ..exact import is_object
 from ..message import NO_CONTROLS, Controls, Headers
 
 PREFIX: Final = "x-llm-edge-"
+
+
+_WHOLE = re.compile(r"-?[0-9]{1,3}")
 
 
 def _number(value: object) -> float:
@@ -44,6 +48,15 @@ def _word(name: str, value: object) -> str:
     return value
 
 
+def _whole(name: str, value: object) -> int:
+    number = value if type(value) is int else None
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        number = int(value)
+    if number is None or not -1000 < number < 1000:
+        raise InvalidRequest(f"`{name}` must be a whole number from -999 to 999")
+    return number
+
+
 def _switch(name: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -60,6 +73,9 @@ _HEADERS: Final[Mapping[str, tuple[str, _Reader]]] = {
     "x-llm-edge-route": ("route", _word),
     "x-llm-edge-deadline-ms": ("deadline", _milliseconds),
     "x-llm-edge-tenant": ("tenant", _word),
+    "x-llm-edge-user": ("user", _word),
+    "x-llm-edge-tier": ("tier", _word),
+    "x-llm-edge-priority": ("priority", _whole),
     "x-llm-edge-fallbacks": ("fallbacks", _switch),
 }
 
@@ -73,6 +89,9 @@ _KEYWORDS: Final[Mapping[str, tuple[str, _Reader]]] = {
     "route": ("route", _word),
     "deadline": ("deadline", _seconds),
     "tenant": ("tenant", _word),
+    "user": ("user", _word),
+    "tier": ("tier", _word),
+    "priority": ("priority", _whole),
     "fallbacks": ("fallbacks", _switch),
 }
 

@@ -115,6 +115,23 @@ def test_a_refusal_of_an_unknown_call_is_in_the_words_of_its_sdk(
     assert told[field[0]] == field[1] if field[0] == "type" else field[1] in told[field[0]]
 
 
+def test_our_limits_are_told_in_place_of_the_providers() -> None:
+    face, call = front(), inward(front())
+    theirs = Headers([("x-ratelimit-remaining-requests", "9"), ("X-RateLimit-Reset-Tokens", "1s"), ("x-other", "kept")])
+    untouched = pairs_of(face.outward(call, Response(status=200, headers=theirs)))
+    assert (untouched["x-ratelimit-remaining-requests"], untouched["x-ratelimit-reset-tokens"]) == ("9", "1s")
+    call.notes.limits = (("requests", 10, 3, 0.25), ("tokens", 600, 0, 90.0), ("places", 5, 1, 0.0))
+    told = pairs_of(face.outward(call, Response(status=200, headers=theirs)))
+    assert {name: told[name] for name in told if name.startswith("x-ratelimit")} == {
+        "x-ratelimit-limit-requests": "10", "x-ratelimit-limit-tokens": "600",
+        "x-ratelimit-remaining-requests": "3", "x-ratelimit-remaining-tokens": "0",
+        "x-ratelimit-reset-requests": "250ms", "x-ratelimit-reset-tokens": "1m30s",
+    }  # fmt: skip
+    assert told["x-other"] == "kept"
+    _, refused, _ = face.refusal(call, RateLimited("no room", retry_after=0.25))
+    assert (b"x-ratelimit-remaining-tokens", b"0") in refused
+
+
 def test_the_providers_own_error_is_passed_on_with_its_headers() -> None:
     face = front()
     own = Response(status=503, headers=Headers({"x-own": "1", "x-should-retry": "true"}), body=Body(b"<html>"))

@@ -25,6 +25,9 @@ HEADERS: list[tuple[str, str, dict[str, Any]]] = [
     ("x-llm-edge-deadline-ms", "1500", {"deadline": 1.5}),
     ("x-request-timeout-ms", "250", {"at_most": 0.25}),
     ("x-llm-edge-tenant", "acme", {"tenant": "acme"}),
+    ("x-llm-edge-user", "ann", {"user": "ann"}),
+    ("x-llm-edge-tier", "pro", {"tier": "pro"}),
+    ("x-llm-edge-priority", "-5", {"priority": -5}),
     ("x-llm-edge-fallbacks", "off", {"fallbacks": False}),
     ("x-llm-edge-fallbacks", "ON", {}),
 ]
@@ -44,7 +47,8 @@ def test_headers_of_others_are_none_of_our_business() -> None:
     [(name, value) for name in ("x-llm-edge-cache-ttl", "x-llm-edge-deadline-ms", "x-request-timeout-ms")
      for value in ("", "soon", "-1", "nan", "inf", "1e10", "1, 2", "True")]
     + [("cache-control", f"max-age{value}") for value in ("", "=", "=x", "=-1", "=nan")]
-    + [("x-llm-edge-cache-namespace", "a\x01b"), ("x-llm-edge-route", "r" * 257), ("x-llm-edge-fallbacks", "maybe")],
+    + [("x-llm-edge-cache-namespace", "a\x01b"), ("x-llm-edge-route", "r" * 257), ("x-llm-edge-fallbacks", "maybe")]
+    + [("x-llm-edge-priority", value) for value in ("", "high", "1.5", "1000", "--1", "²")],
 )  # fmt: skip
 def test_a_value_that_makes_no_sense_is_refused_by_the_headers_name(name: str, value: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
@@ -73,6 +77,7 @@ KEYWORDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"max_age": 5, "ttl": "60"}, {"max_age": 5.0, "ttl": 60.0}),
     ({"namespace": "a", "route": "r", "tenant": "t"}, {"namespace": "a", "route": "r", "tenant": "t"}),
     ({"deadline": 2.5, "fallbacks": False}, {"deadline": 2.5, "fallbacks": False}),
+    ({"user": "u", "tier": "pro", "priority": 7}, {"user": "u", "tier": "pro", "priority": 7}),
     ({"cache_control": "no-store, max-age=1"}, {"no_store": True, "max_age": 1.0}),
 ]
 
