@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import orjson
@@ -10,6 +12,7 @@ import orjson
 from ..message import Json
 
 _NOTHING: Json = {}
+_SNAKE = re.compile(r"_([a-z0-9])")
 
 
 def mapping(value: Any) -> Json:
@@ -58,3 +61,16 @@ def parse(data: bytes) -> Any:
         return orjson.loads(data)
     except ValueError:
         return None
+
+
+def camel(item: Json) -> Json:
+    """An object with its names in Google's own spelling: `mime_type` is taken for `mimeType` there."""
+    for name in item:
+        if "_" in name:
+            return {_camel(name): value for name, value in item.items()}
+    return item
+
+
+@lru_cache(maxsize=512)
+def _camel(name: str) -> str:
+    return _SNAKE.sub(lambda match: match[1].upper(), name)

@@ -10,7 +10,7 @@ from ..errors import BadAnswer, CallError, Failed
 from ..message import Json, Unwatched
 from .anthropic import arguments
 from .base import Dialect
-from .cargo import add, count, known, listing, mapping, objects, parse, string
+from .cargo import add, camel, count, known, listing, mapping, objects, parse, string
 from .failures import failure, failure_inside, trouble_in
 from .openai import no_text, no_tool_calls
 from .tails import object_in_tail
@@ -57,21 +57,22 @@ class GenerateWatcher(EventWatcher):
             self._frame(item)
 
     def _frame(self, item: Json) -> None:
+        item = camel(item)
         self.model = self.model or string(item.get("modelVersion"))
         self._count(item.get("usageMetadata"))
-        for candidate in objects(item.get("candidates")):
+        for candidate in map(camel, objects(item.get("candidates"))):
             index = count(candidate.get("index")) or 0
             self._open.add(index)
             reason = reason_of(candidate.get("finishReason"))
             if reason:
                 self._reasons[index] = reason
-        blocked = mapping(item.get("promptFeedback")).get("blockReason")
+        blocked = camel(mapping(item.get("promptFeedback"))).get("blockReason")
         if blocked:
             self._reasons.setdefault(0, str(blocked))
 
     def _count(self, usage: Any) -> None:
         # The last word on each key; keys that vanish keep what they said.
-        self._usage.update({name: value for name, value in mapping(usage).items() if value is not None})
+        self._usage.update({name: value for name, value in camel(mapping(usage)).items() if value is not None})
 
 
 # For those who ask for enums as integers.
@@ -87,7 +88,7 @@ def reason_of(value: Any) -> str:
 
 def usage_of(usage: Any) -> Mapping[str, int] | None:
     """Token counts in the unified names, from `usageMetadata`."""
-    usage = mapping(usage)
+    usage = camel(mapping(usage))
     asked, tools = count(usage.get("promptTokenCount")), count(usage.get("toolUsePromptTokenCount"))
     answered, thought = count(usage.get("candidatesTokenCount")), count(usage.get("thoughtsTokenCount"))
     total = count(usage.get("totalTokenCount"))

@@ -187,6 +187,9 @@ def _as_it_is(draft: _Draft, name: str, value: Any) -> None:
 
 
 def _lost(draft: _Draft, name: str, value: Any) -> None:
+    if name in _OTHERS:
+        draft.exchange.foreign(name, value)
+        return
     if value not in _HARMLESS.get(name, ()):
         draft.exchange.lost(name, "Anthropic has nothing like it")
 
@@ -229,6 +232,7 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
     "store": (False,),
     "functions": ([],),
 }
+_OTHERS = frozenset(("gemini", "bedrock", "responses"))
 _ELSEWHERE = frozenset(
     (
         "model",

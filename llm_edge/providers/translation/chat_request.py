@@ -40,8 +40,10 @@ def request_from_chat(chat: Json, exchange: Exchange) -> Json:
     for name, value in chat.items():
         if name in _FIELDS or (not own and name not in _FOREIGN):
             request[name] = value
+        elif name in _FOREIGN:
+            exchange.foreign(name, value)
         elif value is not None:
-            exchange.lost(name, "OpenAI has no such field" if own else "it belongs to another dialect")
+            exchange.lost(name, "OpenAI has no such field")
     if exchange.model:
         request["model"] = exchange.model
     request["messages"] = Messages(exchange, own=own).all(objects(chat.get("messages")))

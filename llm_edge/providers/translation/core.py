@@ -8,8 +8,12 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from ...errors import InvalidRequest
 from ...message import Json
+from ..cargo import mapping
 
 OnUnsupported: TypeAlias = Literal["warn", "drop", "reject"]
+
+_SAID_TWICE = frozenset({"thinking", "effort", "web_search"})
+"""What rides along only to be exact on the way home; chat's own fields say it too."""
 
 
 @dataclass(slots=True)
@@ -42,6 +46,11 @@ class Exchange:
             raise InvalidRequest(f"`{field}`: {why}; leave it out, or set on_unsupported_param to warn or drop")
         if self.on_unsupported == "warn":
             self.changes.append(f"`{field}` was left out: {why}")
+
+    def foreign(self, dialect: str, fields: Any) -> None:
+        """What rides along for `dialect` alone has no place elsewhere: told field by field."""
+        for name in sorted(mapping(fields).keys() - _SAID_TWICE):
+            self.lost(f"{dialect}.{name}", "it belongs to another dialect")
 
     def changed(self, field: str, how: str) -> None:
         """`field` arrives over there in another form that means nearly the same."""

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from ...message import Json
-from ..cargo import count, mapping, objects, string
+from ..cargo import camel, count, mapping, objects, string
 from ..gemini import reason_of
 from .core import Exchange
-from .gemini_parts import EXTRA, camel
+from .gemini_parts import EXTRA
 from .gemini_told import citations, finish_of, logprobs_to_chat, tier_of, told_in_chat, usage_to_chat
 
-_TOP = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "createTime", "promptFeedback"})
+_TOP = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId", "promptFeedback"})
 _CANDIDATE = frozenset({"content", "finishReason", "index", "logprobsResult"})
 _BLOCKED = "The prompt was blocked."
 

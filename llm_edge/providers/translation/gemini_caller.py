@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 from ... import exact
 from ...message import Json
-from ..cargo import listing, mapping, objects, string
+from ..cargo import camel, listing, mapping, objects, string
 from .core import Exchange
-from .gemini_parts import EXTRA, camel, part_to_chat
+from .gemini_parts import EXTRA, part_to_chat
 from .gemini_schema import from_old
 from .gemini_thinking import effort_behind
 from .gemini_told import told_in_chat
@@ -191,7 +191,6 @@ def _config(chat: dict[str, Any], value: Any, exchange: Exchange) -> None:
         elif name == "responseModalities":
             chat["modalities"] = [string(each).lower() for each in listing(setting)]
         elif name == "thinkingConfig":
-            own[name] = setting
             word = effort_behind(camel(mapping(setting)))
             if word is not None:
                 chat["reasoning_effort"] = word

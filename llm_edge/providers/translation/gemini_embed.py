@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...message import Json
-from ..cargo import count, listing, mapping, objects, string
+from ..cargo import camel, count, listing, mapping, objects, string
 from .core import Exchange, Reader, Translation, Writer
 from .embeddings import as_asked, decoded
-from .gemini_parts import EXTRA, camel
+from .gemini_parts import EXTRA
 
 _READ = frozenset({"model", "input", "dimensions", "encoding_format", EXTRA})
 _SETTINGS = frozenset({"taskType", "title", "outputDimensionality", "autoTruncate"})

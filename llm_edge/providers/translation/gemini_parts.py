@@ -8,11 +8,10 @@ the chat part only stands in for it, else the fields to be put back.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 from ...message import Json
-from ..cargo import mapping, string
+from ..cargo import camel, mapping, objects, string
 from .anthropic_parts import data_url
 from .core import Exchange
 from .marks import marked, whose
@@ -52,20 +51,6 @@ _DETAILS = {"low": "LOW", "high": "HIGH", "original": "HIGH"}
 _CACHE_MARKS = frozenset({"cache_control", "prompt_cache_breakpoint"})
 _READ = frozenset({"type", "text", "image_url", "video_url", "file", "input_audio", "refusal", EXTRA}) | _CACHE_MARKS
 _PLAIN = frozenset({"text", "thought", "thoughtSignature"})
-_SNAKE = re.compile(r"_([a-z0-9])")
-
-
-@lru_cache(maxsize=512)
-def _camel(name: str) -> str:
-    return _SNAKE.sub(lambda match: match[1].upper(), name)
-
-
-def camel(item: Json) -> Json:
-    """An object with its names in Google's own spelling: it takes `mime_type` for `mimeType` too."""
-    for name in item:
-        if "_" in name:
-            return {_camel(name): value for name, value in item.items()}
-    return item
 
 
 # ------------------------------------------------------------------ signatures
@@ -123,8 +108,9 @@ class Parts:
         if isinstance(content, str):
             return [{"text": content}] if content else []
         found: list[Json] = []
-        for index, part in enumerate(content or ()):
-            part = mapping(part)
+        if content is not None and not isinstance(content, list):
+            raise self._exchange.impossible(f"{place}.content", "it is neither a text nor a list of parts")
+        for index, part in enumerate(objects(content)):
             if part.get("type", "text") == "text" and not part.get("text") and EXTRA not in part:
                 continue
             found.append(self.one(part, f"{place}.content[{index}]"))

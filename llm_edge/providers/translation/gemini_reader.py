@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...errors import Failed
+from ...errors import BadAnswer, Failed
 from ...message import Json
 from ..bare import BareObjects
-from ..cargo import count, mapping, string
+from ..cargo import camel, count, mapping, parse, string
 from ..failures import failure_inside, trouble_in
 from ..gemini import reason_of
 from ..sse import Splitter
 from .core import Exchange
 from .frames import load
 from .gemini_answer import blocked, created_of, rest_of
-from .gemini_parts import EXTRA, camel
+from .gemini_parts import EXTRA
 from .gemini_told import Told, citations, finish_of, logprobs_to_chat, tier_of, usage_to_chat
 
 _CANDIDATE = frozenset({"content", "finishReason", "index", "logprobsResult"})
@@ -79,7 +79,8 @@ class GenerateReader:
         return self._read(self._splitter.feed(data))
 
     def end(self) -> Sequence[Json]:
-        chunks = self._read(self._splitter.end())
+        # The last event may lack its empty line; one that was cut does not parse, and the watcher tells of it.
+        chunks = self._read([event for event in self._splitter.end() if parse(event[1]) is not None])
         if self._failure is None:
             self._finish(chunks)
         return chunks
@@ -99,9 +100,11 @@ class GenerateReader:
                     for content in self._bare.feed(line):
                         self._frame(load(content), chunks)
         except Failed as failure:
-            if not chunks:
-                raise
             self._failure = failure
+        except (AttributeError, TypeError, ValueError):
+            self._failure = BadAnswer("a frame of the stream is not one of Google's")
+        if self._failure is not None and not chunks:
+            raise self._failure
         return chunks
 
     def _frame(self, frame: Json, chunks: list[Json]) -> None:
@@ -116,10 +119,10 @@ class GenerateReader:
             self._usage.update(usage)
         if not self._base:
             self._begin(frame)
-        if len(frame) > 4:
-            self._rest |= rest_of(frame, {})
         if frame.get("promptFeedback"):
             self._feedback = camel(mapping(frame["promptFeedback"]))
+        if len(frame) > 4 or self._feedback:
+            self._rest |= rest_of(frame, {})
         for candidate in frame.get("candidates") or ():
             self._candidate(camel(candidate), chunks)
 

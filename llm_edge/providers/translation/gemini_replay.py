@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import Failed
 from ...message import Json
-from ..cargo import count, listing, mapping, objects
+from ..cargo import count, mapping, objects, string
 from ..sse import Splitter
 from . import frames
 from .core import Replay
@@ -120,8 +120,8 @@ def _pieces(candidate: Json) -> list[Json]:
     place = {"index": candidate["index"]} if "index" in candidate else {}
     role = {name: value for name, value in content.items() if name != "parts"}
     parts: list[Json] = []
-    for part in listing(content.get("parts")):
-        text = part.get("text")
+    for part in objects(content.get("parts")):
+        text = string(part.get("text"))
         if _words(part) and len(text) > _PIECE:
             parts += [{**part, "text": text[at : at + _PIECE]} for at in range(0, len(text), _PIECE)]
         else:

@@ -9,6 +9,7 @@ from ... import exact
 from ...message import Json
 from ..capabilities import Capabilities, of, plain
 from ..cargo import listing, mapping, objects, string
+from .anthropic_parts import listed
 from .core import Exchange
 from .gemini_parts import EXTRA
 from .gemini_schema import json_schema, old_schema
@@ -74,9 +75,9 @@ def _messages(draft: _Draft, chat: Json) -> None:
     turns = Turns(exchange, draft.capabilities)
     system: list[Json] = []
     leading = True
-    for index, message in enumerate(objects(chat.get("messages"))):
+    for index, message in enumerate(listed(chat.get("messages"), "messages", exchange)):
         place = f"messages[{index}]"
-        leading = leading and message.get("role") in SYSTEM
+        leading = leading and string(message.get("role")) in SYSTEM
         if not leading:
             turns.add(message, place)
             continue
@@ -103,8 +104,7 @@ def _as(told: str) -> _Set:
 
 def _unknown(draft: _Draft, name: str, value: Any) -> None:
     if name in _OTHERS:
-        for inner in mapping(value):
-            draft.exchange.lost(f"{name}.{inner}", "it belongs to another dialect")
+        draft.exchange.foreign(name, value)
     else:
         draft.exchange.lost(name, _NONE)
 

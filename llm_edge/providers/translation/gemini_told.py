@@ -7,10 +7,10 @@ from typing import Any
 
 from ... import exact
 from ...message import Json
-from ..cargo import count, listing, mapping, objects, string
+from ..cargo import camel, count, listing, mapping, objects, string
 from ..gemini import usage_of
 from .core import Exchange
-from .gemini_parts import EXTRA, MAKER, camel, signature_to_chat
+from .gemini_parts import EXTRA, MAKER, signature_to_chat
 from .marks import whose
 
 _FILTERED = frozenset(

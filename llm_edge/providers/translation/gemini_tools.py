@@ -7,6 +7,7 @@ from typing import Any
 from ...message import Json
 from ..capabilities import Capabilities
 from ..cargo import mapping, objects, string
+from .anthropic_parts import listed
 from .core import Exchange
 from .gemini_parts import EXTRA
 from .gemini_schema import empty, json_schema, old_schema
@@ -19,7 +20,7 @@ _MODES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 
 def set_tools(body: dict[str, Any], chat: Json, exchange: Exchange, capabilities: Capabilities) -> None:
     """Writes `tools` and `toolConfig`."""
-    tools = objects(chat.get("tools"))
+    tools = listed(chat.get("tools"), "tools", exchange)
     if chat.get("functions") or (chat.get("function_call") and not tools):
         raise exchange.impossible("functions", "they are long deprecated; send tools")
     functions = [_function(tool, f"tools[{index}]", exchange, capabilities) for index, tool in enumerate(tools)]

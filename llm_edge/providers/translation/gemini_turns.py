@@ -42,7 +42,7 @@ _READ = frozenset(
 
 def fit_name(name: str, exchange: Exchange) -> str:
     """The function's name as Google takes it; the way back is kept in `exchange.names`."""
-    if _FIT(name):
+    if _FIT(name) and exchange.names.setdefault(name, name) == name:
         return name
     for told, known in exchange.names.items():
         if known == name:
@@ -77,7 +77,7 @@ class Turns:
 
     def add(self, message: Json, place: str) -> None:
         """The next message of the chat, `place` in the request."""
-        role = message.get("role")
+        role = string(message.get("role"))
         if role == "user":
             self._user(message, place)
         elif role == "assistant":

@@ -13,7 +13,7 @@ import orjson
 
 from ...errors import CallError, StreamBroken
 from ...message import Json
-from ..cargo import mapping, objects, string
+from ..cargo import count, mapping, objects, string
 from ..gemini import refusal
 from . import frames
 from .core import Exchange
@@ -70,8 +70,8 @@ class GenerateWriter:
         if EXTRA in chunk:
             self._rest |= mapping(chunk[EXTRA])
         candidates: list[Json] = []
-        for raw in chunk.get("choices") or ():
-            index = raw.get("index") or 0
+        for raw in objects(chunk.get("choices")):
+            index = count(raw.get("index")) or 0
             choice = self._choices.get(index)
             if choice is None:
                 choice = self._choices[index] = _Choice()
@@ -170,7 +170,8 @@ def _proof(block: Json, choice: _Choice) -> Json:
 
 def _gather(pieces: Any, choice: _Choice) -> None:
     for position, piece in enumerate(objects(pieces)):
-        index = piece.get("index", position)
+        index = count(piece.get("index"))
+        index = position if index is None else index
         call = choice.calls.setdefault(index, {"id": "", "function": {"name": "", "arguments": ""}})
         function = mapping(piece.get("function")) or mapping(piece.get("custom"))
         call["id"] = call["id"] or string(piece.get("id"))
