@@ -116,6 +116,7 @@ class Branches:
         hop = Hop(
             adapter=adapter, target=target, dialect=by_name, send=self.send, runtime=self.runtime,
             allowed=house.allowed, connect=http.connect, largest=http.max_body,
+            credential=house.targets.credential(target),
         )  # fmt: skip
         return stack(layers, hop)
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from .config import EdgeConfig, ProviderConfig, Resolved
 from .errors import ConfigError, InvalidRequest, NoTarget
 from .message import Request
-from .providers.base import Adapter, Target, Wire
+from .providers.base import Adapter, Credential, Target, Wire
 from .providers.compatible import Compatible
 from .providers.dialects import load
 from .providers.table import ROWS, by_host, by_prefix
@@ -23,6 +23,7 @@ class Targets:
 
     def __init__(self, config: EdgeConfig, secrets: Resolved) -> None:
         self._config, self._secrets = config, secrets
+        self._credentials: dict[str, Credential] = {}
         self._adapters: dict[str, Adapter] = {
             name: self._made(name, config.providers[name]) for name in config.providers
         }
@@ -73,6 +74,10 @@ class Targets:
     def adapter(self, provider: str) -> Adapter:
         """How to speak to a provider that `of` has named."""
         return self._adapters[provider]
+
+    def credential(self, target: Target) -> Credential | None:
+        """What shows this target who calls; None where its key does, or the caller's own."""
+        return None if target.addressed else self._credentials.get(target.provider)
 
     def _named(self, name: str) -> Target:
         """The target `provider/model`. Raises ConfigError when nobody knows the provider."""

@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"providers", "stores", "telemetry"},
     {"layers", "reply"},
     {"http"},
-    {"config", "targets", "build", "breakers", "limits"},
+    {"config", "clouds", "targets", "build", "breakers", "limits"},
     {"client", "serve", "testing", "cli", "transports", "httpx"},
     {"__init__"},
 ]
@@ -29,6 +29,8 @@ NEIGHBOURS = {
     ("message", "notes"),
     ("message", "exact"),
     ("targets", "config"),
+    ("targets", "clouds"),
+    ("clouds", "config"),
     ("build", "config"),
     ("build", "breakers"),
     ("breakers", "config"),

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
-from ..errors import BadAnswer, CallError, NetworkFailed, StreamBroken
+from ..errors import BadAnswer, CallError, NetworkFailed, StreamBroken, Unauthorized
 from ..layers.deadline import Allowed
 from ..layers.rules import Rules
 from ..message import Abandoned, Body, ByteSource, Headers, Request, Response, Stream, Watcher
 from ..notes import Attempt
-from ..providers.base import Adapter, Dialect, Target
+from ..providers.base import Adapter, Credential, Dialect, Target, Wire
 from ..runtime import Runtime
 from .sender import Answer, Patience, Sender
 from .senders.decode import decoded
@@ -45,6 +45,8 @@ class Hop:
     send: Sender
     runtime: Runtime
     allowed: Rules[Allowed]
+    credential: Credential | None = None
+    """Shows the provider who calls, where the target's key does not."""
     connect: float | None = 5.0
     largest: int = 64 * 2**20
     """Bytes an inflated answer may have."""
@@ -90,7 +92,11 @@ class _Call:
 
     async def answer(self) -> Response:
         hop, known = self._hop, self._known
-        answer = await self._bounded(hop.send(hop.adapter.encode(self._request, hop.target), self._patience))
+        wire = hop.adapter.encode(self._request, hop.target)
+        if hop.credential is not None:
+            shown = hop.credential.show(wire, hop.runtime, self._patience.remaining())
+            wire = await self._bounded(shown)
+        answer = await self._bounded(hop.send(wire, self._patience))
         self._attempt.status = answer.status
         self._patient = answer.patient
         if known is None or (hop.target.addressed and 300 <= answer.status < 400):
@@ -100,12 +106,12 @@ class _Call:
             passed = Response(status=answer.status, headers=answer.headers, stream=Stream(source), native=answer.native)
             return self._streamed(passed)
         try:
-            return await self._judged(answer, known)
+            return await self._judged(answer, known, wire)
         except BaseException:
             await answer.source.aclose()
             raise
 
-    async def _judged(self, answer: Answer, known: Dialect) -> Response:
+    async def _judged(self, answer: Answer, known: Dialect, wire: Wire) -> Response:
         if 300 <= answer.status < 400:
             name = self._hop.target.name
             raise BadAnswer(f"{name} answered with a redirect ({answer.status}); a credential is never redirected")
@@ -117,7 +123,11 @@ class _Call:
         body = Body(await self._whole(source))
         response = Response(status=answer.status, headers=headers, body=body)
         if answer.status >= 400:
-            raise known.failure(response)
+            failure = known.failure(response)
+            credential = self._hop.credential
+            if isinstance(failure, Unauthorized) and credential is not None and credential.refused(wire):
+                failure.retryable = True  # with another token
+            raise failure
         self._check(response, known, kind)
         response.body = body = self._hop.adapter.decode(body, self._request)
         self._request.notes.usage = known.usage(body.json)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from ..errors import CallError, Failed, ProviderFailed
 from ..message import Body, ByteSource, Headers, Json, Operation, Request, Response, Watcher
+from ..runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +84,15 @@ class Adapter(Protocol):
 
     def encode(self, request: Request, target: Target, /) -> Wire: ...
     def decode(self, body: Body, request: Request, /) -> Body: ...
+
+
+class Credential(Protocol):
+    """What shows a provider who calls where no fixed key does: a token that runs out, or a signature."""
+
+    async def show(self, wire: Wire, runtime: Runtime, seconds: float | None, /) -> Wire:
+        """The request with it. Raises Unauthorized or NetworkFailed when none comes within so many seconds."""
+        ...
+
+    def refused(self, wire: Wire, /) -> bool:
+        """The provider did not take what this request showed: whether another one may be taken."""
+        ...

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llm_edge.errors import BadAnswer, BadRequest, NetworkFailed, Overloaded, StreamBroken
+from llm_edge.errors import BadAnswer, BadRequest, NetworkFailed, Overloaded, StreamBroken, Unauthorized
 from llm_edge.http.hop import Hop
 from llm_edge.http.sender import Answer, Patience
 from llm_edge.http.senders.faults import failed
@@ -17,7 +17,7 @@ from llm_edge.message import Body, Headers, Request, Response, Stream
 from llm_edge.providers.addressed import Addressed
 from llm_edge.providers.base import Target, Wire
 from llm_edge.providers.dialects import by_name
-from llm_edge.runtime import Blocking, FakeClock
+from llm_edge.runtime import Blocking, FakeClock, Runtime
 
 JSON, EVENTS, PAGE = "application/json", "text/event-stream", "text/html"
 USED = b'{"prompt_tokens":1,"completion_tokens":2}'
@@ -268,3 +268,30 @@ def test_one_attempt_has_its_own_time_and_never_more_than_the_call(
     with pytest.raises(Overloaded):
         colour.run(hop(engine, colour, **allowed)(ask(streaming=streaming, deadline=deadline)))
     assert engine.asked[0][1].moment == moment
+
+
+class Password:
+    """Shows `password`, and has another one so many times."""
+
+    def __init__(self, more: int = 0) -> None:
+        self.more = more
+
+    async def show(self, wire: Wire, runtime: Runtime, seconds: float | None, /) -> Wire:
+        assert seconds is not None, "a call has an end, and what waits is told of it"
+        return replace(wire, headers=wire.headers.having({"authorization": "Bearer password"}))
+
+    def refused(self, wire: Wire, /) -> bool:
+        assert wire.headers["authorization"] == "Bearer password"
+        self.more -= 1
+        return self.more >= 0
+
+
+def test_a_credential_is_shown_and_asked_for_anew_where_it_is_not_taken(colour: Any) -> None:
+    credential = Password(more=1)
+    engine = Engine(401, JSON, b'{"error":{"message":"who are you"}}')
+    for retryable in (True, False):
+        with pytest.raises(Unauthorized) as told:
+            colour.ask(replace(hop(engine, colour), credential=credential), ask(deadline=9.0))
+        assert told.value.retryable is retryable
+        engine.source.left.append(b'{"error":{"message":"who are you"}}')
+    assert [wire.headers["authorization"] for wire, _ in engine.asked] == ["Bearer password"] * 2
