@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
+import socket
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
 from typing import Generic, Protocol, TypeVar
+
+MUCH = 1024 * 1024
+"""Unread bytes at which the other side is asked to wait."""
 
 
 class Home(Protocol):
@@ -90,3 +96,33 @@ def let_go(transport: asyncio.BaseTransport | None) -> None:
         if last is not None:
             with contextlib.suppress(RuntimeError):  # TLS would still have told its own protocol, on the loop
                 last(None)
+
+
+async def within(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], seconds: float | None) -> None:
+    """Wait for it so long; raises TimeoutError."""
+    if seconds is None:
+        await waiter
+        return
+    timer = loop.call_later(seconds, _expire, waiter)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
+
+
+def unread(transport: asyncio.Transport) -> bool:
+    """Whether the other side has said something, or hung up, that nobody has read."""
+    # The loop may not have had its turn since the server hung up, so the socket itself is asked.
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return True
+    if sys.platform == "win32":
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

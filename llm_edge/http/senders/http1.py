@@ -15,6 +15,7 @@ import httptools
 
 from ...errors import NetworkFailed
 from ...providers.base import Wire
+from ..sender import Answer, Patience, Sender
 from .faults import failed
 from .proxies import Proxies
 from .requests import address, has_body, unwritable
@@ -74,6 +75,31 @@ class Places:
                 self._tls = tls_context(self._settings)  # takes milliseconds: only for those who need it
                 self._tls.set_alpn_protocols(["http/1.1"])
             return self._tls
+
+
+class Rest:
+    """httpx2 for what is not everyday: loaded and opened when there is such a call."""
+
+    def __init__(self, settings: HttpSettings, *, blocking: bool) -> None:
+        self._settings, self._blocking = settings, blocking
+        self._engine: Sender | None = None
+        self._lock = threading.Lock()
+
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
+        return await (self._engine or self._open())(wire, patience)
+
+    def _open(self) -> Sender:
+        from .portable import BlockingPortable, LoopPortable
+
+        with self._lock:
+            if self._engine is None:
+                self._engine = BlockingPortable(self._settings) if self._blocking else LoopPortable(self._settings)
+            return self._engine
+
+    async def aclose(self) -> None:
+        """Close it, if it was opened."""
+        if self._engine is not None:
+            await self._engine.aclose()
 
 
 def ours(wire: Wire, place: Place) -> bool:

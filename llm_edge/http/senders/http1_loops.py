@@ -11,12 +11,11 @@ from ...errors import NetworkFailed
 from ...providers.base import Wire
 from ..sender import Answer, Patience
 from .faults import failed, redrawn
-from .homes import Homes, let_go
-from .http1 import Places, Reading, Way, ours, written
-from .loops import MUCH, stagger, unread, within
-from .portable import IDLE, LoopPortable
+from .homes import MUCH, Homes, let_go, unread, within
+from .http1 import Places, Reading, Rest, Way, ours, written
+from .names import stagger
 from .requests import readable
-from .settings import HttpSettings
+from .settings import IDLE, HttpSettings
 
 
 class LoopHttp1:
@@ -27,12 +26,12 @@ class LoopHttp1:
     def __init__(self, settings: HttpSettings) -> None:
         self._places = Places(settings)
         self._homes = Homes(lambda: _Lines(settings.pool, self._places))
-        self._portable = LoopPortable(settings)
+        self._rest = Rest(settings, blocking=False)
 
     async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
         place = self._places.of(wire.url)
         if not ours(wire, place):
-            return await self._portable(wire, patience)
+            return await self._rest(wire, patience)
         data = written(wire, place)
         lines = await self._homes.here()
         line = await lines.take(place.way, patience)
@@ -53,7 +52,7 @@ class LoopHttp1:
 
     async def aclose(self) -> None:
         await self._homes.aclose()
-        await self._portable.aclose()
+        await self._rest.aclose()
 
 
 class _Line(asyncio.Protocol):

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from ...providers.base import Wire
 from ..sender import Answer, Patience
 from .faults import failed, redrawn
-from .http1 import Places, Reading, Way, ours, written
-from .portable import IDLE, BlockingPortable
+from .http1 import Places, Reading, Rest, Way, ours, written
+from .names import addresses
 from .requests import readable
-from .settings import HttpSettings
-from .sockets import addresses
+from .settings import IDLE, HttpSettings
 
 _LUMP = 64 * 1024
 
@@ -29,12 +28,12 @@ class BlockingHttp1:
     def __init__(self, settings: HttpSettings) -> None:
         self._places = Places(settings)
         self._lines = _Lines(settings.pool, self._places)
-        self._portable = BlockingPortable(settings)
+        self._rest = Rest(settings, blocking=True)
 
     async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
         place = self._places.of(wire.url)
         if not ours(wire, place):
-            return await self._portable(wire, patience)
+            return await self._rest(wire, patience)
         data = written(wire, place)
         line = self._lines.take(place.way, patience)
         while True:
@@ -55,7 +54,7 @@ class BlockingHttp1:
 
     async def aclose(self) -> None:
         self._lines.close()
-        await self._portable.aclose()
+        await self._rest.aclose()
 
 
 class _Unanswered(Exception):
@@ -258,8 +257,10 @@ class _Lines:
 def _found(way: Way, seconds: float | None) -> list[str]:
     try:
         return addresses(way.host, way.port, seconds)
+    except TimeoutError:
+        fault = failed("ConnectTimeout")
     except Exception as error:
-        fault = redrawn(error)
+        fault = redrawn(error, kind="ConnectError")
     raise fault
 
 

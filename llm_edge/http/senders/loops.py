@@ -8,11 +8,7 @@ loop that was closed without warning can still be let go without a sound.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import select
-import socket
 import ssl
-import sys
 import weakref
 from collections import deque
 from collections.abc import Iterable
@@ -20,10 +16,9 @@ from typing import Any, cast
 
 import httpcore2
 
-from .homes import let_go
+from .homes import MUCH, let_go, unread, within
+from .names import stagger
 from .waits import Together, Waits, left, left_to_connect
-
-MUCH = 1024 * 1024  # unread bytes at which the other side is asked to wait
 
 
 class PatientLoop(httpcore2.AsyncNetworkBackend):
@@ -124,16 +119,6 @@ class _Line(asyncio.Protocol):
         let_go(self.transport)
 
 
-def stagger(host: str) -> float | None:
-    """Seconds between attempts at a name's addresses; None for an address, which is only one."""
-    # A name may have an address of each kind, and one kind may lead nowhere: try both. That takes tasks.
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return 0.25
-    return None
-
-
 def _wake(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
@@ -228,33 +213,3 @@ class LoopStream(httpcore2.AsyncNetworkStream):
             return line.ended or bool(line.chunks) or transport.is_closing() or unread(transport)
         names = {"client_addr": "sockname", "server_addr": "peername"}
         return transport.get_extra_info(names.get(info, info))
-
-
-async def within(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], seconds: float | None) -> None:
-    """Wait for it so long; raises TimeoutError."""
-    if seconds is None:
-        await waiter
-        return
-    timer = loop.call_later(seconds, _expire, waiter)
-    try:
-        await waiter
-    finally:
-        timer.cancel()
-
-
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
-
-
-def unread(transport: asyncio.Transport) -> bool:
-    """Whether the other side has said something, or hung up, that nobody has read."""
-    # The loop may not have had its turn since the server hung up, so the socket itself is asked.
-    sock: socket.socket | None = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
-        return True
-    if sys.platform == "win32":
-        return bool(select.select([sock], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))

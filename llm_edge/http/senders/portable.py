@@ -23,7 +23,7 @@ from .faults import redrawn
 from .loops import PatientLoop
 from .proxies import Proxies, without_credentials
 from .requests import Upload, address, has_body, readable, unwritable
-from .settings import HttpSettings, need
+from .settings import IDLE, HttpSettings, need
 from .sockets import PatientSockets
 from .tls import tls_context
 from .waits import Waits
@@ -31,7 +31,6 @@ from .waits import Waits
 if TYPE_CHECKING:
     import ssl
 
-IDLE = 55.0  # seconds an unused connection is kept: load balancers commonly hang up after 60
 _STALE = (httpcore2.RemoteProtocolError, httpcore2.ReadError, httpcore2.WriteError)
 
 

@@ -14,6 +14,9 @@ from ...errors import ConfigError
 Engine: TypeAlias = Literal["auto", "httpx2", "httptools", "pyreqwest"]
 TlsMinimum: TypeAlias = Literal["1.2", "1.3"]
 
+IDLE = 55.0
+"""Seconds an unused connection is kept: load balancers commonly hang up after 60."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:

@@ -7,17 +7,14 @@ late. Here each wait gets only what is left of the call.
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import ssl
-import threading
 from collections.abc import Iterable
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import httpcore2
 
 from ...runtime import Clock
+from .names import addresses
 from .waits import Together, Waits, left, left_to_connect
 
 
@@ -39,7 +36,7 @@ class PatientSockets(httpcore2.NetworkBackend):
         if isinstance(timeout, Waits):
             timeout.fresh = True
         failure: Exception = httpcore2.ConnectError()
-        for address in addresses(host, port, until.left()):
+        for address in _found(host, port, until.left()):
             try:
                 stream = self._inner.connect_tcp(address, port, until.left(), local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
@@ -49,31 +46,13 @@ class PatientSockets(httpcore2.NetworkBackend):
         raise failure
 
 
-def addresses(host: str, port: int, seconds: float | None) -> list[str]:
-    """The addresses of a name; asked for in a thread, as nobody can tell the system's resolver to hurry."""
+def _found(host: str, port: int, seconds: float | None) -> list[str]:
     try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    else:
-        return [host]
-    answer: SimpleQueue[list[str] | Exception] = SimpleQueue()
-
-    def resolve() -> None:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answer.put(list(dict.fromkeys(str(address[0]) for *_, address in found)))
-        except Exception as error:
-            answer.put(error)
-
-    threading.Thread(target=resolve, name="llm_edge-resolver", daemon=True).start()
-    try:
-        result = answer.get(timeout=seconds)
-    except Empty:
+        return addresses(host, port, seconds)
+    except TimeoutError:
         raise httpcore2.ConnectTimeout from None
-    if isinstance(result, Exception):
-        raise httpcore2.ConnectError(result) from result
-    return result
+    except Exception as error:
+        raise httpcore2.ConnectError(error) from error
 
 
 class _Until:

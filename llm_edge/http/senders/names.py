@@ -1,0 +1,49 @@
+"""Host names and their addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from queue import Empty, SimpleQueue
+
+
+def addresses(host: str, port: int, seconds: float | None) -> list[str]:
+    """
+    The addresses of a name. Raises what the system says (OSError, UnicodeError), and TimeoutError.
+
+    Asked for in a thread, as nobody can tell the system's resolver to hurry.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return [host]
+    answer: SimpleQueue[list[str] | Exception] = SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answer.put(list(dict.fromkeys(str(address[0]) for *_, address in found)))
+        except Exception as error:
+            answer.put(error)
+
+    threading.Thread(target=resolve, name="llm_edge-resolver", daemon=True).start()
+    try:
+        result = answer.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def stagger(host: str) -> float | None:
+    """Seconds between attempts at a name's addresses; None for an address, which is only one."""
+    # A name may have an address of each kind, and one kind may lead nowhere: try both. That takes tasks.
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return 0.25
+    return None
