@@ -14,17 +14,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from .breakers import MOST_PLACES, Breakers
+from .choosing import Chooser, routes
 from .config import EdgeConfig, Resolved
 from .http.hop import Hop
 from .http.sender import Sender
 from .layers.breaker import CircuitBreaker
 from .layers.cache import Cache, Entry, Keeping, Understanding
 from .layers.deadline import Allowed, Deadline
+from .layers.pulse import Beat, Berths, GuardedPulse
 from .layers.retry import Attempts, GuardedAllowance, Retry
 from .layers.router import Router
 from .layers.rules import Rules
@@ -56,20 +58,52 @@ class House:
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random
         self.breakers = Breakers(config.breaker, self.chance)
+        self.routes = routes(config, self.targets)
+        self.places = Places(config, self.breakers)
+
+
+class Places:
+    """What is remembered of each model at each place, for both colours; strategies are told of it as facts."""
+
+    def __init__(self, config: EdgeConfig, breakers: Breakers) -> None:
+        self._retry, self._breakers = config.retry, breakers if config.breaker.enabled else None
+        self._berths = Berths(places=config.breaker.concurrency, waiting=config.breaker.waiting)
         self._allowances: dict[tuple[str, str, str], GuardedAllowance] = {}
+        self._pulses: dict[tuple[str, str, str], GuardedPulse] = {}
 
     def allowance(self, target: Target, origin: str) -> GuardedAllowance:
-        """The further calls of one model at one place, for both colours."""
-        known, retry = self._allowances, self.config.retry
-        if len(known) >= MOST_PLACES:
-            known.clear()
-        fresh = GuardedAllowance(Allowance(share=retry.share, floor=retry.per_second))
-        return known.setdefault((target.provider, origin, target.model), fresh)
+        """The further calls it is given."""
+        fresh = GuardedAllowance(Allowance(share=self._retry.share, floor=self._retry.per_second))
+        return _remembered(self._allowances, (target.provider, origin, target.model), fresh)
+
+    def pulse(self, target: Target, origin: str = "") -> GuardedPulse:
+        """How it is doing."""
+        place = (target.provider, origin or _origin(target.base_url), target.model)
+        return self._pulses.get(place) or _remembered(self._pulses, place, GuardedPulse(self._berths))
+
+    def ready(self, target: Target, now: float, /) -> bool:
+        return self._breakers is None or not self._breakers.of(target, _origin(target.base_url)).refuses(now)
+
+    def in_flight(self, target: Target, /) -> int:
+        return self.pulse(target).pulse.in_flight
+
+    def latency(self, target: Target, now: float, streaming: bool, /) -> float | None:
+        return self.pulse(target).pulse.latency(streaming).now(now)
+
+    def load(self, target: Target, now: float, /) -> float:
+        return self.pulse(target).pulse.load(now)
+
+
+def _remembered(known: dict[tuple[str, str, str], T], place: tuple[str, str, str], fresh: T) -> T:
+    if len(known) >= MOST_PLACES:
+        known.clear()
+    return known.setdefault(place, fresh)
 
 
 def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Layer] = ()) -> Handler:
     """The whole chain in one colour."""
     clock = runtime.clock
+    chooser = Chooser(targets=house.targets, routes=house.routes, facts=house.places, clock=clock, chance=house.chance)
     return stack(
         [
             Deadline(clock=clock, allowed=house.allowed),
@@ -77,7 +111,7 @@ def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Laye
             Cache(house.answers, clock, house.keeping, understanding),
             *house.limits.trunk(runtime),
         ],
-        Router(house.targets.of, Branches(house, runtime, send).of, clock),
+        Router(chooser.course, Branches(house, runtime, send).of, clock),
     )
 
 
@@ -102,10 +136,10 @@ class Branches:
 
     def _grown(self, target: Target, origin: str) -> Handler:
         house, clock = self.house, self.runtime.clock
-        layers: list[Layer] = []
+        layers: list[Layer] = [Beat(house.places.pulse(target, origin), self.runtime, target=target.name)]
         if house.config.breaker.enabled:
             layers.append(CircuitBreaker(house.breakers.of(target, origin), clock, target=target.name))
-        allowance = house.allowance(target, origin)
+        allowance = house.places.allowance(target, origin)
         layers.append(Retry(clock=clock, rules=house.attempts, chance=house.chance, allowance=allowance))
         layers += house.limits.branch(self.runtime, target)
         adapter: Adapter = Addressed() if target.addressed else house.targets.adapter(target.provider)
@@ -135,6 +169,7 @@ def understanding(dialect: str) -> Understanding:
     return Understanding(known.watcher, finished)
 
 
+@lru_cache(maxsize=1024)
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

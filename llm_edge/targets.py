@@ -36,8 +36,15 @@ class Targets:
 
     def of(self, request: Request) -> Sequence[Target]:
         """At least one target. Raises `NoTarget`, or `InvalidRequest` for a route that does not exist."""
-        found = self._found(request)
-        return [self._turned(target) for target in found] if self._turns else found
+        return self.turned(self._found(request))
+
+    def named(self, names: Iterable[str]) -> tuple[Target, ...]:
+        """The targets of these names. Raises ConfigError when nobody knows a provider."""
+        return tuple(self._named(name) for name in names)
+
+    def turned(self, targets: Sequence[Target]) -> Sequence[Target]:
+        """The same targets, each with the next of its provider's keys."""
+        return [self._turned(target) for target in targets] if self._turns else targets
 
     def _turned(self, target: Target) -> Target:
         """The target with the next of its provider's keys."""

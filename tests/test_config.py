@@ -180,6 +180,9 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"routes": {"f": {"targets": []}}}, "routes.f.targets (keyword routes): must not be empty."),
     ({"routes": {"f": {"targets": 3}}}, "routes.f.targets (keyword routes): must be a list."),
     ({"routes": {"f": {"targets": ["a/b", "gpt"]}}}, "routes.f.targets[1] (keyword routes): is not a target. Write"),
+    ({"routes": {"f": {"targets": "a/b", "strategy": "round_robin"}}}, "routes.f.strategy (keyword routes): is not a"),
+    ({"routes": {"f": {"targets": "a/b", "fallbacks": "b"}}}, "routes.f.fallbacks (keyword routes): is not a target."),
+    ({"routes": {"f": {"targets": [{"target": "a/b", "weight": -1}]}}}, "routes.f.targets[0].weight (keyword routes)"),
     ({"routes": {"f": {"targets": ["a/b", "a/b"]}}}, "routes.f.targets (keyword routes): names one target twice."),
     ({"routes": {"a/b": {"targets": ["a/b"]}}}, 'routes."a/b".targets (keyword routes): holds the route itself.'),
     ({"routes": {"a b": {"targets": ["a/b"]}}}, 'routes."a b" (keyword routes): is not a usable model name.'),
@@ -249,9 +252,7 @@ LATER = [
     {"telemetry": {}},
     {"serve": {"port": 1}},
     {"limits": {"global": {"requests_per_hour": 3}}},
-    {"routes": {"f": {"targets": "a/b", "fallbacks": []}}},
-    {"routes": {"f": {"targets": "a/b", "strategy": "round-robin"}}},
-    {"routes": {"f": {"targets": [{"target": "a/b", "weight": 3}]}}},
+    {"routes": {"f": {"targets": "a/b", "hedge": {}}}},
     {"routes": {"f": {"targets": "a/b", "breaker": {}}}},
 ]
 

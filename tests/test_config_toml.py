@@ -42,8 +42,25 @@ DEADLINES = some(total=SECONDS, chat=SECONDS, stream=SECONDS, embeddings=SECONDS
 POLICIES = st.sampled_from(["all", "deterministic", "off"])
 RETRIES = some(attempts=st.integers(1, 10), base=st.floats(0, 1), cap=st.floats(1, 100))
 ROUTES = st.fixed_dictionaries(
-    {"targets": st.lists(TARGETS, min_size=1, max_size=3, unique=True)},
-    optional={"deadline": DEADLINES, "cache": some(policy=POLICIES, ttl=SECONDS), "retry": RETRIES},
+    {
+        "targets": st.lists(TARGETS, min_size=1, max_size=3, unique=True).flatmap(
+            lambda names: st.tuples(
+                *[
+                    st.just(name)
+                    | st.builds(lambda weight, name=name: {"target": name, "weight": weight}, st.floats(0, 9))
+                    for name in names
+                ]
+            ).map(list)
+        )
+    },
+    optional={
+        "deadline": DEADLINES,
+        "cache": some(policy=POLICIES, ttl=SECONDS),
+        "retry": RETRIES,
+        "strategy": st.sampled_from(["failover", "weighted", "p2c", "sticky"]),
+        "fallbacks": st.lists(TARGETS, max_size=2),
+        "context_window_fallbacks": st.lists(TARGETS, max_size=2),
+    },
 )
 LIMITS = st.fixed_dictionaries(
     {"concurrency": st.integers(1, 1000), "requests_per_second": st.floats(0.01, 1e6)},

@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"providers", "stores", "telemetry"},
     {"layers", "reply"},
     {"http"},
-    {"config", "clouds", "targets", "build", "breakers", "limits"},
+    {"config", "clouds", "targets", "build", "breakers", "choosing", "limits"},
     {"client", "serve", "testing", "cli", "transports", "httpx"},
     {"__init__"},
 ]
@@ -34,6 +34,9 @@ NEIGHBOURS = {
     ("build", "config"),
     ("build", "breakers"),
     ("breakers", "config"),
+    ("build", "choosing"),
+    ("choosing", "config"),
+    ("choosing", "targets"),
     ("build", "targets"),
     ("build", "limits"),
     ("limits", "config"),

@@ -21,10 +21,6 @@ ABSENT = (
     "serve",
     "limits.*.tokens_per_second",
     "limits.*.requests_per_hour",
-    "routes.*.fallbacks",
-    "routes.*.context_window_fallbacks",
-    "routes.*.content_policy_fallbacks",
-    "routes.*.targets.*.weight",
     "routes.*.breaker",
     "routes.*.hedge",
     "routes.*.guard",
@@ -47,18 +43,7 @@ ELSEWHERE = {
 }
 """Settings people know from other places: what is wrong, and what to write."""
 
-STRATEGIES = (
-    "round-robin",
-    "weighted",
-    "least-busy",
-    "least-latency",
-    "p2c",
-    "cost",
-    "usage",
-    "sticky",
-    "semantic",
-    "shadow",
-)
+STRATEGIES = ("cost", "shadow")
 """Strategies that later versions have."""
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from . import values
 from .sections import Section
@@ -15,6 +16,9 @@ class TargetConfig(Section):
     """One target of a route."""
 
     target: values.TargetName = Field(description='"provider/model".', examples=["openai/gpt-5.4-mini"])
+    weight: values.Weight = Field(
+        default=1.0, description="How much of the calls it takes, against the others; for strategies that share them."
+    )
 
 
 def as_target(value: object) -> object:
@@ -23,6 +27,8 @@ def as_target(value: object) -> object:
 
 
 Target = Annotated[TargetConfig, BeforeValidator(as_target)]
+Targets = Annotated[tuple[values.TargetName, ...], BeforeValidator(values.one_or_many)]
+Strategy = Annotated[str | Callable[..., Any], PlainValidator(values.strategy)]
 
 
 class RouteDeadline(Section):
@@ -61,8 +67,25 @@ class RouteConfig(Section):
         description='Who answers, as "provider/model" or { target = "provider/model" }, in order.',
         examples=[("openai/gpt-5.4-mini", "local/qwen3")],
     )
-    strategy: Literal["failover"] = Field(
-        default="failover", description='How the next target is chosen: "failover" takes them in order.'
+    strategy: Strategy = Field(
+        default="failover",
+        description='Who is asked first: "failover": as listed; "round-robin": each in turn; "weighted": by chance and'
+        ' weight; "least-busy"; "least-latency"; "p2c": the better of two by chance; "usage": most room left; "sticky":'
+        ' one for each conversation; "semantic": easy questions to the first, hard ones to the last. By keyword also a'
+        " function: (request, targets) to ordered targets.",
+    )
+    fallbacks: Targets = Field(
+        default=(), description="Who is asked when all targets have failed.", examples=[("groq/openai/gpt-oss-20b",)]
+    )
+    context_window_fallbacks: Targets = Field(
+        default=(),
+        description="Who is asked when the prompt is too long for the targets.",
+        examples=[("anthropic/claude-sonnet-5-5",)],
+    )
+    content_policy_fallbacks: Targets = Field(
+        default=(),
+        description="Who is asked when a content policy has refused the prompt. Without it nobody is.",
+        examples=[("local/qwen3",)],
     )
     deadline: RouteDeadline = Field(default_factory=RouteDeadline, description="Times of this route alone.")
     cache: RouteCache = Field(default_factory=RouteCache, description="Cache rules of this route alone.")

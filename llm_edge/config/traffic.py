@@ -54,3 +54,5 @@ class BreakerConfig(Section):
         default=False, description="Whether it opens for 0.1 s first, doubled each time up to `open_for`."
     )
     probes: values.Count = Field(default=1, description="Calls that may try at once whether it goes well again.")
+    concurrency: values.Count = Field(default=512, description="Calls under way at one target at most.")
+    waiting: values.CountOrNone = Field(default=512, description="Calls that may wait for a place among those.")

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 from ..errors import ConfigError
+from ..policy.routing import STRATEGIES
 from ..stores.places import place
 from .trees import is_table
 
@@ -64,6 +65,14 @@ def size(value: object) -> object:
 def one_or_many(value: object) -> object:
     """One thing where a list may stand is a list of one."""
     return (value,) if isinstance(value, (str, SecretStr)) or is_table(value) else value
+
+
+def strategy(value: object) -> object:
+    """The name of a routing strategy, or a function that is one."""
+    if callable(value) or (isinstance(value, str) and value in STRATEGIES):
+        return value
+    known = ", ".join(STRATEGIES)
+    raise refuse("is not a strategy", f"Use one of {known}; or pass a function by keyword.")
 
 
 def version_text(value: object) -> object:
@@ -256,6 +265,7 @@ SecondsOrNone = Annotated[float, BeforeValidator(not_a_switch), Field(ge=0, le=Y
 Rate = Annotated[float, BeforeValidator(not_a_switch), Field(gt=0, le=1e9, allow_inf_nan=False)]
 RateOrNone = Annotated[float, BeforeValidator(not_a_switch), Field(ge=0, le=1e9, allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(not_a_switch), Field(ge=0, le=1, allow_inf_nan=False)]
+Weight = Annotated[float, BeforeValidator(not_a_switch), Field(ge=0, le=1e6, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(not_a_switch), Field(ge=1, le=10**9)]
 CountOrNone = Annotated[int, BeforeValidator(not_a_switch), Field(ge=0, le=10**9)]
 Attempts = Annotated[int, BeforeValidator(not_a_switch), Field(ge=1, le=10)]

@@ -35,7 +35,10 @@ def literal(value: object, field: FieldInfo | None = None, secret: Say = keys.sh
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, TargetConfig):
-        return text(value.target)
+        name = text(value.target)
+        return name if value.weight == 1.0 else f"{{ target = {name}, weight = {literal(value.weight)} }}"
+    if callable(value):
+        return text(f"a function: {getattr(value, '__qualname__', type(value).__name__)}")
     if is_list(value):
         return "[" + ", ".join(literal(each, None, secret) for each in value) + "]"
     if is_table(value):

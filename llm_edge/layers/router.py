@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import reduce
-from typing import TypeAlias
 
-from ..errors import CallError, CircuitOpen, Failed, NoTarget
+from ..errors import CallError, CircuitOpen, ContentBlocked, ContextTooLong, DeadlineExceeded, Failed, NoTarget
 from ..message import Handler, Request, Response
 from ..providers.base import Target
 from ..runtime import Clock
@@ -14,46 +15,52 @@ from ..runtime import Clock
 _TOO_LATE = 0.05
 """Seconds; with less left an attempt is not worth starting."""
 
-Strategy: TypeAlias = Callable[[Request, Sequence[Target]], Iterable[Target]]
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Who is asked for one call, in order, and who is asked when it fails in a certain way."""
 
-def failover(request: Request, targets: Sequence[Target]) -> Iterable[Target]:
-    """In the order they are configured; the next one when one fails."""
-    return targets
+    targets: Sequence[Target]
+    fallbacks: Sequence[Target] = ()
+    """When all of those have failed."""
+    larger: Sequence[Target] = ()
+    """When the prompt was too long."""
+    lenient: Sequence[Target] = ()
+    """When a content policy refused it."""
 
 
 class Router:
-    """A handler, not a layer. `resolve` says who may answer, the strategy in which order."""
+    """A handler, not a layer. `course` says who is asked, `branch` leads there."""
 
     def __init__(
         self,
-        resolve: Callable[[Request], Sequence[Target]],
+        course: Callable[[Request], Course],
         branch: Callable[[Target, Request], Handler],
         clock: Clock,
-        *,
-        strategy: Strategy = failover,
     ) -> None:
-        self._resolve, self._branch, self._clock, self._strategy = resolve, branch, clock, strategy
+        self._course, self._branch, self._clock = course, branch, clock
 
     async def __call__(self, request: Request, /) -> Response:
-        notes = request.notes
-        targets = list(self._strategy(request, self._resolve(request)))
-        if not request.controls.fallbacks:
-            del targets[1:]
-        notes.targets = [target.name for target in targets]
+        notes, course = request.notes, self._course(request)
+        left = deque(course.targets)
+        if request.controls.fallbacks:
+            left += course.fallbacks
+        else:
+            course, left = Course(course.targets[:1]), deque(course.targets[:1])
+        notes.targets = [target.name for target in left]
         failures: list[CallError] = []
-        for number, target in enumerate(targets):
+        while left:
+            if self._too_late(request, failures):
+                break
+            target = left.popleft()
             if failures:
-                if request.deadline is not None and request.deadline - self._clock.now() < _TOO_LATE:
-                    break
-                notes.fallbacks = number
+                notes.fallbacks += 1
                 notes.say(self._clock.now(), "router", next=target.name, after=type(failures[-1]).__name__)
             try:
                 response = await self._branch(target, request)(request)
             except CallError as error:
                 error.target, error.attempts = error.target or target.name, len(notes.attempts)
-                if not error.elsewhere or request.upload is not None:
-                    raise
+                left = self._next(request, course, left, error)
                 failures.append(error)
                 continue
             notes.target = target.name
@@ -63,6 +70,33 @@ class Router:
         shown = reduce(_telling, failures)
         shown.attempts = len(notes.attempts)
         raise shown
+
+    def _too_late(self, request: Request, failures: Sequence[CallError]) -> bool:
+        """Whether the time is over; before the first attempt that is an error of its own."""
+        if request.deadline is None:
+            return False
+        left = request.deadline - self._clock.now()
+        if failures:
+            return left < _TOO_LATE
+        if left > 0:
+            return False
+        raise DeadlineExceeded("the time allowed for this call was over before it could be sent")
+
+    def _next(self, request: Request, course: Course, left: deque[Target], error: CallError) -> deque[Target]:
+        """Who is still to be asked after this failure; raises it when nobody should be."""
+        if request.upload is not None:
+            raise error
+        if isinstance(error, (ContextTooLong, ContentBlocked)):
+            others = course.larger if isinstance(error, ContextTooLong) else course.lenient
+            asked = {attempt.target for attempt in request.notes.attempts} | {error.target}
+            fresh = [target for target in others if target.name not in asked]
+            if not fresh:
+                raise error
+            request.notes.targets += [target.name for target in fresh]
+            return deque(fresh)
+        if not error.elsewhere:
+            raise error
+        return left
 
 
 def _telling(last: CallError, error: CallError) -> CallError:

@@ -42,6 +42,8 @@ class Capabilities:
     """How thinking is switched off; empty: it cannot be, or nobody knows."""
     efforts: tuple[str, ...] = ()
     """The reasoning efforts it takes, weakest first; empty: none, or unknown."""
+    tools: bool = True
+    """Whether it can be given tools."""
     forced_tools: bool = True
     """Whether a tool call can be demanded."""
     json_schema: bool = True

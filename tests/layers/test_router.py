@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +14,7 @@ from llm_edge.errors import (
     CircuitOpen,
     ContentBlocked,
     ContextTooLong,
+    DeadlineExceeded,
     NetworkFailed,
     NoTarget,
     NotFound,
@@ -24,7 +25,7 @@ from llm_edge.errors import (
     Throttled,
     Unauthorized,
 )
-from llm_edge.layers.router import Router, Strategy, failover
+from llm_edge.layers.router import Course, Router
 from llm_edge.message import Controls, Handler, Request, Saved
 from llm_edge.notes import Attempt
 from llm_edge.providers.base import Target
@@ -35,14 +36,12 @@ from .kit import Script, answer, call, failed
 if TYPE_CHECKING:
     from tests.conftest import Colour
 
-A, B, C = (Target(provider=name, model="m", base_url=f"https://{name}.test") for name in ("a", "b", "c"))
+A, B, C, D = (Target(provider=name, model="m", base_url=f"https://{name}.test") for name in "abcd")
 
 
-def router(scripts: Mapping[Target, Handler], clock: FakeClock | None = None, strategy: Strategy = failover) -> Router:
-    targets = tuple(scripts)
-    return Router(
-        lambda request: targets, lambda target, request: scripts[target], clock or FakeClock(), strategy=strategy
-    )
+def router(scripts: Mapping[Target, Handler], clock: FakeClock | None = None, course: Course | None = None) -> Router:
+    found = course or Course(tuple(scripts))
+    return Router(lambda request: found, lambda target, request: scripts[target], clock or FakeClock())
 
 
 def told(colour: Colour, *errors: BaseException, request: Request | None = None, clock: FakeClock | None = None) -> Any:
@@ -163,15 +162,64 @@ def test_an_error_names_its_target_and_counts_all_attempts(colour: Colour) -> No
     assert (error.target, error.attempts, request.notes.target, request.notes.fallbacks) == ("a/m", 3, "", 1)
 
 
-def test_a_strategy_orders_the_targets(colour: Colour) -> None:
-    def backwards(request: Request, targets: Sequence[Target]) -> Iterable[Target]:
-        return reversed(targets)
-
-    scripts, request = {A: Script(answer()), B: Script(answer())}, call()
-    colour.run(router(scripts, strategy=backwards)(request))
-    assert (request.notes.target, request.notes.targets) == ("b/m", ["b/m", "a/m"])
-
-
 def test_a_strategy_that_leaves_nobody_is_told_so(colour: Colour) -> None:
     with pytest.raises(NoTarget, match="the strategy left nobody to ask for 'm'"):
-        colour.run(router({A: Script(answer())}, strategy=lambda request, targets: [])(call()))
+        colour.run(router({}, course=Course(()))(call()))
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        (failed(), ["a/m", "b/m"]),
+        (failed(ContextTooLong, status=400), ["a/m", "c/m"]),
+        (failed(ContentBlocked, status=400), ["a/m", "d/m"]),
+        (failed(BadRequest, status=400), ["a/m"]),
+    ],
+)
+def test_each_class_of_error_has_its_own_fallbacks(colour: Colour, error: CallError, asked: list[str]) -> None:
+    scripts: dict[Target, Handler] = {A: Script(error), B: Script(answer()), C: Script(answer()), D: Script(answer())}
+    request = call()
+    try:
+        colour.run(router(scripts, course=Course([A], [B], [C], [D]))(request))
+    except BadRequest as raised:
+        assert raised is error
+    assert [target.name for target, script in scripts.items() if isinstance(script, Script) and script.asked] == asked
+    assert request.notes.fallbacks == len(asked) - 1
+
+
+def test_a_larger_model_that_refuses_too_is_not_asked_twice(colour: Colour) -> None:
+    first, second = failed(ContextTooLong, status=400), failed(ContextTooLong, status=400)
+    scripts = {A: Script(first), C: Script(second)}
+    request = call()
+    with pytest.raises(ContextTooLong) as caught:
+        colour.run(asking(scripts, Course([A], [B], [C]))(request))
+    assert caught.value is second
+    assert [len(script.asked) for script in scripts.values()] == [1, 1]
+    assert request.notes.targets == ["a/m", "b/m", "c/m"]
+
+
+def asking(scripts: Mapping[Target, Script], course: Course) -> Router:
+    """A router whose branches note their attempts, as the hop does."""
+
+    def branch(target: Target, request: Request) -> Handler:
+        async def ask(request: Request, /) -> Any:
+            request.notes.attempts.append(Attempt(target.name, 0.0))
+            return await scripts[target](request)
+
+        return ask
+
+    return Router(lambda request: course, branch, FakeClock())
+
+
+def test_without_fallbacks_no_list_is_used(colour: Colour) -> None:
+    scripts = {A: Script(failed(ContextTooLong, status=400)), B: Script(answer()), C: Script(answer())}
+    with pytest.raises(ContextTooLong):
+        colour.run(router(scripts, course=Course([A], [B], [C], [C]))(call(controls=Controls(fallbacks=False))))
+    assert scripts[C].asked == []
+
+
+def test_a_call_whose_time_is_over_is_not_sent(colour: Colour) -> None:
+    script = Script(answer())
+    with pytest.raises(DeadlineExceeded, match="was over before it could be sent"):
+        colour.run(router({A: script}, FakeClock(10.0))(call(deadline=10.0)))
+    assert script.asked == []

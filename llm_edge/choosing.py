@@ -1,0 +1,165 @@
+"""Who is asked for one call: the targets of its route that can answer it, in the order of the route's strategy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Protocol, TypeAlias
+
+from .config import EdgeConfig, RouteConfig
+from .exact import canonical
+from .layers.router import Course
+from .message import Request
+from .policy import needs as asking
+from .policy.needs import Needs
+from .policy.routing import Candidate, Question, arranged
+from .providers import capabilities
+from .providers.base import Target
+from .runtime import Clock
+from .targets import Targets
+
+log = logging.getLogger("llm_edge")
+
+OwnStrategy: TypeAlias = Callable[[Request, Sequence[Target]], Iterable[Target]]
+
+
+class Facts(Protocol):
+    """What is known about a target at this moment; asked, never reached through."""
+
+    def ready(self, target: Target, now: float, /) -> bool: ...
+    def in_flight(self, target: Target, /) -> int: ...
+    def latency(self, target: Target, now: float, streaming: bool, /) -> float | None: ...
+    def load(self, target: Target, now: float, /) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route's own: what is configured, and how many calls it has had."""
+
+    strategy: str | OwnStrategy
+    weights: Sequence[float]
+    fallbacks: Sequence[Target]
+    larger: Sequence[Target]
+    lenient: Sequence[Target]
+    turns: count[int] = field(default_factory=count)  # counting is atomic, so that threads share it
+
+    @property
+    def plain(self) -> bool:
+        """The targets are asked as they are configured, whatever the call is like."""
+        return self.strategy == "failover" and not self.fallbacks and not self.larger and not self.lenient
+
+
+def routes(config: EdgeConfig, targets: Targets) -> dict[str, Route]:
+    """The routes of a configuration; raises ConfigError when one names a provider nobody knows."""
+    return {name: _route(route, targets) for name, route in config.routes.items()}
+
+
+def _route(route: RouteConfig, targets: Targets) -> Route:
+    return Route(
+        route.strategy,
+        tuple(each.weight for each in route.targets),
+        targets.named(route.fallbacks),
+        targets.named(route.context_window_fallbacks),
+        targets.named(route.content_policy_fallbacks),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chooser:
+    """Makes the course of each call. Shared state is in `facts` and in the routes' turns."""
+
+    targets: Targets
+    routes: dict[str, Route]
+    facts: Facts
+    clock: Clock
+    chance: Callable[[], float]
+
+    def course(self, request: Request) -> Course:
+        """Raises what `Targets.of` raises."""
+        found = self.targets.of(request)
+        route = self.routes.get(request.route)
+        if route is None or (len(found) == 1 and route.plain):
+            return Course(found)
+        found_needs = _needs(request)
+        able, larger = self._able(request, found, found_needs), self.targets.turned(route.larger)
+        if not able and larger and all(_lacks(target, found_needs) == _CONTEXT for target in found):
+            return Course(larger)
+        ordered = self._ordered(request, route, able or list(enumerate(found)), found_needs)
+        fallbacks, lenient = self.targets.turned(route.fallbacks), self.targets.turned(route.lenient)
+        return Course(ordered, [each for each in fallbacks if each not in ordered], larger, lenient)
+
+    def _able(self, request: Request, targets: Sequence[Target], needs: Needs) -> list[tuple[int, Target]]:
+        """Those that can take the call, with their places in the configuration."""
+        lacking = {target.name: lack for target in targets if (lack := _lacks(target, needs))}
+        if lacking:
+            request.notes.say(self.clock.now(), "router", passed_by=lacking)
+        return [(number, target) for number, target in enumerate(targets) if target.name not in lacking]
+
+    def _ordered(
+        self, request: Request, route: Route, able: Sequence[tuple[int, Target]], needs: Needs
+    ) -> Sequence[Target]:
+        strategy = route.strategy
+        if strategy == "failover" or len(able) < 2:
+            return [target for _, target in able]
+        if not isinstance(strategy, str):
+            return _by(strategy, request, [target for _, target in able])
+        now, streaming, facts = self.clock.now(), request.streaming, self.facts
+        candidates = [
+            Candidate(
+                number=number, name=target.name, weight=route.weights[number], ready=facts.ready(target, now),
+                in_flight=facts.in_flight(target), latency=facts.latency(target, now, streaming),
+                load=facts.load(target, now),
+            )
+            for number, target in able
+        ]  # fmt: skip
+        by_number = dict(able)
+        ordered = arranged(strategy, self._question(request, route, needs), candidates)
+        request.notes.say(now, "router", strategy=strategy, order=[each.name for each in ordered])
+        return [by_number[each.number] for each in ordered]
+
+    def _question(self, request: Request, route: Route, needs: Needs) -> Question:
+        def conversation() -> bytes:
+            # Two callers who ask the same are two conversations.
+            return canonical([request.scope, request.controls.tenant]) + asking.conversation(request.body.json)
+
+        return Question(
+            chance=self.chance, turn=next(route.turns), conversation=conversation,
+            difficulty=lambda: asking.difficulty(request.body.json, needs),
+        )  # fmt: skip
+
+
+def _by(strategy: OwnStrategy, request: Request, targets: Sequence[Target]) -> Sequence[Target]:
+    """By the app's own function. A mistake in it must not cost the caller an answer."""
+    try:
+        chosen = [target for target in strategy(request, targets) if target in targets]
+    except Exception:
+        log.exception("a routing strategy failed; the targets are asked as they are configured")
+        return targets
+    return list(dict.fromkeys(chosen))
+
+
+def _needs(request: Request) -> Needs:
+    try:
+        return asking.needs(request.body.json)
+    except ValueError:
+        return Needs()  # not JSON: nobody here knows what it asks for
+
+
+_CONTEXT = "the prompt is longer than its context window"
+
+
+def _lacks(target: Target, needs: Needs) -> str:
+    """Why this target cannot answer; empty when it can, or when nobody knows."""
+    able = capabilities.of(target.provider, target.model)
+    if able.context is not None and needs.tokens > able.context:
+        return _CONTEXT
+    for asked, takes, what in (
+        (needs.tools, able.tools, "tools"), (needs.schema, able.json_schema, "a JSON schema"),
+        (needs.images, able.images, "images"), (needs.documents, able.documents, "documents"),
+        (needs.audio, able.audio, "sound"),
+    ):  # fmt: skip
+        if asked and not takes:
+            return f"it does not take {what}"
+    return ""

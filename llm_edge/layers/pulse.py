@@ -1,0 +1,125 @@
+"""Counts the calls under way at a target and how fast it answers; holds those that would be too many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..errors import RateLimited
+from ..message import Handler, Request, Response
+from ..policy.pulse import Pulse
+from ..runtime import Guard, Runtime, Signal, mind_forks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Berths:
+    """How many calls one target takes at once, and how many may wait for that."""
+
+    places: int = 512
+    waiting: int = 512
+
+
+class GuardedPulse:
+    """One target's pulse, which threads and loops share."""
+
+    def __init__(self, berths: Berths) -> None:
+        self.pulse = Pulse()
+        self._berths = berths
+        self._queue: dict[Signal, None] = {}
+        self._guard = Guard()
+        mind_forks(self)
+
+    def after_fork(self) -> None:
+        # The calls under way are the parent's.
+        self.pulse.in_flight, self._queue = 0, {}
+
+    def enter(self) -> Signal | bool:
+        """True when the call may go; a signal that is set when it may; False when too many wait already."""
+        return self._guard.do(self._enter)
+
+    def _enter(self) -> Signal | bool:
+        if self.pulse.in_flight < self._berths.places:
+            self.pulse.in_flight += 1
+            return True
+        if len(self._queue) >= self._berths.waiting:
+            return False
+        turn = Signal()
+        self._queue[turn] = None
+        return turn
+
+    def leave(self) -> None:
+        """A call is over; its place goes to whoever has waited longest."""
+        self._guard.post(self._leave)
+
+    def _leave(self) -> None:
+        if self._queue:
+            turn = next(iter(self._queue))
+            del self._queue[turn]
+            turn.set()
+        else:
+            self.pulse.in_flight -= 1
+
+    def give_up(self, turn: Signal) -> None:
+        """Whoever waited waits no longer; a place it was given meanwhile goes on."""
+        self._guard.post(lambda: self._give_up(turn))
+
+    def _give_up(self, turn: Signal) -> None:
+        if turn in self._queue:
+            del self._queue[turn]
+        else:
+            self._leave()
+
+    def tell(self, work: Callable[[Pulse], None]) -> None:
+        """Write something down."""
+        self._guard.post(lambda: work(self.pulse))
+
+
+class Beat:
+    """The layer: takes a place, measures, gives it back."""
+
+    def __init__(self, pulse: GuardedPulse, runtime: Runtime, *, target: str) -> None:
+        self._pulse, self._runtime, self._target = pulse, runtime, target
+
+    async def __call__(self, request: Request, handler: Handler, /) -> Response:
+        pulse, clock = self._pulse, self._runtime.clock
+        place = pulse.enter()
+        if place is not True:
+            await self._wait(request, place)
+        began = clock.now()
+        try:
+            response = await handler(request)
+        except BaseException:
+            pulse.leave()
+            raise
+        now, streaming = clock.now(), response.stream is not None
+        pulse.tell(lambda pulse: pulse.latency(streaming).saw(now, now - began))
+        response.finally_(lambda error: self._over(request))
+        return response
+
+    async def _wait(self, request: Request, turn: Signal | bool) -> None:
+        clock = self._runtime.clock
+        began = clock.now()
+        if isinstance(turn, Signal):
+            left = None if request.deadline is None else max(request.deadline - began, 0.0)
+            try:
+                entered = await self._runtime.wait(turn, left)
+            except BaseException:
+                self._pulse.give_up(turn)
+                raise
+            waited = clock.now() - began
+            request.notes.waited += waited
+            if entered:
+                request.notes.say(began, "target", target=self._target, waited_s=round(waited, 3))
+                return
+            self._pulse.give_up(turn)
+        request.notes.say(began, "target", target=self._target, refused="too many calls at once")
+        busy = RateLimited(f"{self._target} has too many calls under way", retry_after=1.0)
+        busy.target, busy.elsewhere = self._target, True
+        raise busy
+
+    def _over(self, request: Request) -> None:
+        now, usage = self._runtime.clock.now(), request.notes.usage
+        tokens = usage.get("total_tokens") if usage else None
+        amount = float(tokens) if isinstance(tokens, int) and 0 < tokens < 10**9 else 1.0
+        self._pulse.tell(lambda pulse: pulse.did(now, amount))
+        self._pulse.leave()

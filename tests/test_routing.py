@@ -1,0 +1,161 @@
+"""Routes as an app uses them: who answers, and what the story says of those who were passed by."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from llm_edge import EdgeClient, NoTarget
+from llm_edge.errors import ContextTooLong
+from llm_edge.message import Request
+from llm_edge.providers.base import Target
+from llm_edge.testing import Provider, answer, json_body, status
+
+from .conftest import Colour
+
+Edges = Callable[..., EdgeClient]
+TOO_LONG = {"error": {"message": "too long", "type": "invalid_request_error", "code": "context_length_exceeded"}}
+BLOCKED = {"error": {"message": "no", "type": "invalid_request_error", "code": "content_filter"}}
+
+
+@pytest.fixture
+def routed(edges: Edges, provider: Provider) -> Callable[..., EdgeClient]:
+    """A client with one route, `r`, over models of one scripted server."""
+
+    def make(*targets: Any, chance: Callable[[], float] | None = None, **route: Any) -> EdgeClient:
+        places = {name: {"kind": "openai", "base_url": provider.url + "/v1"} for name in ("p", "openai", "anthropic")}
+        return edges(
+            providers=places, routes={"r": {"targets": list(targets), **route}}, cache={"policy": "off"},
+            retry={"base": 0.0}, chance=chance or random.Random(1).random,
+        )  # fmt: skip
+
+    return make
+
+
+def answered(colour: Colour, edge: EdgeClient, times: int, question: str = "hi", **fields: Any) -> list[str]:
+    return [colour.chat(edge, "r", question, **fields).target for _ in range(times)]
+
+
+def test_targets_take_turns(colour: Colour, routed: Callable[..., EdgeClient]) -> None:
+    edge = routed("p/a", "p/b", strategy="round-robin")
+    assert answered(colour, edge, 4) == ["p/a", "p/b", "p/a", "p/b"]
+    reply = colour.chat(edge, "r", "hi")
+    assert {"layer": "router", "strategy": "round-robin", "order": ["p/a", "p/b"]}.items() <= reply.explain()["events"][
+        0
+    ].items()
+
+
+def test_a_weighted_choice_is_the_same_under_the_same_chance(colour: Colour, routed: Callable[..., EdgeClient]) -> None:
+    targets = ({"target": "p/a", "weight": 3}, "p/b")
+    first = answered(colour, routed(*targets, strategy="weighted", chance=random.Random(5).random), 40)
+    assert first == answered(colour, routed(*targets, strategy="weighted", chance=random.Random(5).random), 40)
+    assert 20 <= first.count("p/a") < 40
+
+
+@pytest.mark.parametrize("strategy", ["least-latency", "p2c", "usage", "least-busy", "sticky"])
+def test_every_strategy_leaves_a_target_that_is_out_of_service(
+    colour: Colour, routed: Callable[..., EdgeClient], provider: Provider, strategy: str
+) -> None:
+    edge = routed("p/a", "p/b", strategy=strategy)
+    edge.breakers.force("p/a", "open")
+    assert set(answered(colour, edge, 4)) == {"p/b"}
+    assert {call.json["model"] for call in provider.calls} == {"b"}
+
+
+def test_a_conversation_stays_with_its_target(colour: Colour, routed: Callable[..., EdgeClient]) -> None:
+    edge = routed("p/a", "p/b", "p/c", strategy="sticky")
+    began = [{"role": "user", "content": "tell me a story"}]
+    turns = [*began, {"role": "assistant", "content": "once"}, {"role": "user", "content": "go on"}]
+    assert colour.chat(edge, "r", began).target == colour.chat(edge, "r", turns).target
+    assert len({colour.chat(edge, "r", f"question {number}").target for number in range(20)}) == 3
+
+
+def test_easy_questions_go_to_the_small_model(colour: Colour, routed: Callable[..., EdgeClient]) -> None:
+    edge = routed("p/small", "p/large", strategy="semantic")
+    assert answered(colour, edge, 1, "The capital of France?") == ["p/small"]
+    assert answered(colour, edge, 1, "Prove it. " * 200) == ["p/large"]
+
+
+def test_the_one_with_less_work_done_is_asked(colour: Colour, routed: Callable[..., EdgeClient]) -> None:
+    edge = routed("p/a", "p/b", strategy="usage")
+    assert sorted(answered(colour, edge, 4)) == ["p/a", "p/a", "p/b", "p/b"]
+
+
+def test_a_function_of_the_apps_own_orders_the_targets(colour: Colour, routed: Callable[..., EdgeClient]) -> None:
+    def by_length(request: Request, targets: Sequence[Target]) -> Iterable[Target]:
+        return reversed(targets) if len(request.body.raw) > 500 else targets
+
+    edge = routed("p/a", "p/b", strategy=by_length)
+    assert answered(colour, edge, 1) == ["p/a"]
+    assert answered(colour, edge, 1, "x" * 600) == ["p/b"]
+
+
+def test_a_mistake_in_it_costs_no_answer(colour: Colour, routed: Callable[..., EdgeClient]) -> None:
+    def mistaken(request: Request, targets: Sequence[Target]) -> Iterable[Target]:
+        raise ValueError("a mistake")
+
+    assert answered(colour, routed("p/a", "p/b", strategy=mistaken), 1) == ["p/a"]
+
+
+def test_when_it_leaves_nobody_the_caller_is_told(colour: Colour, routed: Callable[..., EdgeClient]) -> None:
+    edge = routed("p/a", "p/b", strategy=lambda request, targets: [])
+    with pytest.raises(NoTarget, match="the strategy left nobody to ask"):
+        colour.chat(edge, "r", "hi")
+
+
+def test_a_model_that_cannot_see_is_not_shown_a_picture(colour: Colour, routed: Callable[..., EdgeClient]) -> None:
+    edge = routed("openai/gpt-3.5-turbo", "openai/gpt-4o")
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    reply = colour.chat(edge, "r", [{"role": "user", "content": [picture]}])
+    assert reply.target == "openai/gpt-4o"
+    assert reply.explain()["fallbacks"] == 0
+    passed = [event["passed_by"] for event in reply.explain()["events"] if "passed_by" in event]
+    assert passed == [{"openai/gpt-3.5-turbo": "it does not take images"}]
+
+
+def test_when_none_is_able_the_providers_judge(colour: Colour, routed: Callable[..., EdgeClient]) -> None:
+    edge = routed("openai/gpt-3.5-turbo", "openai/gpt-4")
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    assert colour.chat(edge, "r", [{"role": "user", "content": [picture]}]).target == "openai/gpt-3.5-turbo"
+
+
+def test_a_prompt_that_fits_nowhere_goes_to_the_larger_model_at_once(
+    colour: Colour, routed: Callable[..., EdgeClient], provider: Provider
+) -> None:
+    edge = routed("openai/gpt-4", "openai/gpt-3.5-turbo", context_window_fallbacks=["openai/gpt-4.1"])
+    assert answered(colour, edge, 1, "word " * 40_000) == ["openai/gpt-4.1"]
+    provider.asked(1)
+
+
+def test_a_prompt_refused_as_too_long_goes_to_the_larger_model(
+    colour: Colour, routed: Callable[..., EdgeClient], provider: Provider
+) -> None:
+    provider.script(json_body(TOO_LONG, status=400), answer("fits"))
+    assert answered(colour, routed("p/a", context_window_fallbacks=["p/large"]), 1) == ["p/large"]
+
+
+def test_without_such_a_list_it_is_refused(
+    colour: Colour, routed: Callable[..., EdgeClient], provider: Provider
+) -> None:
+    provider.script(json_body(TOO_LONG, status=400))
+    with pytest.raises(ContextTooLong):
+        colour.chat(routed("p/a", "p/b", fallbacks=["p/c"]), "r", "hi")
+    provider.asked(1)
+
+
+def test_a_refused_prompt_goes_elsewhere_only_where_the_app_said_so(
+    colour: Colour, routed: Callable[..., EdgeClient], provider: Provider
+) -> None:
+    provider.script(json_body(BLOCKED, status=400), answer("fine"))
+    assert answered(colour, routed("p/a", "p/b", content_policy_fallbacks=["p/lenient"]), 1) == ["p/lenient"]
+
+
+def test_fallbacks_are_asked_when_all_targets_have_failed(
+    colour: Colour, routed: Callable[..., EdgeClient], provider: Provider
+) -> None:
+    provider.script(status(401), status(401), answer("last"))
+    reply = colour.chat(routed("p/a", "p/b", strategy="round-robin", fallbacks=["p/c"]), "r", "hi")
+    assert (reply.target, reply.explain()["targets"]) == ("p/c", ["p/a", "p/b", "p/c"])
