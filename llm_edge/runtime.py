@@ -273,6 +273,12 @@ class Awaiting:
         return _LoopAlarm(self.clock)
 
 
+def _cancelled() -> type[BaseException]:
+    import asyncio
+
+    return asyncio.CancelledError
+
+
 class _LoopAlarm:
     """
     One timer for all the waits of a call.
@@ -283,10 +289,12 @@ class _LoopAlarm:
     taken back (`uncancel`), anybody else's goes on.
     """
 
-    __slots__ = ("_cancelling", "_clock", "_moment", "_rung", "_task", "_timer")
+    __slots__ = ("_cancelling", "_clock", "_here", "_moment", "_rung", "_task", "_timer")
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        import asyncio
+
+        self._clock, self._here = clock, asyncio.current_task
         self._moment = 0.0
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -296,9 +304,7 @@ class _LoopAlarm:
     async def until(self, moment: float | None, work: Awaitable[T], /) -> T:
         if moment is None:
             return await work
-        import asyncio
-
-        task = asyncio.current_task()
+        task = self._here()
         assert task is not None, "asyncio always runs coroutines in a task"
         if self._timer is None or moment < self._moment:
             self.off()
@@ -306,12 +312,13 @@ class _LoopAlarm:
         self._moment, self._task, self._cancelling = moment, task, task.cancelling()
         try:
             return await work
-        except asyncio.CancelledError:
-            if self._taken_back(task):
+        except BaseException as error:
+            if self._taken_back(task) and isinstance(error, _cancelled()):
                 raise TimeoutError from None
             raise
         finally:
-            self._taken_back(task)  # work may end in another way although it was cancelled
+            if self._rung:
+                self._taken_back(task)  # work may end in another way although it was cancelled
             self._task = None
 
     def _taken_back(self, task: asyncio.Task[Any]) -> bool:

@@ -9,10 +9,10 @@ before it begins) is raised while another attempt or another target is still pos
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import BadAnswer, CallError, NetworkFailed, StreamBroken, Unauthorized
 from ..layers.deadline import Allowed
@@ -282,16 +282,20 @@ class _Flow:
         self._seen = 0
         self._closed = False
 
-    async def __anext__(self) -> bytes:
+    # Not async itself: each chunk would pay for one more coroutine.
+    def __anext__(self) -> Coroutine[Any, Any, bytes]:
         if self._began:
-            return self._began.pop()
+            return self._next_begun()
         watcher = self._watcher
         if watcher is None:
-            return await self._call.step(self._source, self._silence)
+            return self._call.step(self._source, self._silence)
         # Only an event buys more time; comments and keep-alives do not.
         fresh = watcher.events != self._seen
         self._seen = watcher.events
-        return await self._call.step(self._source, self._silence if fresh else None)
+        return self._call.step(self._source, self._silence if fresh else None)
+
+    async def _next_begun(self) -> bytes:
+        return self._began.pop()
 
     async def aclose(self) -> None:
         if not self._closed:
