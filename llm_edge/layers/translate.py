@@ -21,6 +21,7 @@ from ..runtime import Clock
 
 # What a provider may be told in, best first, when it does not speak the caller's dialect.
 _NATIVE: Final = ("openai.chat", "anthropic.messages", "gemini.generate", "bedrock.converse", "openai.responses")
+_EMBEDDING: Final = ("openai.embeddings", "gemini.embed")
 
 
 def native(adapter: Adapter, dialect: str) -> str | None:
@@ -29,7 +30,8 @@ def native(adapter: Adapter, dialect: str) -> str | None:
         return dialect
     if translation(dialect) is None:
         return None
-    return next((name for name in _NATIVE if adapter.speaks(name) and translation(name) is not None), None)
+    natives = _EMBEDDING if dialect in _EMBEDDING else _NATIVE
+    return next((name for name in natives if adapter.speaks(name) and translation(name) is not None), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,12 @@ from ..errors import InvalidRequest
 from ..message import Body, Headers, Request
 from .base import Target, Wire
 from .cargo import listing, mapping
+from .gemini import action_of, embedding_of
 from .passing import passable
 from .table import Row
 
 _COMPRESSED = "gzip, deflate"
+_GENERATE = ("generateContent", "streamGenerateContent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,8 @@ class Compatible:
 
     def _body(self, request: Request, target: Target) -> Body:
         body = request.body
+        if request.dialect == "gemini.embed":
+            return embedding_of(body, target.model)
         if not request.dialect.startswith("gemini.") and target.model:
             body = body.with_fields(model=target.model)
         return _fitted(body, self.row) if request.dialect == "openai.chat" else body
@@ -85,8 +89,9 @@ class Compatible:
 def _filled(path: str, request: Request, target: Target) -> str:
     """Google's way: the model and what to do with it stand in the path."""
     action = request.url.partition("?")[0].rpartition(":")[2]
-    if "/" in action or not action:  # a direct call addresses nobody
-        action = "streamGenerateContent" if request.streaming else "generateContent"
+    if "/" in action or not action:  # the caller spoke another dialect, or addressed nobody
+        embeds = request.dialect == "gemini.embed"
+        action = action_of(request.body.json) if embeds else _GENERATE[request.streaming]
     filled = path.format(model=quote(target.model, safe=""), action=quote(action, safe=""))
     return f"{filled}?alt=sse" if request.streaming else filled
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import BadAnswer, CallError, Failed
-from ..message import Json, Unwatched
+from ..message import Body, Json, Unwatched
 from .anthropic import arguments
 from .base import Dialect
 from .cargo import add, camel, count, known, listing, mapping, objects, parse, string
@@ -75,6 +75,22 @@ class GenerateWatcher(EventWatcher):
         self._usage.update({name: value for name, value in camel(mapping(usage)).items() if value is not None})
 
 
+def action_of(body: Json) -> str:
+    """The verb in the address that goes with the body of an embedding call."""
+    if "instances" in body:
+        return "predict"
+    return "batchEmbedContents" if "requests" in body else "embedContent"
+
+
+def embedding_of(body: Body, model: str) -> Body:
+    """The embedding call for this model, which a batch names again for each of its texts."""
+    named = f"models/{model}"
+    requests = objects(body.json.get("requests"))
+    if all(each.get("model") == named for each in requests):
+        return body
+    return body.with_fields(requests=[{**each, "model": named} for each in requests])
+
+
 # For those who ask for enums as integers.
 _REASONS = ("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
 
@@ -123,7 +139,7 @@ def _fault_of_embedding(answer: Json) -> Failed | None:
     trouble = trouble_in(answer)
     if trouble is not None:
         return failure_inside(trouble)
-    if not listing(answer.get("embeddings")) and not mapping(answer.get("embedding")):
+    if not any(answer.get(name) for name in ("embeddings", "embedding", "predictions")):
         return BadAnswer("the answer has status 200 but no embeddings")
     return None
 

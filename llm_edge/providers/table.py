@@ -80,8 +80,6 @@ _ROWS: tuple[Row, ...] = (
         paths={
             "gemini.generate": "/v1beta/models/{model}:{action}",
             "gemini.embed": "/v1beta/models/{model}:{action}",
-            "openai.chat": "/v1beta/openai/chat/completions",
-            "openai.embeddings": "/v1beta/openai/embeddings",
         },
         models_path="/v1beta/models",
         key_headers={"gemini.generate": "x-goog-api-key", "gemini.embed": "x-goog-api-key", "": "x-goog-api-key"},

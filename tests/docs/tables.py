@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from llm_edge import errors
+from llm_edge.providers import capabilities
 from llm_edge.providers.table import ROWS, Row
+from tests.providers.features import FEATURES, PLACES, RETURNS
 
 from .examples import ROOT
 
@@ -47,7 +49,40 @@ def tree() -> Iterator[str]:
         yield f"| {'· ' * depth}`{kind.__name__}` | {facts} | {said} |"
 
 
-TABLES: dict[str, Callable[[], Iterator[str]]] = {"providers": providers, "errors": tree}
+def asked() -> Iterator[str]:
+    yield from _heading("asked")
+    for feature in FEATURES:
+        yield f"| {feature.name} | {_cells(feature.fate(place) for place in PLACES)} |"
+
+
+def answered() -> Iterator[str]:
+    yield from _heading("answered")
+    for returned in RETURNS:
+        yield f"| {returned.name} | {_cells(returned.fate(place) or '–' for place in PLACES)} |"
+
+
+def _heading(word: str) -> Iterator[str]:
+    yield f"| {word} | {_cells(place.title for place in PLACES)} |"
+    yield f"|---|{'---|' * len(PLACES)}"
+    yield f"| *model* | {_cells(f'`{place.model}`' for place in PLACES)} |"
+
+
+def _cells(words: Iterable[str]) -> str:
+    return " | ".join(words)
+
+
+def capabilities_from() -> Iterator[str]:
+    date, source = capabilities.source()
+    yield f"As of {date}, from: {source}."
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "providers": providers,
+    "errors": tree,
+    "asked": asked,
+    "answered": answered,
+    "capabilities": capabilities_from,
+}
 
 
 def renewed(page: str) -> str:

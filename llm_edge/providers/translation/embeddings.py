@@ -1,4 +1,7 @@
-"""Embeddings as lists of numbers and as base64 of little-endian floats: whichever was asked for."""
+"""
+OpenAI's embeddings, which are the unified form: an answer's numbers are a list or base64 of
+little-endian floats, whichever was asked for.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 from ...errors import BadAnswer
 from ...message import Json
 from ..cargo import listing, objects
+from .core import Exchange, Reader, Translation, Writer
 
 
 def encoded(values: Sequence[float]) -> str:
@@ -47,3 +51,48 @@ def _as(embedding: Any, packed: bool) -> Any:
     if isinstance(embedding, str):
         return embedding if packed else decoded(embedding)
     return encoded(listing(embedding)) if packed else embedding
+
+
+# ------------------------------------------------------------------ the dialect
+
+
+def request_to_chat(body: Json, exchange: Exchange) -> Json:
+    """The request, which is in the unified form as it comes."""
+    exchange.chat = body
+    return body
+
+
+def request_from_chat(chat: Json, exchange: Exchange) -> Json:
+    """The request for a provider of OpenAI's embeddings."""
+    return {**chat, "model": exchange.model} if exchange.model else chat
+
+
+def answer_to_chat(answer: Json, exchange: Exchange) -> Json:
+    """The answer in the unified form, its numbers as the caller wants them."""
+    return as_asked(answer, exchange.chat)
+
+
+def answer_from_chat(answer: Json, exchange: Exchange) -> Json:
+    """The answer for a caller of OpenAI's embeddings."""
+    return as_asked(answer, exchange.chat)
+
+
+def no_reader(exchange: Exchange) -> Reader:
+    """Embeddings come whole. Raises InvalidRequest."""
+    raise exchange.impossible("stream", "embeddings come whole")
+
+
+def no_writer(exchange: Exchange) -> Writer:
+    """Embeddings come whole. Raises InvalidRequest."""
+    raise exchange.impossible("stream", "embeddings come whole")
+
+
+TRANSLATION = Translation(
+    dialect="openai.embeddings",
+    request_to_chat=request_to_chat,
+    answer_from_chat=answer_from_chat,
+    writer=no_writer,
+    request_from_chat=request_from_chat,
+    answer_to_chat=answer_to_chat,
+    reader=no_reader,
+)

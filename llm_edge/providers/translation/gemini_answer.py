@@ -91,8 +91,8 @@ def _choice(candidate: Json, place: int, exchange: Exchange) -> dict[str, Any]:
     message = {"role": "assistant", "refusal": None, **message}
     if reason == "content_filter" and candidate.get("finishMessage"):
         message["refusal"] = candidate["finishMessage"]
-    text = message["content"] or ""
-    found = citations(candidate, text, _bases(parts)) if len(candidate) > 3 else []
+    rest = {name: value for name, value in candidate.items() if name not in _CANDIDATE and value is not None}
+    found = citations(rest, message["content"] or "", _bases(parts)) if rest else []
     if found:
         message["annotations"] = found
     made: dict[str, Any] = {
@@ -103,7 +103,6 @@ def _choice(candidate: Json, place: int, exchange: Exchange) -> dict[str, Any]:
     }
     if native:
         made["native_finish_reason"] = native
-    rest = {name: value for name, value in candidate.items() if name not in _CANDIDATE and value is not None}
     if rest:
         made[EXTRA] = rest
     return made

@@ -2,7 +2,7 @@
 Google's embedding calls, from and to OpenAI's embeddings, which are the unified form here.
 
 Three shapes at Google: `embedContent` for one text, `batchEmbedContents` for many, and on Vertex
-`predict` for the models before gemini-embedding-2. The body tells which (`action`); one text as a plain
+`predict` for the models before gemini-embedding-2. The body tells which; one text as a plain
 string in the unified form is a caller's `embedContent`.
 """
 
@@ -13,20 +13,13 @@ from typing import Any
 
 from ...message import Json
 from ..cargo import camel, count, listing, mapping, objects, string
-from .core import Exchange, Reader, Translation, Writer
-from .embeddings import as_asked, decoded
+from .core import Exchange, Translation
+from .embeddings import as_asked, decoded, no_reader, no_writer
 from .gemini_parts import EXTRA
 
 _READ = frozenset({"model", "input", "dimensions", "encoding_format", EXTRA})
 _SETTINGS = frozenset({"taskType", "title", "outputDimensionality", "autoTruncate"})
 _BYTES_A_TOKEN = 4
-
-
-def action(body: Json) -> str:
-    """The verb in the address that goes with a body."""
-    if "instances" in body:
-        return "predict"
-    return "batchEmbedContents" if "requests" in body else "embedContent"
 
 
 # ------------------------------------------------------------------ to the provider
@@ -160,26 +153,12 @@ def _values(embedding: Any) -> Sequence[Any]:
     return decoded(embedding) if isinstance(embedding, str) else listing(embedding)
 
 
-def _no_stream(exchange: Exchange) -> Any:
-    raise exchange.impossible("stream", "embeddings come whole")
-
-
-def _writer(exchange: Exchange) -> Writer:
-    writer: Writer = _no_stream(exchange)
-    return writer
-
-
-def _reader(exchange: Exchange) -> Reader:
-    reader: Reader = _no_stream(exchange)
-    return reader
-
-
 TRANSLATION = Translation(
     dialect="gemini.embed",
     request_to_chat=request_to_chat,
     answer_from_chat=answer_from_chat,
-    writer=_writer,
+    writer=no_writer,
     request_from_chat=request_from_chat,
     answer_to_chat=answer_to_chat,
-    reader=_reader,
+    reader=no_reader,
 )

@@ -16,6 +16,8 @@ _HOMES: Final = {
     "anthropic.messages": "anthropic",
     "gemini.generate": "gemini",
     "bedrock.converse": "converse",
+    "openai.embeddings": "embeddings",
+    "gemini.embed": "gemini_embed",
 }
 
 

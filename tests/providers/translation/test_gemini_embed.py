@@ -11,9 +11,10 @@ from openai.types import CreateEmbeddingResponse
 
 from llm_edge.errors import BadAnswer, InvalidRequest
 from llm_edge.message import Json
+from llm_edge.providers.gemini import action_of
 from llm_edge.providers.translation.core import Exchange
 from llm_edge.providers.translation.embeddings import encoded
-from llm_edge.providers.translation.gemini_embed import TRANSLATION, action
+from llm_edge.providers.translation.gemini_embed import TRANSLATION
 from tests.providers.exchanges import RECORDED
 
 MODEL = "gemini-embedding-001"
@@ -47,19 +48,19 @@ def test_texts_go_as_one_batch() -> None:
             for text in "ab"
         ]
     }
-    assert action(body) == "batchEmbedContents"
+    assert action_of(body) == "batchEmbedContents"
 
 
 def test_vertex_asks_its_older_models_otherwise() -> None:
     body = asked(exchange("vertex"), input=["a", "b"], dimensions=8)
     assert body == {"instances": [{"content": "a"}, {"content": "b"}], "parameters": {"outputDimensionality": 8}}
-    assert action(body) == "predict"
+    assert action_of(body) == "predict"
 
 
 def test_vertex_takes_one_text_at_a_time_for_its_newer_models() -> None:
     body = asked(exchange("vertex", "gemini-embedding-2"), input="a")
     assert body == {"content": {"parts": [{"text": "a"}]}}
-    assert action(body) == "embedContent"
+    assert action_of(body) == "embedContent"
     with pytest.raises(InvalidRequest, match=r"`input`.*one by one"):
         asked(exchange("vertex", "gemini-embedding-2"), input=["a", "b"])
 
