@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import footprint, inside, report, rounds
+from . import footprint, inside, report, rounds, traffic
 from .contenders import CONTENDERS
 from .peers import PEERS
-from .promises import Promise, kept, promises
+from .promises import Promise, kept, passing, promises
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -34,9 +34,10 @@ def main() -> int:
     foot = footprint.measure()
     hits = {colour: inside.hit(colour) for colour in ("sync", "async")}
     chunks = {colour: inside.chunk(colour) for colour in ("sync", "async")}
+    between = passing({colour: traffic.part(colour) for colour in ("sync", "async")})
     print("Calls...", file=sys.stderr, flush=True)
     results = rounds.measure(names, quick=options.quick, peers_folder=options.peers or None)
-    rows = promises(results, hits, chunks, foot)
+    rows = [*promises(results, hits, chunks, foot), *between]
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.md").write_text(report.page(rows, results, foot))
     (options.out / "results.json").write_text(report.data(rows, results, foot))

@@ -71,6 +71,12 @@ def _inside(hits: dict[str, float], chunks: dict[str, float]) -> Iterator[Promis
         yield Promise(f"a streamed chunk, {colour}", "≤ 3 µs", f"{took:.1f} µs", took <= 3)
 
 
+def passing(traffic: dict[str, float]) -> list[Promise]:
+    """What a call that goes well spends between the cache and the provider."""
+    what = "limits, router, breaker and retry together, no failure"
+    return [Promise(f"{what}, {colour}", "≤ 25 µs", f"{took:.1f} µs", took <= 25) for colour, took in traffic.items()]
+
+
 def _there(foot: Footprint) -> Iterator[Promise]:
     yield Promise("`import llm_edge`", "≤ 60 ms", f"{foot.import_ms:.0f} ms", foot.import_ms <= 60)
     yield Promise("HTTP libraries loaded by `EdgeClient()`", "none", foot.libraries or "none", not foot.libraries)

@@ -3,7 +3,7 @@ The house, put together. `trunk()` reads like the diagram:
 
     deadline → your layers → cache → limit → Router
                                                |  one branch per target
-                              breaker → retry → Hop (encode, send, decode)
+                      pulse → breaker → retry → Hop (encode, send, decode)
 
 It is called once for each colour, over the same state: that is what lets threads and event
 loops share one cache, one limit and one set of breakers.
@@ -14,9 +14,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from .breakers import MOST_PLACES, Breakers
 from .choosing import Chooser, routes
@@ -26,14 +25,14 @@ from .http.sender import Sender
 from .layers.breaker import CircuitBreaker
 from .layers.cache import Cache, Entry, Keeping, Understanding
 from .layers.deadline import Allowed, Deadline
-from .layers.pulse import Beat, Berths, GuardedPulse
-from .layers.retry import Attempts, GuardedAllowance, Retry
+from .layers.pulse import Beat
+from .layers.retry import Attempts, Retry
 from .layers.router import Router
 from .layers.rules import Rules
 from .layers.translate import Translate
 from .limits import Limits
 from .message import Body, Handler, Layer, Request, stack
-from .policy.allowance import Allowance
+from .places import Places, origin_of
 from .providers.addressed import Addressed
 from .providers.base import Adapter, Target
 from .providers.dialects import by_name
@@ -62,71 +61,39 @@ class House:
         self.places = Places(config, self.breakers)
 
 
-class Places:
-    """What is remembered of each model at each place, for both colours; strategies are told of it as facts."""
-
-    def __init__(self, config: EdgeConfig, breakers: Breakers) -> None:
-        self._retry, self._breakers = config.retry, breakers if config.breaker.enabled else None
-        self._berths = Berths(places=config.breaker.concurrency, waiting=config.breaker.waiting)
-        self._allowances: dict[tuple[str, str, str], GuardedAllowance] = {}
-        self._pulses: dict[tuple[str, str, str], GuardedPulse] = {}
-
-    def allowance(self, target: Target, origin: str) -> GuardedAllowance:
-        """The further calls it is given."""
-        fresh = GuardedAllowance(Allowance(share=self._retry.share, floor=self._retry.per_second))
-        return _remembered(self._allowances, (target.provider, origin, target.model), fresh)
-
-    def pulse(self, target: Target, origin: str = "") -> GuardedPulse:
-        """How it is doing."""
-        place = (target.provider, origin or _origin(target.base_url), target.model)
-        return self._pulses.get(place) or _remembered(self._pulses, place, GuardedPulse(self._berths))
-
-    def ready(self, target: Target, now: float, /) -> bool:
-        return self._breakers is None or not self._breakers.of(target, _origin(target.base_url)).refuses(now)
-
-    def in_flight(self, target: Target, /) -> int:
-        return self.pulse(target).pulse.in_flight
-
-    def latency(self, target: Target, now: float, streaming: bool, /) -> float | None:
-        return self.pulse(target).pulse.latency(streaming).now(now)
-
-    def load(self, target: Target, now: float, /) -> float:
-        return self.pulse(target).pulse.load(now)
-
-
-def _remembered(known: dict[tuple[str, str, str], T], place: tuple[str, str, str], fresh: T) -> T:
-    if len(known) >= MOST_PLACES:
-        known.clear()
-    return known.setdefault(place, fresh)
-
-
 def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Layer] = ()) -> Handler:
     """The whole chain in one colour."""
     clock = runtime.clock
-    chooser = Chooser(targets=house.targets, routes=house.routes, facts=house.places, clock=clock, chance=house.chance)
     return stack(
         [
             Deadline(clock=clock, allowed=house.allowed),
             *layers,
             Cache(house.answers, clock, house.keeping, understanding),
-            *house.limits.trunk(runtime),
         ],
-        Router(chooser.course, Branches(house, runtime, send).of, clock),
+        traffic(house, runtime, lambda target: _end(house, runtime, send, target)),
     )
+
+
+def traffic(house: House, runtime: Runtime, end: Callable[[Target], Handler]) -> Handler:
+    """What is between the cache and the providers; `end` leads to one of them."""
+    clock = runtime.clock
+    chooser = Chooser(targets=house.targets, routes=house.routes, facts=house.places, clock=clock, chance=house.chance)
+    router = Router(chooser.course, Branches(house, runtime, end).of, clock)
+    return stack(house.limits.trunk(runtime), router)
 
 
 @dataclass(slots=True)
 class Branches:
-    """breaker → retry → Hop, one for each target."""
+    """pulse → breaker → retry → what is at the end, one for each target."""
 
     house: House
     runtime: Runtime
-    send: Sender
+    end: Callable[[Target], Handler]
     _known: dict[tuple[Target, str], Handler] = field(default_factory=dict[tuple[Target, str], Handler])
 
     def of(self, target: Target, request: Request) -> Handler:
         # An addressed target is the same place for every call to that host: which path is the request's own affair.
-        origin = _origin(request.url if target.addressed else target.base_url)
+        origin = origin_of(request.url if target.addressed else target.base_url)
         branch = self._known.get((target, origin))
         if branch is None:
             if len(self._known) >= MOST_PLACES:
@@ -135,24 +102,24 @@ class Branches:
         return branch
 
     def _grown(self, target: Target, origin: str) -> Handler:
-        house, clock = self.house, self.runtime.clock
-        layers: list[Layer] = [Beat(house.places.pulse(target, origin), self.runtime, target=target.name)]
+        house, runtime, clock = self.house, self.runtime, self.runtime.clock
+        layers: list[Layer] = [Beat(house.places.pulse(target, origin), runtime, target=target.name)]
         if house.config.breaker.enabled:
             layers.append(CircuitBreaker(house.breakers.of(target, origin), clock, target=target.name))
         allowance = house.places.allowance(target, origin)
         layers.append(Retry(clock=clock, rules=house.attempts, chance=house.chance, allowance=allowance))
-        layers += house.limits.branch(self.runtime, target)
-        adapter: Adapter = Addressed() if target.addressed else house.targets.adapter(target.provider)
-        layers.append(
-            Translate(adapter=adapter, target=target, clock=clock, on_unsupported=house.config.on_unsupported_param)
-        )
-        http = house.config.http
-        hop = Hop(
-            adapter=adapter, target=target, dialect=by_name, send=self.send, runtime=self.runtime,
-            allowed=house.allowed, connect=http.connect, largest=http.max_body,
-            credential=house.targets.credential(target),
-        )  # fmt: skip
-        return stack(layers, hop)
+        return stack([*layers, *house.limits.branch(runtime, target)], self.end(target))
+
+
+def _end(house: House, runtime: Runtime, send: Sender, target: Target) -> Handler:
+    """Translate → Hop."""
+    adapter: Adapter = Addressed() if target.addressed else house.targets.adapter(target.provider)
+    unsupported, http = house.config.on_unsupported_param, house.config.http
+    hop = Hop(
+        adapter=adapter, target=target, dialect=by_name, send=send, runtime=runtime, allowed=house.allowed,
+        connect=http.connect, largest=http.max_body, credential=house.targets.credential(target),
+    )  # fmt: skip
+    return stack([Translate(adapter=adapter, target=target, clock=runtime.clock, on_unsupported=unsupported)], hop)
 
 
 @cache
@@ -167,12 +134,6 @@ def understanding(dialect: str) -> Understanding:
         return reasons if known.operation == "embeddings" or (reasons and usage) else None
 
     return Understanding(known.watcher, finished)
-
-
-@lru_cache(maxsize=1024)
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _per_route(config: EdgeConfig, read: Callable[[EdgeConfig], T]) -> Rules[T]:

@@ -82,20 +82,21 @@ class Chooser:
         route = self.routes.get(request.route)
         if route is None or (len(found) == 1 and route.plain):
             return Course(found)
-        found_needs = _needs(request)
-        able, larger = self._able(request, found, found_needs), self.targets.turned(route.larger)
-        if not able and larger and all(_lacks(target, found_needs) == _CONTEXT for target in found):
-            return Course(larger)
-        ordered = self._ordered(request, route, able or list(enumerate(found)), found_needs)
+        needs = _needs(request)
+        lacking = [_lacks(target, needs) for target in found]
+        larger = self.targets.turned(route.larger)
+        able = list(enumerate(found))
+        if any(lacking):
+            passed_by = {target.name: lack for target, lack in zip(found, lacking, strict=True) if lack}
+            request.notes.say(self.clock.now(), "router", passed_by=passed_by)
+            if larger and all(lack == _CONTEXT for lack in lacking):
+                return Course(larger)
+            able = [each for each, lack in zip(able, lacking, strict=True) if not lack] or able
+        ordered = self._ordered(request, route, able, needs)
+        if not route.fallbacks and not larger and not route.lenient:
+            return Course(ordered)
         fallbacks, lenient = self.targets.turned(route.fallbacks), self.targets.turned(route.lenient)
         return Course(ordered, [each for each in fallbacks if each not in ordered], larger, lenient)
-
-    def _able(self, request: Request, targets: Sequence[Target], needs: Needs) -> list[tuple[int, Target]]:
-        """Those that can take the call, with their places in the configuration."""
-        lacking = {target.name: lack for target in targets if (lack := _lacks(target, needs))}
-        if lacking:
-            request.notes.say(self.clock.now(), "router", passed_by=lacking)
-        return [(number, target) for number, target in enumerate(targets) if target.name not in lacking]
 
     def _ordered(
         self, request: Request, route: Route, able: Sequence[tuple[int, Target]], needs: Needs
@@ -153,6 +154,8 @@ _CONTEXT = "the prompt is longer than its context window"
 def _lacks(target: Target, needs: Needs) -> str:
     """Why this target cannot answer; empty when it can, or when nobody knows."""
     able = capabilities.of(target.provider, target.model)
+    if not able.known:
+        return ""
     if able.context is not None and needs.tokens > able.context:
         return _CONTEXT
     for asked, takes, what in (

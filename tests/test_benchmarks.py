@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.footprint import Footprint
-from benchmarks.promises import Promise, kept, promises
+from benchmarks.promises import Promise, kept, passing, promises
 from benchmarks.provider import ANSWER, EVENTS, TEXT, WORDS
 from benchmarks.rounds import Cell, Results, Series, added, ratio
 
@@ -52,3 +52,8 @@ def test_the_provider_says_the_same_whole_and_in_pieces() -> None:
     pieces = [json.loads(event[6:]) for event in EVENTS if event.startswith(b"data: {")]
     said = [choice["delta"].get("content", "") for piece in pieces for choice in piece["choices"]]
     assert whole["choices"][0]["message"]["content"] == "".join(said) == TEXT == "".join(WORDS)
+
+
+def test_the_layers_on_the_way_have_their_own_promise() -> None:
+    rows = passing({"sync": 20.04, "async": 26.0})
+    assert [(row.measured, row.kept) for row in rows] == [("20.0 µs", True), ("26.0 µs", False)]

@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"providers", "stores", "telemetry"},
     {"layers", "reply"},
     {"http"},
-    {"config", "clouds", "targets", "build", "breakers", "choosing", "limits"},
+    {"config", "clouds", "targets", "build", "breakers", "choosing", "places", "limits"},
     {"client", "serve", "testing", "cli", "transports", "httpx"},
     {"__init__"},
 ]
@@ -35,6 +35,9 @@ NEIGHBOURS = {
     ("build", "breakers"),
     ("breakers", "config"),
     ("build", "choosing"),
+    ("build", "places"),
+    ("places", "breakers"),
+    ("places", "config"),
     ("choosing", "config"),
     ("choosing", "targets"),
     ("build", "targets"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import RateLimited
-from ..message import Handler, Request, Response
+from ..message import Handler, OnEnd, Request, Response
 from ..policy.pulse import Pulse
 from ..runtime import Guard, Runtime, Signal, mind_forks
 
@@ -47,9 +47,13 @@ class GuardedPulse:
         self._queue[turn] = None
         return turn
 
-    def leave(self) -> None:
-        """A call is over; its place goes to whoever has waited longest."""
-        self._guard.post(self._leave)
+    def leave(self, work: Callable[[Pulse], None] | None = None) -> None:
+        """A call is over; its place goes to whoever has waited longest. `work` writes down what there is to say."""
+        self._guard.post(self._leave if work is None else lambda: self._left(work))
+
+    def _left(self, work: Callable[[Pulse], None]) -> None:
+        work(self.pulse)
+        self._leave()
 
     def _leave(self) -> None:
         if self._queue:
@@ -91,9 +95,13 @@ class Beat:
         except BaseException:
             pulse.leave()
             raise
-        now, streaming = clock.now(), response.stream is not None
-        pulse.tell(lambda pulse: pulse.latency(streaming).saw(now, now - began))
-        response.finally_(lambda error: self._over(request))
+        now = clock.now()
+        if response.stream is None:
+            tokens = _tokens(request)
+            pulse.leave(lambda pulse: pulse.answered(now, now - began, tokens))
+            return response
+        pulse.tell(lambda pulse: pulse.streamed.saw(now, now - began))
+        response.stream.listen(OnEnd(lambda error: self._over(request)))
         return response
 
     async def _wait(self, request: Request, turn: Signal | bool) -> None:
@@ -118,8 +126,12 @@ class Beat:
         raise busy
 
     def _over(self, request: Request) -> None:
-        now, usage = self._runtime.clock.now(), request.notes.usage
-        tokens = usage.get("total_tokens") if usage else None
-        amount = float(tokens) if isinstance(tokens, int) and 0 < tokens < 10**9 else 1.0
-        self._pulse.tell(lambda pulse: pulse.did(now, amount))
-        self._pulse.leave()
+        now, tokens = self._runtime.clock.now(), _tokens(request)
+        self._pulse.leave(lambda pulse: pulse.did(now, tokens))
+
+
+def _tokens(request: Request) -> float:
+    """What the answer used; 1 where nobody counted."""
+    usage = request.notes.usage
+    tokens = usage.get("total_tokens") if usage else None
+    return float(tokens) if isinstance(tokens, int) and 0 < tokens < 10**9 else 1.0

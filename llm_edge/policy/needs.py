@@ -39,9 +39,15 @@ class Needs:
 _IMAGES: Final = frozenset({"image", "image_url", "input_image"})
 _DOCUMENTS: Final = frozenset({"document", "file", "input_file"})
 _AUDIO: Final = frozenset({"input_audio", "audio"})
-_PROMPT: Final = ("messages", "system", "input", "instructions", "contents", "systemInstruction", "system_instruction",
-                  "prompt", "tools")  # fmt: skip
+_PROMPT: Final = frozenset({
+    "messages", "system", "input", "instructions", "contents", "systemInstruction", "system_instruction", "prompt",
+    "tools",
+})  # fmt: skip
+_SCHEMAS: Final = frozenset({
+    "response_format", "text", "output_format", "output_config", "generationConfig", "generation_config",
+})  # fmt: skip
 _INLINE: Final = ("inlineData", "inline_data", "fileData", "file_data")
+_TELLING: Final = frozenset({"type", *_INLINE})
 
 
 def needs(body: Mapping[str, Any]) -> Needs:
@@ -49,16 +55,16 @@ def needs(body: Mapping[str, Any]) -> Needs:
     found = Needs(tools=bool(body.get("tools") or body.get("functions")), schema=_has_schema(body))
     turns = body.get("messages") or body.get("contents") or body.get("input")
     found.turns = len(turns) if is_list(turns) else 1
-    todo: list[Any] = [body[name] for name in _PROMPT if name in body]
+    todo: list[Any] = [body[name] for name in _PROMPT & body.keys()]
     while todo:
         value = todo.pop()
-        if isinstance(value, str):
+        kind = type(value)  # JSON has no subclasses, and every call of a route passes here
+        if kind is str:
             found.characters += len(value)
-        elif is_object(value):
-            if not _is_media(value, found):
-                todo += value.values()
-        elif is_list(value):
+        elif kind is list:
             todo += value
+        elif kind is dict and not (value.keys() & _TELLING and _is_media(value, found)):
+            todo += value.values()
     return found
 
 
@@ -78,6 +84,8 @@ def _is_media(part: Mapping[str, Any], found: Needs) -> bool:
 
 
 def _has_schema(body: Mapping[str, Any]) -> bool:
+    if not _SCHEMAS & body.keys():
+        return False
     for path in (
         ("response_format",), ("text", "format"), ("output_format",), ("output_config", "format"),
     ):  # fmt: skip

@@ -60,6 +60,11 @@ class Pulse:
     def latency(self, streaming: bool) -> Latency:
         return self.streamed if streaming else self.whole
 
+    def answered(self, now: float, seconds: float, amount: float) -> None:
+        """A whole answer came after that time; it was that much work."""
+        self.whole.saw(now, seconds)
+        self.did(now, amount)
+
     def did(self, now: float, amount: float) -> None:
         """It has done some work: tokens, or 1 where nobody counted."""
         slot, done = int(now // 10), self._done
