@@ -58,13 +58,13 @@ def needs(body: Mapping[str, Any]) -> Needs:
     todo: list[Any] = [body[name] for name in _PROMPT & body.keys()]
     while todo:
         value = todo.pop()
-        kind = type(value)  # JSON has no subclasses, and every call of a route passes here
-        if kind is str:
+        if isinstance(value, str):
             found.characters += len(value)
-        elif kind is list:
+        elif is_object(value):
+            if not (value.keys() & _TELLING and _is_media(value, found)):
+                todo += value.values()
+        elif is_list(value):
             todo += value
-        elif kind is dict and not (value.keys() & _TELLING and _is_media(value, found)):
-            todo += value.values()
     return found
 
 
