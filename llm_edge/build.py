@@ -53,7 +53,7 @@ class House:
         self.keeping = _per_route(config, _keeping)
         self.attempts = _per_route(config, _attempts)
         self.answers: MemoryStore[Entry] = MemoryStore(entries=config.cache.entries, bytes=config.cache.bytes)
-        self.limits = Limits(config)
+        self.limits = Limits(config, secrets)
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random
         self.breakers = Breakers(config.breaker, self.chance)

@@ -333,6 +333,7 @@ class EdgeClient:
     def close(self) -> None:
         """Close the sync side's connections; calling it twice is harmless."""
         self._closed = True
+        self._house.limits.counters.close()
         chain = self._chains.get("sync")
         if chain is not None:
             drive(chain.send.aclose())

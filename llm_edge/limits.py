@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .config import TIERS, EdgeConfig, LimitConfig, TierConfig
+from .config import TIERS, EdgeConfig, LimitConfig, Resolved, StoreConfig, TierConfig
 from .layers import subjects
 from .layers.limit import Limit, Queue
 from .message import Layer
@@ -12,18 +12,23 @@ from .policy.plan import BRANCH, TRUNK, Bounds, Limiting, Plan, joined
 from .providers.base import Target
 from .runtime import Runtime
 from .stores.counters import CounterStore, MemoryCounters
+from .stores.places import place
+
+POLL = 0.05
+"""Seconds between two looks for a place that another process may have given back."""
 
 
 class Limits:
     """What both colours share: the plan, the counts and the line of those who wait."""
 
-    def __init__(self, config: EdgeConfig) -> None:
+    def __init__(self, config: EdgeConfig, secrets: Resolved) -> None:
         tiers = {name: _bounds(tier) for name, tier in {**TIERS, **config.tiers}.items()}
         on = {name: limit for name, limit in config.limits.items() if limit.enabled}
         self._plan = Plan({name: _limiting(limit, tiers) for name, limit in on.items()}, tiers)
         self._trunk, self._branch = self._plan.scopes(TRUNK), self._plan.scopes(BRANCH)
         self._queue = Queue()
-        self.counters: CounterStore = MemoryCounters()
+        self.counters: CounterStore = _store(config.store, secrets)
+        self._poll = None if config.store.kind == "memory" else POLL
 
     def __bool__(self) -> bool:
         """Whether anything is limited."""
@@ -36,7 +41,7 @@ class Limits:
         return [
             Limit(
                 plan=self._plan, subjects=subjects.of_call(self._trunk), counters=self.counters.view(runtime),
-                queue=self._queue, runtime=runtime,
+                queue=self._queue, runtime=runtime, poll=self._poll,
             )
         ]  # fmt: skip
 
@@ -48,8 +53,19 @@ class Limits:
             Limit(
                 plan=self._plan, subjects=subjects.of_target(self._branch, target),
                 counters=self.counters.view(runtime), queue=self._queue, runtime=runtime, elsewhere=True,
+                poll=self._poll,
             )
         ]  # fmt: skip
+
+
+def _store(config: StoreConfig, secrets: Resolved) -> CounterStore:
+    if config.kind == "memory":
+        return MemoryCounters()
+    from .stores.shared import SharedCounters  # not before it is needed: redis-py is large
+
+    assert secrets.store_url is not None, "the configuration sees to it"
+    where = place(secrets.store_url.get_secret_value(), ca_file=config.ca_file)
+    return SharedCounters(where, prefix=f"{{{config.prefix}}}:")
 
 
 def _bounds(given: TierConfig) -> Bounds:

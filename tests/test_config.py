@@ -231,6 +231,9 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         {"tiers": {"gold": {"requests_per_second": 2, "window": "strict", "burst": 2}}},
         "tiers.gold.burst (keyword tiers): has no meaning in a strict window.",
     ),
+    ({"store": {"kind": "redis"}}, "store.url (keyword store): is missing."),
+    ({"store": {"kind": "redis", "url": "http://h"}}, "store.url (keyword store): is not the address of a Redis"),
+    ({"store": {"prefix": "a{b}"}}, "store.prefix (keyword store): holds a brace."),
     ({"limits": {"global": {"tpm": 3}}}, "limits.global.tpm (keyword limits): is called tokens_per_minute here."),
     ({"routes": {"f": {"targets": "a/b", "limits": {}}}}, "routes.f.limits (keyword routes): is set elsewhere."),
     ({"max_retries": 3}, "max_retries (keyword max_retries): is called retry.attempts here."),
@@ -247,7 +250,6 @@ def test_a_refusal_names_the_setting_its_place_and_the_fix(sections: dict[str, A
 LATER = [
     {"hedge": {"enabled": False}},
     {"budgets": {"a": {}}},
-    {"store": {"kind": "memory"}},
     {"guard": {"pii": "off"}},
     {"telemetry": {}},
     {"serve": {"port": 1}},

@@ -78,6 +78,7 @@ CONFIGS = some(
     cache=some(policy=POLICIES, ttl=SECONDS, entries=st.integers(0, 10**6), bytes=st.integers(0, 2**40)),
     limits=some(**{"global": LIMITS, "tenant": LIMITS, "tenant:acme & sons": LIMITS}),
     tiers=some(gold=TIERS, free=TIERS),
+    store=st.just({"kind": "redis", "url": "redis://user:password@h/0", "prefix": "x"}) | st.just({"kind": "memory"}),
     retry=RETRIES,
     breaker=some(enabled=st.booleans(), failures=st.integers(1, 100), open_for=SECONDS),
     http=some(

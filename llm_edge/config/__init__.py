@@ -5,7 +5,7 @@ It reads nothing on its own: files and environments are passed in. It will not a
 
 from .edge import EdgeConfig, Sections
 from .keys import Resolved, ResolvedProvider, resolve
-from .limits import TIERS, LimitConfig, TierConfig
+from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
 from .routes import RouteCache, RouteConfig, RouteDeadline, RouteRetry, TargetConfig
 from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig
 from .traffic import BreakerConfig, RetryConfig
@@ -27,6 +27,7 @@ __all__ = [
     "RouteDeadline",
     "RouteRetry",
     "Sections",
+    "StoreConfig",
     "TargetConfig",
     "TierConfig",
     "resolve",

@@ -15,7 +15,6 @@ LEAVE_OUT = "Remove it."
 ABSENT = (
     "hedge",
     "budgets",
-    "store",
     "guard",
     "telemetry",
     "serve",

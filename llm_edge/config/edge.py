@@ -12,7 +12,7 @@ from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationEr
 from . import layers, values
 from .absent import without_absent
 from .layers import Layers, Places
-from .limits import TIERS, LimitConfig, TierConfig
+from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
 from .problems import Problem, explain, failure
 from .routes import RouteConfig, RouteDeadline
 from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig, Section
@@ -32,6 +32,7 @@ class Sections(TypedDict, total=False):
     cache: Settings | CacheConfig
     limits: Mapping[str, Settings | LimitConfig]
     tiers: Mapping[str, Settings | TierConfig]
+    store: Settings | StoreConfig
     retry: Settings | RetryConfig
     breaker: Settings | BreakerConfig
     http: Settings | HttpConfig
@@ -62,6 +63,7 @@ class EdgeConfig(Section):
         description="Sets of limits by name. There without being configured: `free` (10 a second, 1000 a day, 5 at"
         " once, strict), `pro` (100, 100000, 50) and `enterprise` (1000, no day limit, 500).",
     )
+    store: StoreConfig = Field(default_factory=StoreConfig, description="Where limits count.")
     retry: RetryConfig = Field(default_factory=RetryConfig, description="Asking again after a failure.")
     breaker: BreakerConfig = Field(default_factory=BreakerConfig, description="Leaving a failing target alone.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="How calls travel.")

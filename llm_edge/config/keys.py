@@ -45,6 +45,7 @@ class Resolved:
     proxy: SecretStr | None = None
     cache_secret: SecretStr | None = None
     redis_url: SecretStr | None = None
+    store_url: SecretStr | None = None
     unusable: Mapping[str, ConfigError] = field(default_factory=dict[str, ConfigError])
     """Providers nobody configured whose known variable holds no key: refused when they are asked for, not before."""
 
@@ -75,11 +76,14 @@ def resolve(
     signing = kept.secret and reading.secret(("cache", "secret"), kept.secret, values.wrong_in_signing)
     redis = kept.redis.url and reading.secret(("cache", "redis", "url"), kept.redis.url, values.wrong_in_redis)
     reading.file_is_there(("cache", "redis", "ca_file"), kept.redis.ca_file)
+    counts = config.store
+    store = counts.url and reading.secret(("store", "url"), counts.url, values.wrong_in_redis)
+    reading.file_is_there(("store", "ca_file"), counts.ca_file)
     for setting in ("ca_file", "cert_file", "key_file"):
         reading.file_is_there(("http", setting), getattr(config.http, setting))
     if reading.problems:
         raise failure(reading.problems, config.place)
-    return Resolved(providers, proxy, signing, redis, unusable)
+    return Resolved(providers, proxy, signing, redis, store, unusable)
 
 
 def shown(secret: SecretStr) -> str:

@@ -116,3 +116,30 @@ TIERS: Mapping[str, TierConfig] = MappingProxyType(
     }
 )
 """Tiers that are there without being configured; one of the same name takes their place."""
+
+
+class StoreConfig(Section):
+    """Where limits count: in this process, or in a Redis or Valkey for all processes that share it."""
+
+    kind: Literal["memory", "redis"] = Field(
+        default="memory", description='"memory": each process counts for itself; "redis": all that share it together.'
+    )
+    url: values.RedisAddress | None = Field(
+        default=None,
+        description="Where, as for cache.redis.url; may be a reference, and is treated as a secret.",
+        examples=["redis://127.0.0.1:6379/0"],
+    )
+    prefix: values.StorePrefix = Field(
+        default="llm-edge:limits", description="What the names of its keys begin with, in braces: they are of one slot."
+    )
+    ca_file: values.FilePath | None = Field(
+        default=None,
+        description="Certificates to trust besides the system's, as PEM; for an address with TLS.",
+        examples=["/etc/ssl/own-ca.pem"],
+    )
+
+    @model_validator(mode="after")
+    def _url_for_redis(self) -> Self:
+        if self.kind == "redis" and not self.url:
+            raise refuse("is missing", 'Write it as in "redis://127.0.0.1:6379/0".', field="url")
+        return self

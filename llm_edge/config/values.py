@@ -189,6 +189,13 @@ def redis_prefix(value: str) -> str:
     return value
 
 
+def store_prefix(value: str) -> str:
+    """The same, for keys that are to be of one slot: the braces that see to it are ours."""
+    if "{" in value or "}" in value:
+        raise refuse("holds a brace", "Leave the braces out: they are put around it.")
+    return redis_prefix(value)
+
+
 def signing(secret: SecretStr) -> SecretStr:
     """A secret to sign with, or a reference to one."""
     _check(secret, wrong_in_signing, "Use a random text, as `openssl rand -hex 32` prints one.")
@@ -282,6 +289,7 @@ Key = Annotated[SecretStr, AfterValidator(key)]
 HeaderValue = Annotated[SecretStr, AfterValidator(header_value)]
 ProxyAddress = Annotated[SecretStr, AfterValidator(proxy_url)]
 RedisAddress = Annotated[SecretStr, AfterValidator(redis_url)]
+StorePrefix = Annotated[str, AfterValidator(store_prefix)]
 RedisPrefix = Annotated[str, AfterValidator(redis_prefix)]
 Secret = Annotated[SecretStr, AfterValidator(signing)]
 TlsMinimum = Annotated[Literal["1.2", "1.3"], BeforeValidator(version_text)]

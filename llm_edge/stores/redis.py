@@ -10,53 +10,31 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
-from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
 
 from ..errors import ConfigError
-from ..runtime import Awaiting, Blocking, Clock, Runtime, mind_forks
+from ..runtime import Awaiting, Clock, Runtime
 from . import lanes
 from .lanes import Client, Connection, Lane
 from .places import Place
+from .pool import PATIENCE, Pool
 from .tier import SecondTier
 from .tombstones import Marks
 from .workers import Workers
 
-T = TypeVar("T")
-
 PREFIX = "llm-edge:cache:"
-PATIENCE, PATIENCE_BEHIND = 0.05, 1.0
-"""Seconds for a read that somebody waits for, and for a write that nobody waits for."""
-
-_LANES, _CLUSTERS = 32, 4
-"""How many idle lanes are kept; one to a cluster is many connections."""
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 _PEEK = 64 * 2**10
 
 
-class RedisShelf:
+class RedisShelf(Pool):
     """One Redis, Valkey or cluster of them."""
 
     def __init__(self, place: Place, *, prefix: str = PREFIX, patience: float = PATIENCE) -> None:
-        self._place, self._prefix, self._patience = place, prefix, patience
+        super().__init__(place, patience)
+        self._prefix = prefix
         # Bytes under TLS cannot be looked at before they are read, and on Windows no loop waits for a bare socket.
         self._over_loops = place.shape != "cluster" and not place.tls and os.name == "posix"
-        lanes.library()  # imported now, and not while the first call waits
-        self._left: list[object] = []  # in a forked child, the parent's: kept, so that nothing in it is ever closed
-        self._begin()
-        mind_forks(self)
-
-    def _begin(self) -> None:
-        self._ready: deque[Lane] = deque()
-        self._age = 0
-        self._mine = threading.local()
-        self._closed = False
-
-    def after_fork(self) -> None:
-        self._left += [self._ready, self._mine]
-        self._begin()
 
     # ---- for the tier
 
@@ -72,13 +50,13 @@ class RedisShelf:
         def work(client: Client) -> tuple[object, Marks | None]:
             return self._get(client, key), self._marks(client) if marks else None
 
-        return await self._soon(work, runtime, workers)
+        return await self.soon(work, runtime, workers)
 
     async def claim(self, key: str, token: str, seconds: float, runtime: Runtime, workers: Workers, /) -> bool:
         def work(client: Client) -> bool:
             return bool(client.set(f"{self._prefix}claim:{key}", token, px=_milliseconds(seconds), nx=True))
 
-        return await self._soon(work, runtime, workers)
+        return await self.soon(work, runtime, workers)
 
     def release(self, key: str, token: str, /) -> None:
         self._write(lambda client: client.eval(_RELEASE, 1, f"{self._prefix}claim:{key}", token))
@@ -90,24 +68,11 @@ class RedisShelf:
         self._write(lambda client: client.delete(self._prefix + key))
 
     def marks(self) -> Marks:
-        return self._ask(self._marks)
+        return self.ask(self._marks)
 
     def mark(self, marks: Marks, /) -> None:
         written = {tag: repr(moment) for tag, moment in marks.items()}
         self._write(lambda client: client.hset(f"{self._prefix}purges", mapping=written))
-
-    def distrust(self) -> None:
-        self._age += 1
-
-    def leave(self) -> None:
-        mine: Lane | None = getattr(self._mine, "lane", None)
-        if mine is not None:
-            mine.close()
-
-    def close(self) -> None:
-        self._closed = True
-        while (lane := self._idle()) is not None:
-            lane.close()
 
     # ---- what is asked
 
@@ -127,67 +92,6 @@ class RedisShelf:
             client.delete(name)
             return {}
         return {tag.decode("ascii", "replace"): _moment(raw) for tag, raw in found.items()}
-
-    # ---- lanes
-
-    async def _soon(self, work: Callable[[Client], T], runtime: Runtime, workers: Workers) -> T:
-        lane = self._idle() if isinstance(runtime, Blocking) and self._place.shape != "cluster" else None
-        if lane is not None:
-            try:
-                return self._use(lane, work)
-            except ConnectionError:
-                self.distrust()  # closed by the other side, as the rest will be
-        return await workers.run(lambda: self._ask(work), runtime, self._patience)
-
-    def _ask(self, work: Callable[[Client], T]) -> T:
-        """On a worker: over an idle lane, or a new one."""
-        lane = self._idle()
-        if lane is not None:
-            try:
-                return self._use(lane, work)
-            except ConnectionError:
-                self.distrust()
-        return self._use(lanes.opened(self._place, self._patience, self._age), work)
-
-    def _use(self, lane: Lane, work: Callable[[Client], T]) -> T:
-        with lane.in_use(self._patience) as client:
-            result = work(client)
-        self._put_back(lane)
-        return result
-
-    def _write(self, work: Callable[[Client], object]) -> None:
-        """On the writer: over its own lane."""
-        lane: Lane | None = getattr(self._mine, "lane", None)
-        self._mine.lane = None
-        if lane is not None:
-            try:
-                with lane.in_use(PATIENCE_BEHIND) as client:
-                    work(client)
-            except ConnectionError:
-                lane = None
-        if lane is None:
-            lane = lanes.opened(self._place, PATIENCE_BEHIND, self._age)
-            with lane.in_use(PATIENCE_BEHIND) as client:
-                work(client)
-        self._mine.lane = lane
-
-    def _idle(self) -> Lane | None:
-        while self._ready:
-            try:
-                lane = self._ready.pop()
-            except IndexError:
-                return None  # another thread took the last
-            if lane.age == self._age:
-                return lane
-            lane.close()
-        return None
-
-    def _put_back(self, lane: Lane) -> None:
-        most = _CLUSTERS if self._place.shape == "cluster" else _LANES
-        if lane.age == self._age and len(self._ready) < most and not self._closed:
-            self._ready.append(lane)
-        else:
-            lane.close()
 
     # ---- on an event loop
 

@@ -1,0 +1,256 @@
+"""
+Counts in a Redis or Valkey, shared by processes and machines.
+
+Most calls are served from what the process has in hand (`policy.hand`); the others ask the store, in one act for all
+their rows, and wait 50 ms at most. A store that fails is left alone for a while (`Fuse`): then each row says what
+counts, a share of the limit held in this process, nothing, or that all are refused.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from itertools import count
+
+from ..policy.hand import SLACK, Hand, SharedHold, Want
+from ..policy.ledger import Ledger
+from ..policy.rows import NEVER, Actual, Asks, Full, Hold, Row, Standing, Taken, Verdict
+from ..runtime import Clock, Guard, Runtime, ThreadClock, mind_forks
+from .fuse import Fuse
+from .lanes import library
+from .places import Place
+from .pool import PATIENCE, Pool
+from .wire import Batch, cancelled, ran, settled, taken
+from .workers import NotYet, Workers
+
+_TICK = 0.05
+"""Seconds between two looks at what has to go back."""
+_REFUSED_FOR = 1.0
+"""Seconds after which a call is told to ask again while the store cannot be asked."""
+_MOST_UNTOLD = 2000
+
+
+class SharedCounters:
+    """What both colours share: lanes to the store, what is in hand, and what the store has not been told yet."""
+
+    def __init__(self, place: Place, *, prefix: str, patience: float = PATIENCE, clock: Clock | None = None) -> None:
+        self.pool = Pool(place, patience)
+        self.prefix = prefix
+        self.clock = clock or ThreadClock()
+        self.workers = Workers("limits", 8, self.pool.leave)
+        self.behind = Workers("limits behind", 1, self.pool.leave)
+        self.fuse = Fuse(random.random)
+        self.guard = Guard()
+        self._begin()
+        mind_forks(self)
+
+    def _begin(self) -> None:
+        self.name = os.urandom(8).hex()
+        self._ids = count(1)
+        self.hand, self.within = Hand(), Ledger()
+        self.alive = 1
+        """How many processes share the store, as far as it was heard."""
+        self.trips = 0
+        """How often a call waited for the store."""
+        self._untold: deque[Batch] = deque(maxlen=_MOST_UNTOLD)
+        self._ticking = self._closed = False
+
+    def after_fork(self) -> None:
+        # What is in hand, and the calls under way, are the parent's.
+        self._begin()
+
+    def new_id(self) -> str:
+        return f"{self.name}:{next(self._ids):x}"
+
+    def view(self, runtime: Runtime, /) -> SharedView:
+        return SharedView(self, runtime)
+
+    def close(self) -> None:
+        """Give everything back. What the store does not hear of at once runs out there by itself."""
+        self._closed = True
+        self.guard.do(lambda: self._owe(everything=True))
+        self.behind.submit(self._tell)
+        self.behind.close()
+        self.behind.join(0.2)
+        self.workers.close()
+        self.pool.close()
+
+    # ---- behind the callers' backs
+
+    def soon(self, *, urgent: bool) -> None:
+        """Have the store told what it is owed."""
+        if urgent:
+            self.workers.submit(self._tell_now)
+        if not self._ticking and not self._closed:
+            self._ticking = True
+            self.behind.submit(self._tick)
+
+    def cancel(self, batch: Batch) -> None:
+        """Nobody knows whether a take was made: have it undone."""
+        self._untold.append(batch)
+        self.soon(urgent=False)
+
+    def probe(self) -> None:
+        self.workers.submit(self._probe)
+
+    def _probe(self) -> None:
+        good = False
+        try:
+            self.pool.ask(lambda client: client.get(f"{self.prefix}probe"))
+            good = True
+        finally:
+            self.fuse.probed(self.clock.now(), good=good)
+
+    def _tick(self) -> None:
+        try:
+            while not self._closed:
+                time.sleep(_TICK)  # this thread has nothing else to do
+                self._tell_now()
+                self._ticking = self._left_to_tell()
+                if not self._ticking:
+                    # Whoever came between found us still at it, and left it to us.
+                    self._ticking = self._left_to_tell()
+                    if not self._ticking:
+                        return
+        finally:
+            self._ticking = False
+
+    def _left_to_tell(self) -> bool:
+        return bool(self._untold) or not self.hand.empty
+
+    def _tell_now(self) -> None:
+        self.guard.do(self._owe)
+        self._tell()
+
+    def _owe(self, *, everything: bool = False) -> None:
+        owed = self.hand.sweep(self.clock.now(), everything=everything)
+        for at in range(0, len(owed), 100):
+            self._untold.append(settled(self.prefix, self.new_id(), owed[at : at + 100]))
+
+    def _tell(self) -> None:
+        while self._untold and not self.fuse.blown:
+            try:
+                batch = self._untold.popleft()
+            except IndexError:
+                return  # another thread took the last
+            try:
+                self.pool.ask(partial(ran, batch=batch))
+            except Exception as error:
+                # Told again once the store is back: a settlement that is told twice is made once.
+                self._untold.appendleft(batch)
+                self.fuse.bad(self.clock.now(), at_once=isinstance(error, TimeoutError))
+                return
+
+
+class SharedView:
+    """One colour's way to them."""
+
+    def __init__(self, store: SharedCounters, runtime: Runtime) -> None:
+        self._store, self._runtime = store, runtime
+
+    async def take(self, asks: Asks, lease: float, /) -> Verdict:
+        store = self._store
+        for row, amount in asks:
+            if amount > row.limit:
+                return Full(row, NEVER)
+        now, hold = store.clock.now(), SharedHold(asks)
+        wants = store.guard.do(lambda: store.hand.draw(asks, lease, now, hold))
+        if isinstance(wants, Full):
+            return wants
+        if not wants:
+            return Taken(hold, store.hand.standings(asks, now))
+        leave = store.fuse.ask(now)
+        if leave == "pass":
+            return await self._fetch(asks, wants, lease, hold)
+        if leave == "probe":
+            store.probe()
+        store.guard.do(lambda: store.hand.put_back(asks, wants, hold, now))
+        return self._without_store(asks, lease, now)
+
+    async def _fetch(self, asks: Asks, wants: Sequence[Want], lease: float, hold: SharedHold) -> Verdict:
+        store, hold.id = self._store, self._store.new_id()
+        if any(want.more and want.row.kind == "places" for want in wants):
+            lease += SLACK  # so that the next call may have them
+        batch = taken(store.prefix, store.name, hold.id, wants, lease)
+        until = store.clock.now() + lease
+        store.trips += 1
+        said: Sequence[int] | None = None
+        try:
+            said = await store.pool.soon(lambda client: ran(client, batch), self._runtime, store.workers)
+        except NotYet:
+            pass  # all workers are busy: nobody is to blame
+        except (OSError, library().RedisError) as error:
+            store.fuse.bad(store.clock.now(), at_once=isinstance(error, TimeoutError))
+        finally:
+            now = store.clock.now()
+            if said is None:
+                store.cancel(cancelled(batch))
+            if said is None or not said[0]:
+                store.guard.do(lambda: store.hand.put_back(asks, wants, hold, now))
+                store.soon(urgent=False)
+        if said is None:
+            return self._without_store(asks, lease, now)
+        store.fuse.good()
+        store.alive = max(said[3], 1)
+        if not said[0]:
+            row, need, _ = wants[said[1] - 1]
+            wait = NEVER if said[2] < 0 else said[2] / 1e6
+            store.guard.do(lambda: store.hand.refused(row, need, wait, now))
+            return Full(row, wait)
+        given = said[4:]
+        store.guard.do(lambda: store.hand.receive(wants, given, until, now, hold))
+        store.soon(urgent=False)
+        return Taken(hold, store.hand.standings(asks, now))
+
+    def _without_store(self, asks: Asks, lease: float, now: float) -> Verdict:
+        """What counts while the store cannot be asked, as each row says."""
+        store = self._store
+        for row, _ in asks:
+            if row.on_failure == "closed":
+                return Full(replace(row, says="the store of its counts cannot be asked", patience=0.0), _REFUSED_FOR)
+        shares = [(_share(row, store.alive), amount) for row, amount in asks if row.on_failure == "local"]
+        wall = store.clock.time()
+        verdict = store.guard.do(lambda: store.within.take(shares, now, wall, lease=lease))
+        if isinstance(verdict, Full):
+            return verdict
+        return Taken(SharedHold(asks, within=verdict.hold), verdict.standings)
+
+    def settle(self, hold: Hold, actual: Actual, /) -> None:
+        assert isinstance(hold, SharedHold), "it was taken here"
+        if hold.open:
+            store = self._store
+            store.guard.post(lambda: _settle(store, hold, actual))
+
+    async def look(self, row: Row, /) -> Standing | None:
+        store, now = self._store, self._store.clock.now()
+        wants = [Want(row, 0, 0)]
+        batch = taken(store.prefix, store.name, store.new_id(), wants, 0.001)
+        if store.fuse.ask(now) != "pass":
+            return None
+        try:
+            said = await store.pool.soon(lambda client: ran(client, batch), self._runtime, store.workers)
+        except (NotYet, OSError, library().RedisError):
+            return None
+        return Standing(row.unit, row.limit, said[5], said[6] / 1e6) if said[0] else Standing(row.unit, row.limit, 0, 0)
+
+
+def _settle(store: SharedCounters, hold: SharedHold, actual: Actual) -> None:
+    if not hold.open:
+        return
+    hold.open, now = False, store.clock.now()
+    if hold.within is not None:
+        store.within.settle(hold.within, actual, now, store.clock.time())
+        return
+    store.soon(urgent=store.hand.settle(hold, actual, now))
+
+
+@lru_cache(maxsize=4096)
+def _share(row: Row, processes: int) -> Row:
+    """A process's share of a row. Of tokens the pace alone is shared out, or large calls would never fit."""
+    limit = row.limit if row.unit == "tokens" else max(row.limit // processes, 1)
+    return replace(row, limit=limit, rate=row.rate / processes)
