@@ -113,7 +113,7 @@ class Branches:
 
 def _end(house: House, runtime: Runtime, send: Sender, target: Target) -> Handler:
     """Translate → Hop."""
-    adapter: Adapter = Addressed() if target.addressed else house.targets.adapter(target.provider)
+    adapter: Adapter = Addressed() if target.addressed else house.targets.adapter(target)
     unsupported, http = house.config.on_unsupported_param, house.config.http
     hop = Hop(
         adapter=adapter, target=target, dialect=by_name, send=send, runtime=runtime, allowed=house.allowed,

@@ -43,11 +43,11 @@ def _check(file: str, environment: str | None, env: Mapping[str, str], without_s
     from .config import EdgeConfig, resolve
     from .config.trees import Path
     from .config.writer import to_toml
-    from .providers.table import key_env
+    from .providers.table import key_env, setting_env
 
     config = EdgeConfig.load(file, env=env, environment=environment)
     if not without_secrets:
-        for unused in resolve(config, env, key_env()).unusable.values():
+        for unused in resolve(config, env, key_env(), setting_env()).unusable.values():
             print(f"llm-edge: {unused} Nothing here uses it yet.", file=sys.stderr)
 
     def place(path: Path) -> str:

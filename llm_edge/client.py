@@ -20,7 +20,7 @@ from .message import Body, Handler, Layer, Operation, Request, Response
 from .notes import Notes
 from .policy.controls import from_keyword
 from .providers.dialects import by_name
-from .providers.table import key_env
+from .providers.table import key_env, setting_env
 from .reply import AsyncReplyStream, Embeddings, Reply, ReplyStream
 from .runtime import Awaiting, Blocking, Clock, Runtime, ThreadClock, drive, mind_forks
 
@@ -72,7 +72,7 @@ class EdgeClient:
     ) -> None:
         config = config or EdgeConfig()
         self.config = config.changed(**sections) if sections else config
-        secrets = resolve(self.config, os.environ if env is None else env, key_env())
+        secrets = resolve(self.config, os.environ if env is None else env, key_env(), setting_env())
         self._house = House(self.config, secrets, chance=chance)
         self._http = _http_settings(self.config, secrets)
         self._layers, self._clock = tuple(layers), clock

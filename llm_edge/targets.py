@@ -9,10 +9,11 @@ from functools import lru_cache
 from itertools import count
 from urllib.parse import urlsplit
 
-from .config import EdgeConfig, ProviderConfig, Resolved
+from .clouds.table import CLOUDS
+from .config import EdgeConfig, ProviderConfig, Resolved, ResolvedProvider
 from .errors import ConfigError, InvalidRequest, NoTarget
 from .message import Request
-from .providers.base import Adapter, Credential, Target, Wire
+from .providers.base import Adapter, Credential, Family, Target, Wire
 from .providers.compatible import Compatible
 from .providers.dialects import load
 from .providers.table import ROWS, by_host, by_prefix
@@ -24,7 +25,7 @@ class Targets:
     def __init__(self, config: EdgeConfig, secrets: Resolved) -> None:
         self._config, self._secrets = config, secrets
         self._credentials: dict[str, Credential] = {}
-        self._adapters: dict[str, Adapter] = {
+        self._adapters: dict[str, Adapter | Family] = {
             name: self._made(name, config.providers[name]) for name in config.providers
         }
         self._routes = {
@@ -78,9 +79,10 @@ class Targets:
             f" name it as provider/model, or make it a route{'. Configured: ' + ', '.join(known) if known else ''}"
         )
 
-    def adapter(self, provider: str) -> Adapter:
-        """How to speak to a provider that `of` has named."""
-        return self._adapters[provider]
+    def adapter(self, target: Target) -> Adapter:
+        """How to speak to a target that `of` has named. Raises InvalidRequest for a model its provider cannot have."""
+        adapter = self._adapters[target.provider]
+        return adapter.for_model(target.model) if isinstance(adapter, Family) else adapter
 
     def credential(self, target: Target) -> Credential | None:
         """What shows this target who calls; None where its key does, or the caller's own."""
@@ -96,11 +98,20 @@ class Targets:
         adapter = self._adapters[provider]
         found = self._secrets.providers.get(provider)
         key = found.keys[0].get_secret_value() if found and found.keys else ""
-        base_url = (adapter.base_url or adapter.row.base_url) if isinstance(adapter, _Place) else ""
+        base_url = adapter.base_url if isinstance(adapter, Compatible | Family) else ""
+        if isinstance(adapter, Compatible):
+            base_url = base_url or adapter.row.base_url
         return Target(provider=provider, model=model, base_url=base_url, key=key)
 
-    def _made(self, name: str, given: ProviderConfig) -> Adapter:
+    def _made(self, name: str, given: ProviderConfig) -> Adapter | Family:
         kind = given.kind or name
+        _refuse_what_means_nothing(name, kind, given)
+        found = self._secrets.providers.get(name) or ResolvedProvider(settings=given)
+        if kind in CLOUDS:
+            made, credential = CLOUDS[kind](name, found)
+            if credential is not None:
+                self._credentials[name] = credential()
+            return made
         row = ROWS.get(kind)
         if row is None:
             added = load(kind)
@@ -113,8 +124,7 @@ class Targets:
                 )
             # An address of its own and no kind: what nearly every such server speaks.
             row = replace(ROWS["openai"], name=name, prefixes=(), hosts=(), key_env=(), key_optional=True)
-        found = self._secrets.providers.get(name)
-        headers = {field: value.get_secret_value() for field, value in found.headers.items()} if found else {}
+        headers = {field: value.get_secret_value() for field, value in found.headers.items()}
         return _Place(
             row=row, name=name, base_url=given.base_url or "", headers=headers, once=given.idempotency_header or ""
         )
@@ -145,6 +155,19 @@ class _Place(Compatible):
             return wire
         brought = {name: request.headers[name] for name in _CREDENTIALS if name in request.headers}
         return replace(wire, headers=wire.headers.having(brought)) if brought else wire
+
+
+_CLOUDY = frozenset(name for row in ROWS.values() for name in row.settings) - {"base_url"}
+
+
+def _refuse_what_means_nothing(name: str, kind: str, given: ProviderConfig) -> None:
+    """Raises ConfigError for a setting that is another cloud's."""
+    row = ROWS.get(kind)
+    lost = sorted(given.model_fields_set & _CLOUDY - (row.settings.keys() if row else set()))
+    if kind in CLOUDS and given.idempotency_header:
+        lost.append("idempotency_header")
+    if lost:
+        raise ConfigError(f"providers.{name}.{lost[0]} means nothing to a provider of the kind {kind!r}; remove it")
 
 
 _CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")

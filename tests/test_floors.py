@@ -63,6 +63,8 @@ ONLY_IN = {
     "diskcache": {"stores"},
     "moka_py": {"stores"},
     "tenacity": {"layers", "reply"},
+    "azure": {"clouds"},
+    "google": {"clouds"},
     "starlette": {"serve"},
     "granian": {"serve"},
 }

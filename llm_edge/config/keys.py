@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as File
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from ..errors import ConfigError
 from . import values
 from .edge import EdgeConfig
-from .problems import Problem, failure
+from .problems import Problem, explain, failure
 from .sections import ProviderConfig
 from .trees import Path
 
@@ -35,6 +35,11 @@ class ResolvedProvider:
 
     keys: tuple[SecretStr, ...] = ()
     headers: Mapping[str, SecretStr] = field(default_factory=dict[str, SecretStr])
+    settings: ProviderConfig = field(default_factory=ProviderConfig)
+    """What was set, and for what was not, what variables say."""
+    from_variables: frozenset[str] = frozenset()
+    """The settings that variables said."""
+    client_secret: SecretStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +56,29 @@ class Resolved:
 
 
 def resolve(
-    config: EdgeConfig, env: Mapping[str, str] | None = None, key_env: Mapping[str, Sequence[str]] | None = None
+    config: EdgeConfig,
+    env: Mapping[str, str] | None = None,
+    key_env: Mapping[str, Sequence[str]] | None = None,
+    setting_env: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
 ) -> Resolved:
     """The secrets of all providers. Raises ConfigError for those that are missing, empty or cannot be sent.
 
     `key_env` names the variables that each kind of provider is known by, as `{"openai": ["OPENAI_API_KEY"]}`. They are
     read for providers without a key of their own, and only at the provider's own address: a `base_url` gets no key that
     was not meant for it. Providers that are known by their variable alone are in the result too; what is wrong with
-    such a variable is no error of this configuration, and is kept in `unusable`.
+    such a variable is no error of this configuration, and is kept in `unusable`. `setting_env` names the variables of
+    other settings, as `{"vertex": {"project": ["GOOGLE_CLOUD_PROJECT"]}}`; what is set goes before them.
     """
-    reading = _Reading(env or {})
+    reading = _Reading(env or {}, setting_env or {})
     known = key_env or {}
     providers = {name: reading.provider(name, given, known) for name, given in config.providers.items()}
     unusable: dict[str, ConfigError] = {}
-    for name in known.keys() - config.providers.keys():
-        unasked = _Reading(reading.env)
+    for name in (known.keys() | reading.setting_env.keys()) - config.providers.keys():
+        unasked = _Reading(reading.env, reading.setting_env)
         found = unasked.provider(name, ProviderConfig(), known)
         if unasked.problems:
             unusable[name] = failure(unasked.problems, config.place)
-        elif found.keys:
+        elif found.keys or found.from_variables:
             providers[name] = found
     proxy = config.http.proxy and reading.secret(("http", "proxy"), config.http.proxy, values.wrong_in_proxy)
     kept = config.cache
@@ -101,8 +110,8 @@ def _is_harmless(kind: str, rest: str) -> bool:
 class _Reading:
     """Follows references and collects what is wrong."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = env
+    def __init__(self, env: Mapping[str, str], setting_env: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+        self.env, self.setting_env = env, setting_env
         self.problems: list[Problem] = []
 
     def provider(self, name: str, given: ProviderConfig, known: Mapping[str, Sequence[str]]) -> ResolvedProvider:
@@ -118,10 +127,33 @@ class _Reading:
         }
         if not keys and given.base_url is None:
             keys = [self._from_known((*path, "api_key"), known.get(given.kind or name, ()))]
+        principal = given.client_secret
+        said = self._said(path, given, self.setting_env.get(given.kind or name, {}))
+        self.file_is_there((*path, "credentials_file"), given.credentials_file)
         return ResolvedProvider(
             tuple(key for key in keys if key is not None),
             {header: value for header, value in headers.items() if value is not None},
+            given.model_copy(update=said),
+            frozenset(said),
+            principal and self.secret((*path, "client_secret"), principal, values.wrong_in_key),
         )
+
+    def _said(self, path: Path, given: ProviderConfig, known: Mapping[str, Sequence[str]]) -> dict[str, object]:
+        """What variables say where the settings say nothing."""
+        said: dict[str, object] = {}
+        for setting, variables in known.items():
+            variable = next((each for each in variables if self.env.get(each)), None)
+            # An address that was set is another place: what variables say of theirs does not hold there.
+            if variable is None or getattr(given, setting) is not None or (given.base_url and setting == "resource"):
+                continue
+            try:
+                said[setting] = getattr(ProviderConfig.model_validate({setting: self.env[variable]}), setting)
+            except ValidationError as error:
+                wrong = explain(error, ProviderConfig)[0]
+                self.problems.append(Problem((*path, setting), f"the variable {variable} {wrong.what}", wrong.fix))
+        if "resource" in said or given.resource:
+            said.pop("base_url", None)
+        return said
 
     def secret(self, path: Path, secret: SecretStr, wrong: Callable[[str], str]) -> SecretStr | None:
         source = values.reference(secret.get_secret_value())

@@ -52,6 +52,59 @@ class ProviderConfig(Section):
         " and the same random value.",
         examples=["idempotency-key"],
     )
+    resource: values.Label | None = Field(
+        default=None,
+        description='For kind = "azure" and "azure-anthropic": the resource, as in https://RESOURCE.openai.azure.com;'
+        " in place of base_url. Default: AZURE_OPENAI_ENDPOINT, or ANTHROPIC_FOUNDRY_RESOURCE.",
+        examples=["my-resource"],
+    )
+    api_version: values.ApiVersion | None = Field(
+        default=None,
+        description='For kind = "azure": a dated version, as 2024-10-21, to speak to deployments by path.'
+        " Default: OPENAI_API_VERSION, else the v1 API, which needs none."
+        ' For kind = "vertex": v1 or v1beta1 (default).',
+        examples=["2024-10-21"],
+    )
+    tenant_id: values.Label | None = Field(
+        default=None,
+        description="For Azure without an api_key: the tenant of a service principal that gets Entra tokens, with"
+        " client_id and client_secret. Default: what azure-identity finds (az login, a managed identity, AZURE_…).",
+        examples=["00000000-0000-0000-0000-000000000000"],
+    )
+    client_id: values.Label | None = Field(
+        default=None,
+        description="The service principal; alone: a managed identity of this machine that the user assigned.",
+        examples=["00000000-0000-0000-0000-000000000000"],
+    )
+    client_secret: values.Key | None = Field(
+        default=None, description="Goes with tenant_id and client_id.", examples=["env:TEAM_AZURE_SECRET"]
+    )
+    project: values.Label | None = Field(
+        default=None,
+        description='For kind = "vertex": the project. Default: GOOGLE_CLOUD_PROJECT or ANTHROPIC_VERTEX_PROJECT_ID.',
+        examples=["my-project"],
+    )
+    location: values.Label | None = Field(
+        default=None,
+        description='For kind = "vertex": the region, or us, eu or global.'
+        " Default: GOOGLE_CLOUD_LOCATION or CLOUD_ML_REGION, else global.",
+        examples=["europe-west4"],
+    )
+    credentials_file: values.FilePath | None = Field(
+        default=None,
+        description='For kind = "vertex": the credentials of a service account or a workload, as JSON.'
+        " Default: Application Default Credentials, as google-auth finds them.",
+        examples=["/etc/secrets/vertex.json"],
+    )
+
+    @model_validator(mode="after")
+    def _principal_whole(self) -> Self:
+        if self.client_secret and not (self.tenant_id and self.client_id):
+            missing = "client_id" if self.tenant_id else "tenant_id"
+            raise refuse("is missing", f"Set {missing}, which goes with client_secret.", field=missing)
+        if self.tenant_id and not self.client_secret:
+            raise refuse("is missing", "Set client_secret, or leave tenant_id out.", field="client_secret")
+        return self
 
     @model_validator(mode="after")
     def _headers_once(self) -> Self:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Set
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -36,6 +37,8 @@ _VISIBLE = re.compile(r"[!-~]+")
 _PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]{1,2000}")
 _PREFIX = re.compile(r"[!-~]{1,100}")
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:_-]{0,98}[A-Za-z0-9])?")
+_API_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,39}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -80,6 +83,11 @@ def version_text(value: object) -> object:
     return str(value) if isinstance(value, float) else value
 
 
+def date_text(value: object) -> object:
+    """`api_version = 2024-10-21` without quotes is a date to TOML."""
+    return value.isoformat() if type(value) is date else value
+
+
 def name(value: str) -> str:
     """The name of a provider or a scope."""
     if not _NAME.fullmatch(value):
@@ -113,6 +121,20 @@ def header_name(value: str) -> str:
         raise refuse("is not a header name", "Use letters, digits and dashes, as in x-team.")
     if value.lower() in NOT_OURS:
         raise refuse("belongs to the connection", "Remove it; llm_edge sets this header itself.")
+    return value
+
+
+def label(value: str) -> str:
+    """The name of something in a cloud, which becomes part of an address."""
+    if not _LABEL.fullmatch(value):
+        raise refuse("is not a name as clouds give them", "Write the bare name: letters, digits, dots and dashes.")
+    return value
+
+
+def api_version(value: str) -> str:
+    """A version of a cloud's API."""
+    if not _API_VERSION.fullmatch(value):
+        raise refuse("is not a version", 'Write it as in "2024-10-21" or "v1".')
     return value
 
 
@@ -281,6 +303,8 @@ SizeOrNone = Annotated[int, BeforeValidator(size), Field(ge=0, le=2**40)]
 Name = Annotated[str, AfterValidator(name)]
 LimitScope = Annotated[str, AfterValidator(limit_scope)]
 RouteName = Annotated[str, AfterValidator(route_name)]
+Label = Annotated[str, AfterValidator(label)]
+ApiVersion = Annotated[str, BeforeValidator(date_text), AfterValidator(api_version)]
 HeaderName = Annotated[str, AfterValidator(header_name)]
 TargetName = Annotated[str, AfterValidator(target)]
 Address = Annotated[str, AfterValidator(base_url)]

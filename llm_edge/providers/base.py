@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..errors import CallError, Failed, ProviderFailed
 from ..message import Body, ByteSource, Headers, Json, Operation, Request, Response, Watcher
@@ -95,4 +95,15 @@ class Credential(Protocol):
 
     def refused(self, wire: Wire, /) -> bool:
         """The provider did not take what this request showed: whether another one may be taken."""
+        ...
+
+
+@runtime_checkable
+class Family(Protocol):
+    """A provider whose models speak different dialects."""
+
+    @property
+    def base_url(self) -> str: ...
+    def for_model(self, model: str, /) -> Adapter:
+        """How to speak to a model. Raises InvalidRequest when it cannot be had."""
         ...

@@ -42,20 +42,27 @@ class Compatible:
         """Raises InvalidRequest for a dialect that is not spoken here."""
         base = (target.base_url or self.base_url or self.row.base_url).rstrip("/")
         if request.operation == "models":
-            return Wire(method="GET", url=base + self.row.models_path, headers=self._headers(request, target, ""))
+            return Wire(
+                method="GET",
+                url=base + self._path(self.row.models_path, request, target),
+                headers=self._headers(request, target, ""),
+            )
         path = self.row.paths.get(request.dialect)
         if path is None:
             spoken = ", ".join(self.row.paths)
             raise InvalidRequest(f"{self.name} does not speak {request.dialect}; it speaks {spoken}")
         return Wire(
             method=request.method,
-            url=base + (_filled(path, request, target) if "{" in path else path),
+            url=base + self._path(path, request, target),
             headers=self._headers(request, target, request.dialect),
             content=self._body(request, target).raw,
         )
 
     def decode(self, body: Body, request: Request, /) -> Body:
         return body
+
+    def _path(self, path: str, request: Request, target: Target) -> str:
+        return _filled(path, request, target) if "{" in path else path
 
     def _headers(self, request: Request, target: Target, dialect: str) -> Headers:
         row, given = self.row, request.headers
@@ -83,6 +90,8 @@ class Compatible:
             return embedding_of(body, target.model)
         if not request.dialect.startswith("gemini.") and target.model:
             body = body.with_fields(model=target.model)
+        if request.dialect == "anthropic.messages":
+            body = body.without_fields("anthropic_version")  # which belongs to a cloud the caller had addressed
         return _fitted(body, self.row) if request.dialect == "openai.chat" else body
 
 

@@ -33,6 +33,9 @@ _ENDINGS: tuple[tuple[str, Dialect], ...] = (
 # Alike by their ending only: other languages are spoken there.
 _OTHERS = ("/fim/completions", "/agents/completions", "/api/embeddings")
 _GOOGLE = re.compile(r"/([^/:?#]+)(?::|%3[aA])(streamGenerateContent|generateContent|embedContent|batchEmbedContents)$")
+_CLAUDE_ON_VERTEX = re.compile(
+    r"/publishers/anthropic/models/(?!count-tokens)([^/:]+):(?:rawPredict|streamRawPredict)$"
+)
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
 
 
@@ -52,6 +55,8 @@ def recognise(method: str, path: str) -> Dialect | None:
     for ending, dialect in _ENDINGS:
         if path.endswith(ending):
             return None if path.endswith(_OTHERS) else dialect
+    if _CLAUDE_ON_VERTEX.search(path):
+        return MESSAGES
     match = _GOOGLE.search(path)
     if match is None or (match[2] == "streamGenerateContent" and query and "alt=sse" not in query):
         return None
@@ -64,8 +69,8 @@ def describe(dialect: Dialect, path: str, json: Json) -> tuple[str, bool]:
     if dialect is GENERATE or dialect is EMBED:
         match = _GOOGLE.search(path)
         return (unquote(match[1]), match[2] == "streamGenerateContent") if match else ("", False)
-    deployment = _DEPLOYMENT.search(path)
-    model = unquote(deployment[1]) if deployment else string(json.get("model"))
+    named = _DEPLOYMENT.search(path) or _CLAUDE_ON_VERTEX.search(path)
+    model = unquote(named[1]) if named else string(json.get("model"))
     return model, json.get("stream") is True and dialect.operation != "embeddings"
 
 

@@ -50,7 +50,11 @@ class Row:
     """Its model names have slashes of their own."""
     key_optional: bool = False
     """It may be asked without a key: it runs on this machine or in this house."""
+    settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """What it can be told besides, in a cloud, and the variables that say so where no setting does."""
 
+
+_ENTRA: Mapping[str, tuple[str, ...]] = {"tenant_id": (), "client_id": (), "client_secret": ()}
 
 _ROWS: tuple[Row, ...] = (
     Row(
@@ -230,6 +234,47 @@ _ROWS: tuple[Row, ...] = (
     ),
     Row(name="llamacpp", base_url="http://localhost:8080/v1", rename=MAX_TOKENS, slashes=True, key_optional=True),
     Row(name="lmstudio", base_url="http://localhost:1234/v1", rename=MAX_TOKENS, slashes=True, key_optional=True),
+    # Clouds: `llm_edge/clouds` makes an address of their settings, and shows a token where there is no key.
+    Row(
+        name="azure",
+        base_url="https://{resource}.openai.azure.com/openai/v1",
+        key_env=("AZURE_OPENAI_API_KEY",),
+        paths={**OPENAI_PATHS, "openai.responses": "/responses"},
+        key_headers=dict.fromkeys((*OPENAI_PATHS, "openai.responses", ""), "api-key"),
+        developer=True,
+        settings={
+            "base_url": ("AZURE_OPENAI_ENDPOINT",),
+            "resource": (),
+            "api_version": ("OPENAI_API_VERSION",),
+            **_ENTRA,
+        },
+    ),
+    Row(
+        name="azure-anthropic",
+        base_url="https://{resource}.services.ai.azure.com/anthropic",
+        key_env=("ANTHROPIC_FOUNDRY_API_KEY",),
+        paths={"anthropic.messages": "/v1/messages"},
+        models_path="/v1/models",
+        key_headers={"anthropic.messages": "x-api-key", "": "x-api-key"},
+        headers={"anthropic.messages": {"anthropic-version": "2023-06-01"}, "": {"anthropic-version": "2023-06-01"}},
+        settings={"base_url": ("ANTHROPIC_FOUNDRY_BASE_URL",), "resource": ("ANTHROPIC_FOUNDRY_RESOURCE",), **_ENTRA},
+    ),
+    Row(
+        name="vertex",
+        base_url="https://{location}-aiplatform.googleapis.com/{api_version}/projects/{project}/locations/{location}",
+        paths={
+            "gemini.generate": "/publishers/google/models/{model}:{action}",
+            "gemini.embed": "/publishers/google/models/{model}:{action}",
+            "anthropic.messages": "/publishers/anthropic/models/{model}:{action}",
+            "openai.chat": "/endpoints/openapi/chat/completions",
+        },
+        settings={
+            "project": ("GOOGLE_CLOUD_PROJECT", "ANTHROPIC_VERTEX_PROJECT_ID"),
+            "location": ("GOOGLE_CLOUD_LOCATION", "CLOUD_ML_REGION"),
+            "api_version": (),
+            "credentials_file": (),
+        },
+    ),
 )
 
 ROWS: Mapping[str, Row] = MappingProxyType({row.name: row for row in _ROWS})
@@ -238,6 +283,12 @@ ROWS: Mapping[str, Row] = MappingProxyType({row.name: row for row in _ROWS})
 def key_env() -> Mapping[str, tuple[str, ...]]:
     """The variables that may hold each provider's key, by its name; providers without one are left out."""
     return {row.name: row.key_env for row in _ROWS if row.key_env}
+
+
+def setting_env() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """The variables that may hold each provider's settings, by its name and theirs."""
+    found = {row.name: {name: names for name, names in row.settings.items() if names} for row in _ROWS}
+    return {name: settings for name, settings in found.items() if settings}
 
 
 def by_prefix(model: str) -> Row | None:

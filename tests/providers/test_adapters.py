@@ -61,7 +61,7 @@ def test_a_number_past_64_bits_survives_a_change_of_model() -> None:
     assert json.loads(OPENAI.encode(asking(raw), TARGET).content)["big"] == 123456789012345678901234567890
 
 
-@pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [row for row in ROWS.values() if not row.settings], ids=lambda row: row.name)
 def test_every_row_says_where_to_go_and_shows_its_key(row: Any) -> None:
     adapter = Compatible(row=row)
     for dialect in row.paths:

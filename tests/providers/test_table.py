@@ -17,7 +17,7 @@ def test_every_row_is_whole() -> None:
         assert parts.scheme == ("http" if parts.hostname == "localhost" else "https")
         assert not row.base_url.endswith("/")
         assert set(row.paths) <= set(DIALECTS)
-        assert row.key_env or row.key_optional
+        assert row.key_env or row.key_optional or row.settings
         assert (parts.hostname == "localhost") is row.key_optional
 
 

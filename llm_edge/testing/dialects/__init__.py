@@ -37,6 +37,8 @@ _BY_ENDING = (
     (":embedContent", "gemini.embed"),
     (":batchEmbedContents", "gemini.embed"),
     (":countTokens", "gemini.count"),
+    (":rawPredict", "anthropic.messages"),
+    (":streamRawPredict", "anthropic.messages"),
 )
 
 _SPEAKERS = {
