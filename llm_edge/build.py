@@ -1,9 +1,9 @@
 """
 The house, put together. `trunk()` reads like the diagram:
 
-    deadline → your layers → cache → limit → Router
-                                               |  one branch per target
-                      pulse → breaker → retry → Hop (encode, send, decode)
+    tell → deadline → your layers → cache → limit → Router
+                                                      |  one branch per target
+                             pulse → breaker → retry → Hop (encode, send, decode)
 
 It is called once for each colour, over the same state: that is what lets threads and event
 loops share one cache, one limit and one set of breakers.
@@ -29,10 +29,13 @@ from .layers.pulse import Beat
 from .layers.retry import Attempts, Retry
 from .layers.router import Router
 from .layers.rules import Rules
+from .layers.tell import Tell
 from .layers.translate import Translate
 from .limits import Limits
 from .message import Body, Handler, Layer, Request, stack
+from .money.book import Book
 from .places import Places, origin_of
+from .policy.price import own_price
 from .providers.addressed import Addressed
 from .providers.base import Adapter, Target
 from .providers.dialects import by_name
@@ -54,6 +57,7 @@ class House:
         self.attempts = _per_route(config, _attempts)
         self.answers: MemoryStore[Entry] = MemoryStore(entries=config.cache.entries, bytes=config.cache.bytes)
         self.limits = Limits(config, secrets)
+        self.book = book_of(config, self.targets.priced_as)
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random
         self.breakers = Breakers(config.breaker, self.chance)
@@ -66,6 +70,7 @@ def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Laye
     clock = runtime.clock
     return stack(
         [
+            Tell(clock=clock, cost=house.book.cost),
             Deadline(clock=clock, allowed=house.allowed),
             *layers,
             Cache(house.answers, clock, house.keeping, understanding),
@@ -120,6 +125,12 @@ def _end(house: House, runtime: Runtime, send: Sender, target: Target) -> Handle
         connect=http.connect, largest=http.max_body, credential=house.targets.credential(target),
     )  # fmt: skip
     return stack([Translate(adapter=adapter, target=target, clock=runtime.clock, on_unsupported=unsupported)], hop)
+
+
+def book_of(config: EdgeConfig, place: Callable[[str], str]) -> Book:
+    """The prices as configured."""
+    own = {name: own_price(given.model_dump(exclude_none=True)) for name, given in config.prices.models.items()}
+    return Book(own, source=config.prices.source, place=place)
 
 
 @cache

@@ -185,6 +185,17 @@ class NetworkFailed(Failed):
         return self.kind.endswith("Timeout")
 
     @property
+    def unsent(self) -> bool:
+        """Whether the provider cannot have seen the request."""
+        return self.kind in {
+            "ConnectError",
+            "ConnectTimeout",
+            "PoolTimeout",
+            "LocalProtocolError",
+            "UnsupportedProtocol",
+        }
+
+    @property
     def ours(self) -> bool:
         """Whether the trouble is on this side of the wire, and says nothing about the provider."""
         return self.late or self.kind in {"LocalProtocolError", "UnsupportedProtocol", "PoolTimeout"}

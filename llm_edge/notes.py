@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,14 @@ class Attempt:
     status: int | None = None
     connection: str = ""
     """Which engine carried it."""
+    usage: Mapping[str, Any] | None = None
+    """What it used, as the provider said, or as guessed when it was cut short (`estimated`)."""
+    answered: str = ""
+    """The model that says it answered."""
+    free: bool = False
+    """Whether it surely cost nothing: it was never sent, or the provider refused it."""
+    cost: int | None = None
+    """Nano-dollars; None when not known."""
 
 
 @dataclass(slots=True)
@@ -57,7 +65,11 @@ class Notes:
     first_byte: float | None = None
     usage: Mapping[str, Any] | None = None
     cost: int | None = None
-    """Nano-dollars; None when the price is not known."""
+    """Nano-dollars for all attempts together; None when it is not known."""
+    saved: int | None = None
+    """Nano-dollars that an answer from the cache would have cost."""
+    over: Callable[[], None] | None = None
+    """Told when an attempt has ended, once the call itself is over."""
     limits: Sequence[tuple[str, int, int, float]] = ()
     """Of the limits it passed the tightest: unit (`requests`, `tokens`), how many, how many left, seconds to none."""
     error: str = ""
@@ -103,18 +115,24 @@ class Notes:
                     "outcome": attempt.outcome,
                     "status": attempt.status,
                     "engine": attempt.connection or None,
+                    "cost_usd": _usd(attempt.cost),
                 }
                 for attempt in self.attempts
             ],
             fallbacks=self.fallbacks,
             events=[{"at_ms": _ms(moment - started), "layer": layer, **facts} for moment, layer, facts in self.events],
             usage=None if self.usage is None else dict(self.usage),
-            cost_usd=None if self.cost is None else self.cost / 1e9,
+            cost_usd=_usd(self.cost),
+            saved_usd=_usd(self.saved),
             first_byte_ms=None if self.first_byte is None else _ms(self.first_byte - started),
             duration_ms=None if self.ended is None else _ms(self.ended - started),
             overhead_ms=None if self.overhead is None else _ms(self.overhead),
             error=self.error or None,
         )
+
+
+def _usd(nano: int | None) -> float | None:
+    return None if nano is None else nano / 1e9
 
 
 def _ms(seconds: float) -> float:

@@ -88,6 +88,13 @@ class Targets:
         """What shows this target who calls; None where its key does, or the caller's own."""
         return None if target.addressed else self._credentials.get(target.provider)
 
+    def priced_as(self, provider: str) -> str:
+        """Whose prices hold for a provider: whose host it is at, or which kind it is."""
+        given = self._config.providers.get(provider)
+        if given is None:
+            return provider
+        return by_host(urlsplit(given.base_url).netloc) if given.base_url else given.kind or provider
+
     def _named(self, name: str) -> Target:
         """The target `provider/model`. Raises ConfigError when nobody knows the provider."""
         provider, _, model = name.partition("/")

@@ -169,7 +169,8 @@ def test_the_example_loads_with_every_line_in_use(without: str):
 def test_the_example_names_every_setting():
     text = example()
     assert all(
-        re.search(rf"(?m)^#?{path[-1]} = |^#?\[{path[-1]}[.\]]|^#?\[.*\.{path[-1]}\]", text) for path in every_setting()
+        re.search(rf"(?m)^#?{path[-1]} = |^#?\[{path[-1]}[.\]]|^#?\[.*\.{path[-1]}[.\]]", text)
+        for path in every_setting()
     )
 
 

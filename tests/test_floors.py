@@ -15,7 +15,7 @@ FLOORS: list[set[str]] = [
     {"message", "notes", "runtime", "exact"},
     {"errors"},
     {"policy"},
-    {"providers", "stores", "telemetry"},
+    {"providers", "stores", "telemetry", "money"},
     {"layers", "reply"},
     {"http"},
     {"config", "clouds", "targets", "build", "breakers", "choosing", "places", "limits"},

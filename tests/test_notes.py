@@ -29,6 +29,7 @@ def test_the_story_is_plain_json() -> None:
     assert json.loads(json.dumps(story)) == story
     assert story["attempts"][0] == {
         "target": "openai/a", "at_ms": 1.0, "ms": 100.0, "outcome": "Overloaded", "status": 503, "engine": "httpx2",
+        "cost_usd": None,
     }  # fmt: skip
     assert story["events"] == [{"at_ms": 150.0, "layer": "retry", "after": "Overloaded", "wait_s": 0.05}]
     assert (story["duration_ms"], story["overhead_ms"], story["first_byte_ms"]) == (302.0, 52.0, 250.0)

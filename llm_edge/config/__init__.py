@@ -6,6 +6,7 @@ It reads nothing on its own: files and environments are passed in. It will not a
 from .edge import EdgeConfig, Sections
 from .keys import Resolved, ResolvedProvider, resolve
 from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
+from .prices import PriceConfig, PricesConfig
 from .routes import RouteCache, RouteConfig, RouteDeadline, RouteRetry, TargetConfig
 from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig
 from .traffic import BreakerConfig, RetryConfig
@@ -18,6 +19,8 @@ __all__ = [
     "EdgeConfig",
     "HttpConfig",
     "LimitConfig",
+    "PriceConfig",
+    "PricesConfig",
     "ProviderConfig",
     "Resolved",
     "ResolvedProvider",

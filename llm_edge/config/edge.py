@@ -13,6 +13,7 @@ from . import layers, values
 from .absent import without_absent
 from .layers import Layers, Places
 from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
+from .prices import PricesConfig
 from .problems import Problem, explain, failure
 from .routes import RouteConfig, RouteDeadline
 from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig, Section
@@ -36,6 +37,7 @@ class Sections(TypedDict, total=False):
     retry: Settings | RetryConfig
     breaker: Settings | BreakerConfig
     http: Settings | HttpConfig
+    prices: Settings | PricesConfig
     on_unsupported_param: OnUnsupported
 
 
@@ -67,6 +69,7 @@ class EdgeConfig(Section):
     retry: RetryConfig = Field(default_factory=RetryConfig, description="Asking again after a failure.")
     breaker: BreakerConfig = Field(default_factory=BreakerConfig, description="Leaving a failing target alone.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="How calls travel.")
+    prices: PricesConfig = Field(default_factory=PricesConfig, description="What models cost.")
     on_unsupported_param: OnUnsupported = Field(
         default="warn",
         description="What happens to a parameter that a provider of another dialect does not have:"

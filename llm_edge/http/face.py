@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from ..errors import CallError, NetworkFailed, StreamBroken
+from ..layers.tell import spoken
 from ..message import Body, ByteSource, Handler, Headers, Request, Response
 from ..notes import Notes
 from ..policy.controls import from_headers
@@ -157,6 +158,8 @@ class Front:
         ]
         if notes.target:
             told.append(("x-llm-edge-target", notes.target))
+        if notes.cost is not None:
+            told.append(("x-llm-edge-cost", spoken(notes.cost)))
         if notes.cache_age is not None:
             told.append(("x-llm-edge-cache-age", str(int(notes.cache_age))))
         for unit, most, left, reset in notes.limits:

@@ -19,7 +19,9 @@ from ..layers.deadline import Allowed
 from ..layers.rules import Rules
 from ..message import Abandoned, Body, ByteSource, Headers, Request, Response, Stream, Watcher
 from ..notes import Attempt
+from ..policy.estimate import cut_short
 from ..providers.base import Adapter, Credential, Dialect, Target, Wire
+from ..providers.cargo import string
 from ..runtime import Runtime
 from .sender import Answer, Patience, Sender
 from .senders.decode import decoded
@@ -130,7 +132,8 @@ class _Call:
             raise failure
         self._check(response, known, kind)
         response.body = body = self._hop.adapter.decode(body, self._request)
-        self._request.notes.usage = known.usage(body.json)
+        self._attempt.usage = self._request.notes.usage = known.usage(body.json)
+        self._attempt.answered = string(body.json.get("model") or body.json.get("modelVersion"))
         self.over(None)
         return response
 
@@ -178,12 +181,20 @@ class _Call:
         watcher = response.stream.watcher
 
         def ended(error: BaseException | None) -> None:
-            if watcher.usage is not None:
-                self._request.notes.usage = watcher.usage
+            self._used(watcher, error)
             self.over(error)
 
         response.finally_(ended)
         return response
+
+    def _used(self, watcher: Watcher, error: BaseException | None) -> None:
+        """What the stream used; of one cut short, what it must have used so far."""
+        usage, request = watcher.usage, self._request
+        if error is not None and self._known is not None:
+            usage = cut_short(usage, request.body, watcher.events)
+        self._attempt.usage, self._attempt.answered = usage, string(getattr(watcher, "model", ""))
+        if usage is not None:
+            request.notes.usage = usage
 
     async def _bounded(self, work: Awaitable[T]) -> T:
         try:
@@ -238,7 +249,10 @@ class _Call:
         attempt, notes = self._attempt, self._request.notes
         attempt.ended = self._hop.runtime.clock.now()
         attempt.outcome = _outcome(error)
+        attempt.free = _free(attempt.status, error)
         notes.upstream += attempt.ended - attempt.started
+        if notes.over is not None:
+            notes.over()
         if isinstance(error, CallError):
             error.target, error.attempts = self._hop.target.name, len(notes.attempts)
 
@@ -258,6 +272,13 @@ def _outcome(error: BaseException | None) -> str:
     if isinstance(error, CallError):
         return type(error).__name__
     return "abandoned" if isinstance(error, Abandoned) or not isinstance(error, Exception) else type(error).__name__
+
+
+def _free(status: int | None, error: BaseException | None) -> bool:
+    """Whether an attempt surely cost nothing: it never left, or the provider refused it."""
+    if status is None:
+        return isinstance(error, NetworkFailed) and error.unsent
+    return status >= 300
 
 
 def _json(content_type: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
-from ..message import Json
+from ..message import Body, Json
 
 CHARACTERS = 4
 """Characters to a token, in most texts and most models a little more."""
@@ -73,3 +73,15 @@ def used(usage: Mapping[str, Any] | None) -> int | None:
         counts = [part for part in parts if type(part) is int]
         total = sum(counts) if counts else None
     return None if total is None else min(max(total, 0), _MOST)
+
+
+def cut_short(usage: Mapping[str, Any] | None, body: Body, events: int) -> Mapping[str, Any]:
+    """What a stream that was cut short must have used: what the provider said so far, and a token for each event."""
+    said = usage or {}
+    try:
+        prompt = said.get("prompt_tokens") or guess(body.json, output=0).prompt
+    except ValueError:
+        prompt = 0
+    completion = max(said.get("completion_tokens") or 0, events)
+    counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {**said, **counts, "estimated": True}

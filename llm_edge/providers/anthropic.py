@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import BadAnswer, CallError, Failed
 from ..message import Body, Json
 from .base import Dialect
-from .cargo import add, count, known, mapping, objects, string
+from .cargo import add, count, known, mapping, objects, string, tier
 from .failures import failure, failure_inside, trouble_in
 from .watch import DONE, EventWatcher, looks_whole
 
@@ -29,7 +29,7 @@ class MessagesWatcher(EventWatcher):
         self._usage: dict[str, Any] = {}
 
     @property
-    def usage(self) -> Mapping[str, int] | None:
+    def usage(self) -> Mapping[str, Any] | None:
         return usage_of(self._usage)
 
     def _ended(self) -> bool:
@@ -63,7 +63,7 @@ class MessagesWatcher(EventWatcher):
         self._usage.update({name: value for name, value in usage.items() if value is not None})
 
 
-def usage_of(usage: Any) -> Mapping[str, int] | None:
+def usage_of(usage: Any) -> Mapping[str, Any] | None:
     """Token counts in the unified names; Anthropic's `input_tokens` leaves the cached ones out, ours has them in."""
     usage = mapping(usage)
     fresh, completion = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
@@ -71,17 +71,21 @@ def usage_of(usage: Any) -> Mapping[str, int] | None:
         return None
     cached, written = count(usage.get("cache_read_input_tokens")), count(usage.get("cache_creation_input_tokens"))
     prompt = add(fresh, cached, written)
-    return known(
+    counts = known(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=add(prompt, completion),
         cached_tokens=cached,
         cache_write_tokens=written,
+        cache_write_1h_tokens=count(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")) or None,
+        web_searches=count(mapping(usage.get("server_tool_use")).get("web_search_requests")) or None,
         reasoning_tokens=count(mapping(usage.get("output_tokens_details")).get("thinking_tokens")),
     )
+    speed = string(usage.get("speed"))
+    return {**counts, **tier(usage.get("service_tier")), **({"speed": speed} if speed == "fast" else {})}
 
 
-def _usage(answer: Json) -> Mapping[str, int] | None:
+def _usage(answer: Json) -> Mapping[str, Any] | None:
     return usage_of(answer.get("usage"))
 
 

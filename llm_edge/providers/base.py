@@ -62,8 +62,8 @@ class Dialect:
     """The error behind an answer of status 400 and up; the answer itself stays in `.response`."""
     refusal: Callable[[CallError, str], Json]
     """An error body in this dialect, for a failure of ours; the second argument is the request id."""
-    usage: Callable[[Json], Mapping[str, int] | None]
-    """Tokens used, in the unified names of WIRE 2.2 (prompt_tokens, completion_tokens, total_tokens, …)."""
+    usage: Callable[[Json], Mapping[str, Any] | None]
+    """Tokens used, in the unified names (prompt_tokens, completion_tokens, total_tokens, …), and how it was served."""
     text: Callable[[Json], str]
     """The answer's text, the first choice's, all of it."""
     tool_calls: Callable[[Json], list[Json]]

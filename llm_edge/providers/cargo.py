@@ -55,6 +55,15 @@ def known(**counts: int | None) -> dict[str, int]:
     return {name: value for name, value in counts.items() if value is not None}
 
 
+def tier(value: Any) -> dict[str, str]:
+    """The way of serving that was billed, as a part of usage; nothing for the ordinary one."""
+    name = string(value).lower()
+    return {} if name in _ORDINARY else {"service_tier": name}
+
+
+_ORDINARY = frozenset({"", "default", "standard", "auto", "on_demand"})
+
+
 def parse(data: bytes) -> Any:
     """The JSON value; None when it is not JSON."""
     try:

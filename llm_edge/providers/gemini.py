@@ -10,7 +10,7 @@ from ..errors import BadAnswer, CallError, Failed
 from ..message import Body, Json, Unwatched
 from .anthropic import arguments
 from .base import Dialect
-from .cargo import add, camel, count, known, listing, mapping, objects, parse, string
+from .cargo import add, camel, count, known, listing, mapping, objects, parse, string, tier
 from .failures import failure, failure_inside, trouble_in
 from .openai import no_text, no_tool_calls
 from .tails import object_in_tail
@@ -36,7 +36,7 @@ class GenerateWatcher(EventWatcher):
         self._usage: dict[str, Any] = {}
 
     @property
-    def usage(self) -> Mapping[str, int] | None:
+    def usage(self) -> Mapping[str, Any] | None:
         return usage_of(self._usage)
 
     def _event(self, name: bytes, data: bytes, whole: bool) -> None:
@@ -102,7 +102,7 @@ def reason_of(value: Any) -> str:
     return string(value)
 
 
-def usage_of(usage: Any) -> Mapping[str, int] | None:
+def usage_of(usage: Any) -> Mapping[str, Any] | None:
     """Token counts in the unified names, from `usageMetadata`."""
     usage = camel(mapping(usage))
     asked, tools = count(usage.get("promptTokenCount")), count(usage.get("toolUsePromptTokenCount"))
@@ -113,16 +113,32 @@ def usage_of(usage: Any) -> Mapping[str, int] | None:
     # Thoughts are counted beside the candidates, but some models count them in: then the sum shows it.
     inside = total is not None and answered is not None and add(asked, answered, tools) == total
     completion = None if answered is None and thought is None else add(answered, 0 if inside else thought)
-    return known(
+    counts = known(
         prompt_tokens=None if asked is None and tools is None else add(asked, tools),
         completion_tokens=completion,
         total_tokens=total if total is not None else add(asked, tools, completion),
         cached_tokens=count(usage.get("cachedContentTokenCount")),
         reasoning_tokens=thought,
     )
+    return {**counts, **_by_modality(usage), **tier(usage.get("serviceTier") or usage.get("trafficType"))}
 
 
-def _usage(answer: Json) -> Mapping[str, int] | None:
+def _by_modality(usage: Json) -> dict[str, int]:
+    """Tokens that were sound or pictures, which cost otherwise."""
+    found: dict[str, int] = {}
+    for field, name in _DETAILS.items():
+        for each in objects(usage.get(field)):
+            kind = string(each.get("modality")).lower()
+            tokens = count(each.get("tokenCount"))
+            if tokens and kind in {"audio", "image"}:
+                found[f"{kind}_{name}_tokens"] = tokens
+    return found
+
+
+_DETAILS = {"promptTokensDetails": "input", "candidatesTokensDetails": "output", "cacheTokensDetails": "cached"}
+
+
+def _usage(answer: Json) -> Mapping[str, Any] | None:
     return usage_of(answer.get("usageMetadata"))
 
 

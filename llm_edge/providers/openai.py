@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import BadAnswer, CallError, Failed
 from ..message import Json, Unwatched
 from .base import Dialect
-from .cargo import add, count, known, listing, mapping, objects, string
+from .cargo import add, count, known, listing, mapping, objects, string, tier
 from .failures import failure, failure_inside, trouble_in
 from .watch import DONE, EventWatcher
 
@@ -28,18 +28,19 @@ class ChatWatcher(EventWatcher):
     plain too, and is not taken apart.
     """
 
-    __slots__ = ("_beginning", "_usage")
+    __slots__ = ("_beginning", "_tier", "_usage")
 
     terminal = "[DONE] or a finish_reason for every choice"
 
     def __init__(self) -> None:
         super().__init__()
         self._usage: Json | None = None
+        self._tier: object = None
         self._beginning = b""
 
     @property
-    def usage(self) -> Mapping[str, int] | None:
-        return usage_of(self._usage)
+    def usage(self) -> Mapping[str, Any] | None:
+        return usage_of(self._usage, self._tier)
 
     def feed(self, chunk: bytes, /) -> None:
         if self._beginning and chunk.startswith(self._beginning) and self._splitter.idle:
@@ -84,6 +85,7 @@ class ChatWatcher(EventWatcher):
             return
         if not self.model:
             self.model = string(item.get("model"))  # Azure's first frame has none
+        self._tier = item.get("service_tier") or self._tier
         self._count(item)
         self._count(mapping(item.get("x_groq")))
         for position, choice in enumerate(objects(item.get("choices"))):
@@ -100,15 +102,15 @@ class ChatWatcher(EventWatcher):
             self._usage = mapping(item["usage"])
 
 
-def usage_of(usage: Any) -> Mapping[str, int] | None:
-    """Token counts in the unified names, from OpenAI's `usage` object."""
+def usage_of(usage: Any, served: object = None) -> Mapping[str, Any] | None:
+    """Token counts in the unified names, from OpenAI's `usage` object and the tier it was `served` in."""
     usage = mapping(usage)
     prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
     total = count(usage.get("total_tokens"))
     if prompt is None and completion is None and total is None:
         return None
     before, after = mapping(usage.get("prompt_tokens_details")), mapping(usage.get("completion_tokens_details"))
-    return known(
+    counts = known(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=total if total is not None else add(prompt, completion),
@@ -116,10 +118,27 @@ def usage_of(usage: Any) -> Mapping[str, int] | None:
         cache_write_tokens=count(before.get("cache_write_tokens")),
         reasoning_tokens=count(after.get("reasoning_tokens")),
     )
+    return {**counts, **spoken_and_seen(before, after), **tier(served)}
 
 
-def _usage(answer: Json) -> Mapping[str, int] | None:
-    return usage_of(answer.get("usage"))
+def spoken_and_seen(before: Json, after: Json) -> dict[str, int]:
+    """Tokens that were sound or pictures, which cost otherwise; from the details of what went in and came out."""
+    if not any("audio_tokens" in each or "image_tokens" in each for each in (before, after)):
+        return {}
+    cached = mapping(before.get("cached_tokens_details"))
+    counts = known(
+        audio_input_tokens=count(before.get("audio_tokens")),
+        audio_output_tokens=count(after.get("audio_tokens")),
+        audio_cached_tokens=count(cached.get("audio_tokens")),
+        image_input_tokens=count(before.get("image_tokens")),
+        image_output_tokens=count(after.get("image_tokens")),
+        image_cached_tokens=count(cached.get("image_tokens")),
+    )
+    return {name: tokens for name, tokens in counts.items() if tokens}
+
+
+def _usage(answer: Json) -> Mapping[str, Any] | None:
+    return usage_of(answer.get("usage"), answer.get("service_tier"))
 
 
 def _fault_of_choices(answer: Json) -> Failed | None:

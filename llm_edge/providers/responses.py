@@ -9,9 +9,9 @@ from typing import Any
 from ..errors import BadAnswer, Failed
 from ..message import Json
 from .base import Dialect
-from .cargo import add, count, known, mapping, objects, string
+from .cargo import add, count, known, mapping, objects, string, tier
 from .failures import failure, failure_inside, trouble_in
-from .openai import refusal
+from .openai import refusal, spoken_and_seen
 from .tails import object_in_tail
 from .watch import DONE, EventWatcher, looks_whole
 
@@ -23,17 +23,18 @@ _TYPE = re.compile(rb'"type"\s*:\s*"([a-z_.]+)"')
 class ResponsesWatcher(EventWatcher):
     """Understands Responses streams, with or without their `event:` lines."""
 
-    __slots__ = ("_usage",)
+    __slots__ = ("_tier", "_usage")
 
     terminal = "response.completed, response.incomplete or response.failed"
 
     def __init__(self) -> None:
         super().__init__()
         self._usage: Json | None = None
+        self._tier: object = None
 
     @property
-    def usage(self) -> Mapping[str, int] | None:
-        return usage_of(self._usage)
+    def usage(self) -> Mapping[str, Any] | None:
+        return usage_of(self._usage, self._tier)
 
     def _ended(self) -> bool:
         return False  # nothing but the terminal event proves it
@@ -62,6 +63,7 @@ class ResponsesWatcher(EventWatcher):
         response = mapping(item.get("response"))
         self.model = self.model or string(response.get("model"))
         self._usage = mapping(response.get("usage")) or self._usage
+        self._tier = response.get("service_tier") or self._tier
         status = _TERMINAL.get(name or string(item.get("type")).encode())
         if status == "failed":
             self._fails({"error": response.get("error") or {"message": "the response failed"}})
@@ -73,15 +75,15 @@ class ResponsesWatcher(EventWatcher):
         self.complete = True
 
 
-def usage_of(usage: Any) -> Mapping[str, int] | None:
-    """Token counts in the unified names, from a Responses `usage` object."""
+def usage_of(usage: Any, served: object = None) -> Mapping[str, Any] | None:
+    """Token counts in the unified names, from a Responses `usage` object and the tier it was `served` in."""
     usage = mapping(usage)
     prompt, completion = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
     total = count(usage.get("total_tokens"))
     if prompt is None and completion is None and total is None:
         return None
     before, after = mapping(usage.get("input_tokens_details")), mapping(usage.get("output_tokens_details"))
-    return known(
+    counts = known(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=total if total is not None else add(prompt, completion),
@@ -89,10 +91,11 @@ def usage_of(usage: Any) -> Mapping[str, int] | None:
         cache_write_tokens=count(before.get("cache_write_tokens")),
         reasoning_tokens=count(after.get("reasoning_tokens")),
     )
+    return {**counts, **spoken_and_seen(before, after), **tier(served)}
 
 
-def _usage(answer: Json) -> Mapping[str, int] | None:
-    return usage_of(answer.get("usage"))
+def _usage(answer: Json) -> Mapping[str, Any] | None:
+    return usage_of(answer.get("usage"), answer.get("service_tier"))
 
 
 def _fault(answer: Json) -> Failed | None:

@@ -9,6 +9,7 @@ may matter (a finish, usage, an error, the end). When in doubt it parses.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..errors import BadAnswer, StreamBroken
 from ..message import Json
@@ -47,7 +48,7 @@ class EventWatcher:
         self._bare: BareObjects | None = None
 
     @property
-    def usage(self) -> Mapping[str, int] | None:
+    def usage(self) -> Mapping[str, Any] | None:
         """Tokens used so far, in the unified names; None while the provider has not said."""
         return None
 

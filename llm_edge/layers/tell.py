@@ -1,0 +1,151 @@
+"""
+Closes the books of each call, and tells those who listen: metrics, spans, logs, the usage log.
+
+It stands before everything else, so that it sees what the caller sees. A call is over when its answer is, and every
+attempt made for it: only then is it known what was used. What is worked out here (cost, outcome, times) stands in
+`notes`, and nobody works it out again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from ..errors import CallError
+from ..message import Abandoned, Handler, Request, Response
+from ..runtime import Clock
+
+log = logging.getLogger("llm_edge")
+
+Cost: TypeAlias = Callable[[str, Mapping[str, Any] | None, float, str], int | None]
+"""Target, usage, seconds since 1970, the model that answered: nano-dollars, or None when unknown."""
+
+HITS = frozenset({"HIT", "SEMANTIC HIT", "STALE", "COALESCED"})
+"""What the cache says of answers that cost nothing."""
+
+
+class Hearing(Protocol):
+    """One listener's part of one call."""
+
+    def answered(self, response: Response | None, /) -> None:
+        """The way down is over: the caller gets its answer, or its error (None). A stream goes on after this."""
+        ...
+
+    def over(self, request: Request, error: BaseException | None, /) -> None:
+        """All is known. Called once, perhaps by another thread or by the garbage collector: it must not wait."""
+        ...
+
+
+class Listens(Protocol):
+    """Wants to hear of every call."""
+
+    def begin(self, request: Request, /) -> Hearing: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tell:
+    """The outermost layer. A listener that fails is logged, and costs the caller nothing."""
+
+    clock: Clock
+    cost: Cost
+    listeners: Sequence[Listens] = ()
+
+    async def __call__(self, request: Request, handler: Handler, /) -> Response:
+        books = _Books(self, request)
+        try:
+            response = await handler(request)
+        except BaseException as error:
+            books.answered(None)
+            books.ended(error)
+            raise
+        books.answered(response)
+        if response.stream is None:
+            books.ended(None)
+        else:
+            response.finally_(books.ended)
+        return response
+
+
+class _Books:
+    """One call's."""
+
+    __slots__ = ("_closed", "_error", "_hearings", "_request", "_tell")
+
+    def __init__(self, tell: Tell, request: Request) -> None:
+        self._tell, self._request = tell, request
+        self._closed = threading.Lock()  # taken once, by whoever closes the books, and never given back
+        self._error: BaseException | None = None
+        self._hearings: list[Hearing] = []
+        for listener in tell.listeners:
+            try:
+                self._hearings.append(listener.begin(request))
+            except Exception:
+                log.exception("a listener failed at the beginning of a call")
+
+    def answered(self, response: Response | None) -> None:
+        for hearing in reversed(self._hearings):
+            try:
+                hearing.answered(response)
+            except Exception:
+                log.exception("a listener failed at an answer")
+
+    def ended(self, error: BaseException | None) -> None:
+        notes = self._request.notes
+        self._error = error
+        notes.ended = self._tell.clock.now()
+        if error is not None:
+            notes.error = _word(error)
+        if all(attempt.ended is not None for attempt in notes.attempts):
+            self._close()
+        else:  # an attempt's end comes after its stream's, or it is a hedge that lost
+            notes.over = self._attempt_over
+
+    def _attempt_over(self) -> None:
+        if all(attempt.ended is not None for attempt in self._request.notes.attempts):
+            self._close()
+
+    def _close(self) -> None:
+        if not self._closed.acquire(blocking=False):
+            return
+        request = self._request
+        request.notes.over = None
+        self._bill()
+        for hearing in self._hearings:
+            try:
+                hearing.over(request, self._error)
+            except Exception:
+                log.exception("a listener failed at the end of a call")
+
+    def _bill(self) -> None:
+        notes, cost, now = self._request.notes, self._tell.cost, self._tell.clock.time()
+        if notes.cache in HITS:
+            notes.cost, notes.saved = 0, cost(notes.target, notes.usage, now, "")
+            return
+        total: int | None = 0
+        for attempt in notes.attempts:
+            priced = cost(attempt.target, attempt.usage, now, attempt.answered)
+            attempt.cost = 0 if priced is None and attempt.free and attempt.usage is None else priced
+            total = None if total is None or attempt.cost is None else total + attempt.cost
+        notes.cost = total
+
+
+def _word(error: BaseException) -> str:
+    return "Abandoned" if isinstance(error, Abandoned) or not isinstance(error, Exception) else type(error).__name__
+
+
+def spoken(cost: int) -> str:
+    """Nano-dollars as a decimal number of dollars, exactly."""
+    whole, part = divmod(cost, 10**9)
+    return f"{whole}.{part:09d}".rstrip("0").rstrip(".")
+
+
+def status_of(error: BaseException | None, notes_status: int = 200) -> int:
+    """The HTTP status a call ended with; 499 when the caller left."""
+    if error is None:
+        return notes_status
+    if isinstance(error, CallError):
+        return error.status
+    return 499 if _word(error) == "Abandoned" else 500
