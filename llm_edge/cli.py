@@ -6,25 +6,29 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, InvalidRequest
 
-GOOD, BAD = 0, 2
+GOOD, FAILED, BAD, STOPPED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> int:
-    """Runs one command and gives the exit code: 0 when all is well, 2 when the configuration cannot be used."""
+    """Runs one command and gives the exit code: 0 when all is well, 1 when calls failed, 2 when it cannot begin."""
     options = _parser().parse_args(arguments)
+    env = os.environ if env is None else env
     try:
-        return _check(options.file, options.environment, os.environ if env is None else env, options.without_secrets)
-    except ConfigError as error:
+        if options.command == "map":
+            return _map(options, env)
+        return _check(options.file, options.environment, env, options.without_secrets)
+    except (ConfigError, InvalidRequest) as error:
         print(f"llm-edge: {error}", file=sys.stderr)
         return BAD
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="llm-edge", description="An LLM gateway inside the app's own process.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = commands.add_parser(
         "check",
         help="check a configuration and print what it comes to, secrets hidden",
@@ -36,7 +40,45 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--without-secrets", action="store_true", help="do not follow env: and file:, for machines without the secrets"
     )
+    _add_map(commands)
     return parser
+
+
+def _add_map(commands: Any) -> None:  # argparse keeps the type to itself
+    bulk = commands.add_parser(
+        "map",
+        help="ask every request of a JSONL file, and go on where an earlier run ended",
+        description="Asks every request of a JSONL file and writes one line for each answer, as OpenAI's batches do."
+        " Run again, it asks only for what is not answered yet.",
+    )
+    bulk.add_argument("requests", help='lines such as {"model": ..., "messages": [...]}, or those of OpenAI\'s batches')
+    bulk.add_argument("answers", help="where the answers go; answers that stand there are not asked for again")
+    bulk.add_argument("--config", metavar="FILE", help="the configuration (default: variables and defaults)")
+    bulk.add_argument("--concurrency", type=int, default=16, metavar="N", help="calls at once (default: 16)")
+    bulk.add_argument("--rpm", type=float, metavar="N", help="calls begun per minute, at most")
+    bulk.add_argument("--quiet", action="store_true", help="show no bar")
+
+
+def _map(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from .bulk.lines import lines
+    from .client import EdgeClient
+
+    edge = EdgeClient.from_file(options.config, env) if options.config else EdgeClient.from_env(env)
+    requests = lines(options.requests)
+    answered = failed = 0
+    with edge:
+        try:
+            for result in edge.map(
+                requests, concurrency=options.concurrency, rpm=options.rpm, ordered=False,
+                resume=options.answers, progress=not options.quiet,
+            ):  # fmt: skip
+                answered += result.error is None
+                failed += result.error is not None
+        except KeyboardInterrupt:
+            print(f"llm-edge: stopped after {answered} answers; run it again to go on", file=sys.stderr)
+            return STOPPED
+    print(f"{answered} answered, {failed} failed", file=sys.stderr)
+    return FAILED if failed else GOOD
 
 
 def _check(file: str, environment: str | None, env: Mapping[str, str], without_secrets: bool) -> int:

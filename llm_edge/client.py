@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast, overload
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
+    from .bulk.items import Result
     from .config import Sections
 
 Messages: TypeAlias = str | Sequence[Mapping[str, Any]]
@@ -201,6 +202,52 @@ class EdgeClient:
         """`embed` for event loops."""
         request, chain = self._embedding(model, input, edge, fields), self._used("async")
         return _embeddings(request, self._told(request, chain, await self._through(request, chain)))
+
+    # ------------------------------------------------------------------ many calls
+
+    def map(
+        self,
+        requests: Iterable[Mapping[str, Any]],
+        *,
+        concurrency: int = 16,
+        rpm: float | None = None,
+        ordered: bool = True,
+        resume: str | os.PathLike[str] | None = None,
+        progress: bool = False,
+    ) -> Iterator[Result]:
+        """
+        Ask many requests, `concurrency` at once and at most `rpm` begun per minute; gives a `Result` for each.
+
+        A request is the fields of a chat (`{"model": …, "messages": […]}`) or of embeddings (`input`), or a line of
+        OpenAI's batch format. They are drawn as there is room, so they may be a generator. Results come in order, or
+        with `ordered=False` as they are there; a failure is a result with its `error`. `resume` names a JSONL file:
+        every answer is written there before it is given out, and the next run does not ask for it again.
+        `progress` shows a bar.
+
+        Raises InvalidRequest for a request that makes no sense, ConfigError for a file that cannot be used.
+        """
+        from .bulk.job import Job
+
+        return Job(
+            edge=self, concurrency=concurrency, rpm=rpm, ordered=ordered, resume=resume, progress=progress
+        ).blocking(requests)
+
+    def amap(
+        self,
+        requests: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        *,
+        concurrency: int = 16,
+        rpm: float | None = None,
+        ordered: bool = True,
+        resume: str | os.PathLike[str] | None = None,
+        progress: bool = False,
+    ) -> AsyncGenerator[Result]:
+        """`map` for event loops: `async for result in edge.amap(requests)`."""
+        from .bulk.job import Job
+
+        return Job(edge=self, concurrency=concurrency, rpm=rpm, ordered=ordered, resume=resume, progress=progress).run(
+            requests
+        )
 
     def _ask(
         self, model: str, messages: Messages, stream: bool, edge: Edge | None, fields: Mapping[str, Any]

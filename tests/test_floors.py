@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"layers", "reply"},
     {"http"},
     {"config", "clouds", "targets", "build", "breakers", "choosing", "places", "limits"},
-    {"client", "serve", "testing", "cli", "transports", "httpx"},
+    {"bulk", "client", "serve", "testing", "cli", "transports", "httpx"},
     {"__init__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -44,6 +44,8 @@ NEIGHBOURS = {
     ("build", "limits"),
     ("limits", "config"),
     ("cli", "client"),
+    ("cli", "bulk"),
+    ("client", "bulk"),  # inside `map` and `amap`
     ("serve", "client"),
     ("transports", "client"),
     ("httpx", "client"),
@@ -65,6 +67,7 @@ ONLY_IN = {
     "tenacity": {"layers", "reply"},
     "azure": {"clouds"},
     "google": {"clouds"},
+    "aiolimiter": {"bulk"},
     "starlette": {"serve"},
     "granian": {"serve"},
 }
