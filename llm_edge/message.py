@@ -9,7 +9,7 @@ leaves as the very bytes that came.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast, overload
 
@@ -158,7 +158,7 @@ NO_CONTROLS = Controls()
 class ByteSource(Protocol):
     """Where bytes come from: the wire, a cache entry, a test. Closing twice is harmless."""
 
-    async def __anext__(self) -> bytes: ...
+    def __anext__(self) -> Coroutine[Any, Any, bytes]: ...
     async def aclose(self) -> None: ...
 
 
