@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpcore2  # noqa: F401  # likewise
 import httptools  # noqa: F401  # the first call would load it, within its deadline
+import pyreqwest.client  # noqa: F401  # likewise
 
 from llm_edge.http.sender import Answer, Patience, Sender
 from llm_edge.http.senders import HttpSettings, choose
