@@ -24,6 +24,7 @@ from .http.hop import Hop
 from .http.sender import Sender
 from .layers.breaker import CircuitBreaker
 from .layers.cache import Cache, Entry, Keeping, Understanding
+from .layers.continuation import Continuation
 from .layers.deadline import Allowed, Deadline
 from .layers.pulse import Beat
 from .layers.retry import Attempts, Retry
@@ -55,6 +56,7 @@ class House:
         self.allowed = _per_route(config, _allowed)
         self.keeping = _per_route(config, _keeping)
         self.attempts = _per_route(config, _attempts)
+        self.continuations = _per_route(config, _continuations)
         self.answers: MemoryStore[Entry] = MemoryStore(entries=config.cache.entries, bytes=config.cache.bytes)
         self.limits = Limits(config, secrets)
         self.book = book_of(config, self.targets.priced_as)
@@ -84,7 +86,9 @@ def traffic(house: House, runtime: Runtime, end: Callable[[Target], Handler]) ->
     clock = runtime.clock
     chooser = Chooser(targets=house.targets, routes=house.routes, facts=house.places, clock=clock, chance=house.chance)
     router = Router(chooser.course, Branches(house, runtime, end).of, clock)
-    return stack(house.limits.trunk(runtime), router)
+    going_on = Continuation(clock=clock, rules=house.continuations, dialect=by_name)
+    wanted = any([house.continuations.default, *house.continuations.routes.values()])
+    return stack([*house.limits.trunk(runtime), *([going_on] if wanted else [])], router)
 
 
 @dataclass(slots=True)
@@ -167,3 +171,7 @@ def _keeping(config: EdgeConfig) -> Keeping:
 
 def _attempts(config: EdgeConfig) -> Attempts:
     return Attempts(attempts=config.retry.attempts, base=config.retry.base, cap=config.retry.cap)
+
+
+def _continuations(config: EdgeConfig) -> int:
+    return max(config.retry.attempts - 1, 1) if config.retry.continuation else 0

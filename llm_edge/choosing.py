@@ -79,8 +79,10 @@ class Chooser:
     def course(self, request: Request) -> Course:
         """Raises what `Targets.of` raises."""
         found = self.targets.of(request)
+        if request.continues:
+            found = [target for target in found if _goes_on(target)]
         route = self.routes.get(request.route)
-        if route is None or (len(found) == 1 and route.plain):
+        if route is None or request.continues or (len(found) == 1 and route.plain):
             return Course(found)
         needs = _needs(request)
         lacking = [_lacks(target, needs) for target in found]
@@ -139,6 +141,12 @@ def _by(strategy: OwnStrategy, request: Request, targets: Sequence[Target]) -> S
         log.exception("a routing strategy failed; the targets are asked as they are configured")
         return targets
     return list(dict.fromkeys(chosen))
+
+
+def _goes_on(target: Target) -> bool:
+    """Whether this model takes the beginning of its answer as the last message; only what is known counts."""
+    able = capabilities.of(target.provider, target.model)
+    return able.known and able.prefill
 
 
 def _needs(request: Request) -> Needs:

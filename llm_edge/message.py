@@ -188,6 +188,8 @@ class Request:
     """The configured route it belongs to, if any; settings may differ by route."""
     scope: str = ""
     """Fingerprint of the caller's credential: what it may not share with others."""
+    continues: bool = False
+    """Its last message is the beginning of an answer: only a model that goes on with it may be asked."""
     controls: Controls = NO_CONTROLS
     notes: Notes = field(default_factory=Notes)
 

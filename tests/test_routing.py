@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from llm_edge import EdgeClient, NoTarget
-from llm_edge.errors import ContextTooLong
+from llm_edge.errors import ContextTooLong, StreamBroken
 from llm_edge.message import Request
 from llm_edge.providers.base import Target
-from llm_edge.testing import Provider, answer, json_body, status
+from llm_edge.testing import Provider, answer, json_body, status, stream
 
 from .conftest import Colour
 
@@ -159,3 +159,32 @@ def test_fallbacks_are_asked_when_all_targets_have_failed(
     provider.script(status(401), status(401), answer("last"))
     reply = colour.chat(routed("p/a", "p/b", strategy="round-robin", fallbacks=["p/c"]), "r", "hi")
     assert (reply.target, reply.explain()["targets"]) == ("p/c", ["p/a", "p/b", "p/c"])
+
+
+def test_a_stream_that_breaks_off_is_gone_on_with_by_a_model_that_can(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    place = {"kind": "openai", "base_url": provider.url + "/v1"}
+    edge = edges(
+        providers={"openai": place, "local": place},
+        routes={"r": {"targets": ["openai/gpt-4o", "local/claude-opus-4-5"], "retry": {"continuation": True}}},
+    )
+    provider.script(stream("The capital", " is").cut(after_events=3), stream(" Paris", "."))
+    got = colour.chat(edge, "r", "The capital of France?", stream=True)
+    text = "".join(chunk.text for chunk in colour.items(got))
+    assert text == "The capital is Paris."
+    first, second = provider.asked(2)
+    assert (first.json["model"], second.json["model"]) == ("gpt-4o", "claude-opus-4-5")
+    assert second.json["messages"][-1] == {"role": "assistant", "content": "The capital is"}
+    assert [event["characters"] for event in got.explain()["events"] if event["layer"] == "continuation"] == [14]
+
+
+def test_where_nobody_can_go_on_the_caller_is_told_that_it_broke(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    place = {"kind": "openai", "base_url": provider.url + "/v1"}
+    edge = edges(providers={"openai": place}, retry={"continuation": True})
+    provider.script(stream("The capital", " is").cut(after_events=3), stream(" Paris", "."))
+    with pytest.raises(StreamBroken):
+        colour.items(colour.chat(edge, "openai/gpt-4o", "The capital of France?", stream=True))
+    provider.asked(1)

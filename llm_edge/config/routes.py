@@ -58,6 +58,7 @@ class RouteRetry(Section):
     attempts: values.Attempts | None = Field(default=None, description="As in [retry].", examples=[2])
     base: values.SecondsOrNone | None = Field(default=None, description="As in [retry].", examples=[0.1])
     cap: values.SecondsOrNone | None = Field(default=None, description="As in [retry].", examples=[2.0])
+    continuation: bool | None = Field(default=None, description="As in [retry].", examples=[True])
 
 
 class RouteConfig(Section):

@@ -26,6 +26,12 @@ class RetryConfig(Section):
     )
     per_second: values.RateOrNone = Field(default=3.0, description="So many a second are allowed besides.")
 
+    continuation: bool = Field(
+        default=False,
+        description="Whether a stream that breaks off in the middle is gone on with, by a target whose model can"
+        " continue an answer; a comment in the stream marks the place.",
+    )
+
     @model_validator(mode="after")
     def _cap_above_base(self) -> Self:
         if self.cap < self.base:

@@ -47,7 +47,8 @@ class Router:
             left += course.fallbacks
         else:
             course, left = Course(course.targets[:1]), deque(course.targets[:1])
-        notes.targets = [target.name for target in left]
+        names = [target.name for target in left]
+        notes.targets = list(dict.fromkeys([*notes.targets, *names])) if request.continues else names
         failures: list[CallError] = []
         while left:
             if self._too_late(request, failures):
