@@ -18,6 +18,10 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
     options = _parser().parse_args(arguments)
     env = os.environ if env is None else env
     try:
+        if options.command == "serve":
+            from .serve.__main__ import serve
+
+            return serve(options)
         if options.command == "map":
             return _map(options, env)
         return _check(options.file, options.environment, env, options.without_secrets)
@@ -41,6 +45,11 @@ def _parser() -> argparse.ArgumentParser:
         "--without-secrets", action="store_true", help="do not follow env: and file:, for machines without the secrets"
     )
     _add_map(commands)
+    from .serve.__main__ import add_options
+
+    add_options(
+        commands.add_parser("serve", help="run the sidecar", description="Serves the gateway over HTTP until stopped.")
+    )
     return parser
 
 

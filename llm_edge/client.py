@@ -19,6 +19,7 @@ from .http.senders import HttpSettings, choose
 from .message import Body, Handler, Layer, Operation, Request, Response
 from .notes import Notes
 from .policy.controls import from_keyword
+from .providers.base import Wire
 from .providers.dialects import by_name
 from .providers.table import key_env, setting_env
 from .reply import AsyncReplyStream, Embeddings, Reply, ReplyStream
@@ -321,6 +322,15 @@ class EdgeClient:
     def handler(self, colour: Literal["sync", "async"]) -> Handler:
         """The chain itself, for faces of your own: `async (Request) -> Response`."""
         return self._used(colour).handler
+
+    def door(self, provider: str) -> Wire:
+        """A provider's address and our credential there, as the request for its models. Raises ConfigError."""
+        return self._house.targets.models(provider)
+
+    @property
+    def keyed(self) -> Sequence[str]:
+        """The providers that can be asked: those configured, and those whose key stands in the environment."""
+        return self._house.targets.keyed()
 
     @property
     def breakers(self) -> Breakers:

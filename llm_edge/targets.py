@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from .clouds.table import CLOUDS
 from .config import EdgeConfig, ProviderConfig, Resolved, ResolvedProvider
 from .errors import ConfigError, InvalidRequest, NoTarget
-from .message import Request
+from .message import Body, Request
 from .providers.base import Adapter, Credential, Family, Target, Wire
 from .providers.compatible import Compatible
 from .providers.dialects import load
@@ -66,7 +66,7 @@ class Targets:
         provider, slash, _ = model.partition("/")
         if slash and provider in self._config.providers and not self._keeps_slashes(request):
             return (self._named(model),)
-        if request.url:
+        if "://" in request.url:  # a path alone addresses nobody
             return (_addressed(request),)
         if slash and self._knows(provider):
             return (self._named(model),)
@@ -78,6 +78,23 @@ class Targets:
             f"nobody is known to answer for the model {model!r}{_meant(model, self._routes)};"
             f" name it as provider/model, or make it a route{'. Configured: ' + ', '.join(known) if known else ''}"
         )
+
+    def models(self, provider: str) -> Wire:
+        """
+        The request that asks a provider for its models, credential included: what it takes to speak to it at all.
+
+        Raises ConfigError when nobody knows the provider, or when it is no place with an address.
+        """
+        target = self._turned(self._named(f"{provider}/"))
+        adapter = self._adapters[provider]
+        if not isinstance(adapter, _Place):
+            raise ConfigError(f"the provider {provider!r} has no list of models that could be asked for")
+        return adapter.encode(Request(operation="models", method="GET", body=Body(b"")), target)
+
+    def keyed(self) -> list[str]:
+        """The providers that can be asked without more ado."""
+        found = {name for name, each in self._secrets.providers.items() if each.keys}
+        return [*self._config.providers, *sorted(found - self._config.providers.keys())]
 
     def adapter(self, target: Target) -> Adapter:
         """How to speak to a target that `of` has named. Raises InvalidRequest for a model its provider cannot have."""
@@ -141,7 +158,7 @@ class Targets:
 
     def _keeps_slashes(self, request: Request) -> bool:
         """Whether the place the SDK pointed at has model names with slashes of its own: they are meant for it."""
-        if not request.url:
+        if "://" not in request.url:
             return False
         row = ROWS.get(_whose(request.url))
         return row is not None and row.slashes

@@ -252,7 +252,7 @@ LATER = [
     {"budgets": {"a": {}}},
     {"guard": {"pii": "off"}},
     {"telemetry": {}},
-    {"serve": {"port": 1}},
+    {"serve": {"auth": {}}},
     {"limits": {"global": {"requests_per_hour": 3}}},
     {"routes": {"f": {"targets": "a/b", "hedge": {}}}},
     {"routes": {"f": {"targets": "a/b", "breaker": {}}}},

@@ -243,3 +243,38 @@ def test_lines_of_dotted_and_quoted_settings():
 def test_looking_for_lines_never_fails(text: str):
     lines = line_numbers(text)
     assert all(1 <= number <= text.count("\n") + 1 for number in lines.values())
+
+
+def test_only_a_server_reads_the_names_that_a_shell_may_have_too():
+    env = {"HOST": "0.0.0.0", "PORT": "9", "MAX_REQUEST_SIZE": "1MiB", "SERVER_TIMEOUT_SECONDS": "7"}
+    assert EdgeConfig.load(env=env) == EdgeConfig()
+    config = EdgeConfig.load(env=env, serving=True)
+    assert (config.serve.host, config.serve.port, config.serve.max_body) == ("0.0.0.0", 9, 2**20)
+    assert config.deadline.total == 7
+    assert config.place(("serve", "port")) == "variable PORT"
+
+
+def test_a_servers_address_is_host_and_port():
+    serve = EdgeConfig.load(env={"SERVER_ADDRESS": "[::1]:81"}, serving=True).serve
+    assert (serve.host, serve.port) == ("::1", 81)
+    with pytest.raises(ConfigError, match=r"serve.host \(variable SERVER_ADDRESS\): is not an address"):
+        EdgeConfig.load(env={"SERVER_ADDRESS": "nowhere"}, serving=True)
+
+
+def test_tls_can_be_left_out_by_a_switch():
+    env = {"TLS_CERT_PATH": "/c", "TLS_KEY_PATH": "/k"}
+    assert EdgeConfig.load(env=env, serving=True).serve.tls.cert_file == Path("/c")
+    assert EdgeConfig.load(env={**env, "ENABLE_TLS": "false"}, serving=True).serve.tls.cert_file is None
+
+
+@pytest.mark.parametrize(
+    ("tls", "words"),
+    [
+        ({"cert_file": "/c"}, "serve.tls.key_file"),
+        ({"key_file": "/k"}, "serve.tls.cert_file"),
+        ({"client_ca_file": "/a"}, "serve.tls.cert_file"),
+    ],
+)
+def test_half_a_certificate_is_refused(tls: dict[str, str], words: str):
+    with pytest.raises(ConfigError, match=words):
+        EdgeConfig(serve={"tls": tls})

@@ -9,6 +9,7 @@ from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
 from .prices import PriceConfig, PricesConfig
 from .routes import RouteCache, RouteConfig, RouteDeadline, RouteRetry, TargetConfig
 from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig
+from .serve import ServeConfig, ServeTlsConfig
 from .traffic import BreakerConfig, RetryConfig
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "RouteDeadline",
     "RouteRetry",
     "Sections",
+    "ServeConfig",
+    "ServeTlsConfig",
     "StoreConfig",
     "TargetConfig",
     "TierConfig",

@@ -17,6 +17,7 @@ from .prices import PricesConfig
 from .problems import Problem, explain, failure
 from .routes import RouteConfig, RouteDeadline
 from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig, Section
+from .serve import ServeConfig
 from .traffic import BreakerConfig, RetryConfig
 from .trees import Path, as_written, is_table
 
@@ -38,6 +39,7 @@ class Sections(TypedDict, total=False):
     breaker: Settings | BreakerConfig
     http: Settings | HttpConfig
     prices: Settings | PricesConfig
+    serve: Settings | ServeConfig
     on_unsupported_param: OnUnsupported
 
 
@@ -70,6 +72,7 @@ class EdgeConfig(Section):
     breaker: BreakerConfig = Field(default_factory=BreakerConfig, description="Leaving a failing target alone.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="How calls travel.")
     prices: PricesConfig = Field(default_factory=PricesConfig, description="What models cost.")
+    serve: ServeConfig = Field(default_factory=ServeConfig, description="The sidecar, `python -m llm_edge.serve`.")
     on_unsupported_param: OnUnsupported = Field(
         default="warn",
         description="What happens to a parameter that a provider of another dialect does not have:"
@@ -90,13 +93,15 @@ class EdgeConfig(Section):
         env: Mapping[str, str] | None = None,
         environment: str | None = None,
         overrides: Mapping[str, object] | None = None,
+        serving: bool = False,
     ) -> Self:
         """A configuration from a file, an environment's file beside it, variables and keywords, each over the last.
 
+        `serving` also reads the short names that only a server may claim, such as `PORT`.
         `environment="production"` (or `LLM_EDGE_ENV` in `env`) adds `edge.production.toml` to `edge.toml`.
         Raises ConfigError when a file cannot be read or a setting cannot be used.
         """
-        return cls._of(layers.gather(file, env, environment, overrides))
+        return cls._of(layers.gather(file, env, environment, overrides, serving=serving))
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:

@@ -30,6 +30,18 @@ SHORT_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Names from the systems people come from, and the settings they stand for."""
 
+SERVE_NAMES: Mapping[str, tuple[str, ...]] = {
+    "HOST": ("serve", "host"),
+    "PORT": ("serve", "port"),
+    "SERVER_TIMEOUT_SECONDS": ("deadline", "total"),
+    "MAX_REQUEST_SIZE": ("serve", "max_body"),
+    "TLS_CERT_PATH": ("serve", "tls", "cert_file"),
+    "TLS_KEY_PATH": ("serve", "tls", "key_file"),
+}
+"""More of them, that only the sidecar reads: an app's shell may well have a HOST of its own."""
+
+SERVER_ADDRESS, ENABLE_TLS = "SERVER_ADDRESS", "ENABLE_TLS"
+
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HEADER = re.compile(r"\s*(\[[^\[\]]+\])\s*(?:#.*)?")
 _SETTING = re.compile(r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'|\s*\.\s*)+?)\s*=")
@@ -111,6 +123,8 @@ def gather(
     env: Mapping[str, str] | None,
     environment: str | None,
     overrides: Mapping[str, object] | None,
+    *,
+    serving: bool = False,
 ) -> Layers:
     """All layers, lowest first. Raises ConfigError when one cannot be read."""
     layers = Layers()
@@ -121,6 +135,8 @@ def gather(
         chosen = variables.get(ENVIRONMENT) if environment is None else environment
         if chosen:
             _lay_file(layers, _beside(base, chosen, "the argument" if environment else f"variable {ENVIRONMENT}"))
+    for path, value, variable in served_in(variables) if serving else ():
+        layers.lay(_nested(path, value), _in(variable))
     for path, value, variable in settings_in(variables):
         layers.lay(_nested(path, value), _in(variable))
     layers.lay(overrides or {}, keyword)
@@ -244,6 +260,21 @@ def settings_in(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object,
                 [Problem((variable,), "is nearly a setting", f"Write {PREFIX}{variable[len(PREFIX) - 1 :]}.")],
                 _in(variable),
             )
+
+
+def served_in(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object, str]]:
+    """The short names that only a server reads. Raises ConfigError for an address that is none."""
+    if address := env.get(SERVER_ADDRESS):
+        where, colon, port = address.rpartition(":")
+        if not colon:
+            problem = Problem(("serve", "host"), "is not an address", 'Write host and port, as in "127.0.0.1:8080".')
+            raise failure([problem], _in(SERVER_ADDRESS))
+        yield ("serve", "host"), where, SERVER_ADDRESS
+        yield ("serve", "port"), port, SERVER_ADDRESS
+    secured = env.get(ENABLE_TLS, "true").lower() not in {"false", "0", "no", "off"}
+    for short, path in SERVE_NAMES.items():
+        if env.get(short) and (secured or not short.startswith("TLS_")):
+            yield path, env[short], short
 
 
 def _in(variable: str) -> Callable[[Path], str]:

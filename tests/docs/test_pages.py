@@ -70,6 +70,9 @@ def test_a_command_that_is_shown_exists(
         (tmp_path / "edge.production.toml").touch()
         monkeypatch.chdir(tmp_path)
         assert words[0] == "llm-edge"
+        if words[1] == "serve":  # it would go on for ever
+            assert cli._parser().parse_args(words[1:]).command == "serve"
+            return
         assert cli.main(words[1:], env=KEYS) == cli.GOOD
 
 

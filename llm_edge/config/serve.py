@@ -1,0 +1,91 @@
+"""The section of the sidecar: where it listens, whom it lets in, and how much it takes at once."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from . import values
+from .sections import Section
+from .values import refuse
+
+
+def host(value: str) -> str:
+    """An address or a name to listen on."""
+    if value == "localhost":
+        return value
+    try:
+        return str(ipaddress.ip_address(value.strip("[]")))
+    except ValueError:
+        raise refuse("is not an IP address", 'Write one, as in "127.0.0.1", "0.0.0.0" or "::1".') from None
+
+
+Host = Annotated[str, AfterValidator(host)]
+Port = Annotated[int, BeforeValidator(values.not_a_switch), Field(ge=1, le=65535)]
+
+
+class ServeTlsConfig(Section):
+    """The sidecar's own certificate, and whose certificates it asks for."""
+
+    cert_file: values.FilePath | None = Field(
+        default=None,
+        description="The certificate with those that vouch for it, as PEM. Without it plain HTTP is spoken.",
+        examples=["/etc/ssl/edge.pem"],
+    )
+    key_file: values.FilePath | None = Field(
+        default=None, description="The key of cert_file, as PEM.", examples=["/etc/ssl/edge.key"]
+    )
+    minimum: values.TlsMinimum = Field(default="1.2", description='The oldest TLS that is spoken: "1.2" or "1.3".')
+    client_ca_file: values.FilePath | None = Field(
+        default=None,
+        description="Who vouches for the callers' certificates, as PEM; with it callers without one are not let in.",
+        examples=["/etc/ssl/clients-ca.pem"],
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.cert_file and not self.key_file:
+            raise refuse("is missing", "Set it to the key of cert_file.", field="key_file")
+        if self.key_file and not self.cert_file:
+            raise refuse("is missing", "Set it to the certificate that goes with key_file.", field="cert_file")
+        if self.client_ca_file and not self.cert_file:
+            raise refuse("is missing", "Callers show certificates only over TLS: set it.", field="cert_file")
+        return self
+
+
+class ServeConfig(Section):
+    """The sidecar: `python -m llm_edge.serve`."""
+
+    host: Host = Field(
+        default="127.0.0.1", description='Where it listens: "127.0.0.1" for this machine, "0.0.0.0" for all that ask.'
+    )
+    port: Port = Field(default=8080, description="The port it listens on.")
+    workers: values.Count = Field(default=1, description="Processes that answer.")
+    connections: values.Count = Field(default=1024, description="Connections at most, for each process.")
+    max_body: values.Size = Field(
+        default=10 * 2**20, description="The largest request that is read, on the wire and after inflating."
+    )
+    header_timeout: values.Seconds = Field(
+        default=10.0, description="How long the headers of a request may take, in seconds."
+    )
+    body_timeout: values.Seconds = Field(
+        default=30.0, description="How long the body of a request may take, in seconds."
+    )
+    write_timeout: values.Seconds = Field(
+        default=30.0, description="How long a caller may read nothing of a stream before it is cut, in seconds."
+    )
+    heartbeat: values.Seconds = Field(
+        default=15.0, description="After so many seconds of silence in a stream a comment goes out, to keep it open."
+    )
+    drain: values.Seconds = Field(
+        default=30.0, description="How long running answers may take to finish when it is told to stop, in seconds."
+    )
+    pass_through: values.Name | None = Field(
+        default=None,
+        description="The provider that is asked for the paths under /v1/ that llm_edge does not know; the sidecar's"
+        " own key is shown there. Default: such paths are refused.",
+        examples=["openai"],
+    )
+    tls: ServeTlsConfig = Field(default_factory=ServeTlsConfig, description="HTTPS for the sidecar itself.")

@@ -1,0 +1,60 @@
+"""`python -m llm_edge.serve`, which is `llm-edge serve`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import ConfigError
+
+GOOD, BAD = 0, 2
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--config", metavar="FILE", help="the configuration, an edge.toml (default: none)")
+    parser.add_argument("--environment", metavar="NAME", help="the environment (default: $LLM_EDGE_ENV)")
+    parser.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", help="the port to listen on (default: 8080)")
+    parser.add_argument("--workers", help="processes that answer (default: 1)")
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serves until told to stop; gives the exit code."""
+    try:
+        from .banner import banner
+        from .run import Plan, Server, check
+    except ImportError as error:
+        print(f"llm-edge: the sidecar needs more packages ({error}): pip install 'llm_edge[serve]'", file=sys.stderr)
+        return BAD
+    given = {name: value for name in ("host", "port", "workers") if (value := getattr(options, name)) is not None}
+    plan = Plan(options.config, options.environment, {"serve": given} if given else None)
+    try:
+        edge = plan.edge()
+        check(edge.config)
+        server = Server(plan, edge.config.serve)
+        words = banner(edge)
+        edge.close()
+    except ConfigError as error:
+        print(f"llm-edge: {error}", file=sys.stderr)
+        return BAD
+    logging.basicConfig(
+        level=os.environ.get("LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(name)s: %(message)s"
+    )
+    print(words, flush=True)
+    server.run()
+    return GOOD
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m llm_edge.serve", description="The gateway over HTTP.")
+    add_options(parser)
+    return serve(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

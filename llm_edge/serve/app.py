@@ -1,0 +1,242 @@
+"""
+The ASGI app: `create_app(edge)`.
+
+Paths that ask a model go straight to `calls.py`; everything else is an ordinary Starlette route.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from .. import exact
+from ..client import EdgeClient
+from ..config import ServeConfig
+from ..errors import EdgeError
+from ..message import Headers
+from ..runtime import Clock, ThreadClock
+from .callers import CALL, HEALTH, Caller, Door, OpenDoor
+from .calls import PATHS, Calls, dialect_of, id_of
+from .health import LIVE, Health
+from .intake import Gone, body_of, headers_of
+from .passing import Models, request_to, whole
+from .problems import Forbidden, NoSuchPath, Refused, WrongMethod, refusal, shown
+from .wire import Message, Receive, Scope, Send, answer, guards
+
+log = logging.getLogger("llm_edge.serve")
+
+
+class Sidecar:
+    """The gateway as an ASGI app. Made by `create_app`."""
+
+    def __init__(
+        self, edge: EdgeClient, config: ServeConfig, door: Door, *, own: bool = False, clock: Clock | None = None
+    ) -> None:
+        self.edge, self.config, self.door = edge, config, door
+        self._own = own
+        self._clock: Clock = clock or ThreadClock()
+        self.health = Health(edge, self._clock, self._clock.now())
+        self.models = Models(edge, self._clock)
+        self.calls = Calls(
+            front=edge.front("async"), door=door, config=config, providers=frozenset(edge.keyed),
+            may_come=self._may_come,
+        )  # fmt: skip
+        self._pages = Starlette(routes=self._routes(), exception_handlers=_TELLERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            path: str = scope["path"]
+            root: str = scope.get("root_path", "")
+            if root and path.startswith(root):
+                path = path[len(root) :]
+                scope = {**scope, "path": path, "root_path": ""}
+            dialect = PATHS.get(path) or dialect_of(path)
+            if dialect and scope["method"] == "POST":
+                await self.calls(dialect, scope, receive, send)
+            else:
+                await self._page(dialect, scope, receive, send)
+        elif kind == "lifespan":
+            await self._life(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    # ------------------------------------------------------------------ everything that asks no model
+
+    async def _page(self, dialect: str, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: Headers | None = None
+        out = _Guarded(send, scope.get("scheme", "http"))
+        try:
+            if scope["path"] == "/health/live":
+                await answer(send, 200, [(b"content-type", b"application/json"), *guards(scope["scheme"])], LIVE)
+                return
+            headers = headers_of(scope["headers"])
+            if not self._may_come(headers):
+                raise Forbidden("pages of that origin may not ask here; whoever runs the gateway sets serve.cors")
+            if dialect:
+                raise WrongMethod("this path takes POST")
+            scope.setdefault("state", {})["headers"] = headers
+            await self._pages(scope, receive, out)
+        except Exception as error:
+            if not isinstance(error, EdgeError):
+                log.error("a page failed inside: %s", type(error).__name__, exc_info=error)
+            if not out.started:
+                await answer(out, *refusal(shown(error), dialect, id_of(headers), []))
+
+    def _routes(self) -> list[BaseRoute]:
+        return [
+            Route("/health", self._health),
+            Route("/health/ready", self._ready),
+            Route("/v1/models", self._models),
+            Route("/v1/models/{name:path}", self._model),
+            Route("/v1/{rest:path}", self._pass, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        ]
+
+    async def admitted(self, request: Request, permission: str) -> Caller:
+        """Who asks, when that is allowed. Raises Unauthenticated or Forbidden."""
+        caller = await self.door.admit(request.state.headers)
+        caller.need(permission)
+        return caller
+
+    async def _health(self, request: Request) -> Response:
+        await self.admitted(request, HEALTH)
+        return said(self.health.parts())
+
+    async def _ready(self, request: Request) -> Response:
+        status, body = self.health.ready()
+        return Response(body, status, media_type="application/json")
+
+    async def _models(self, request: Request) -> Response:
+        caller = await self.admitted(request, CALL)
+        rows = [_row(name, owner) for name, owner in await self.models.names() if _may_ask(caller, name)]
+        if "anthropic-version" in request.state.headers:
+            listed = [_anthropic_row(row["id"]) for row in rows]
+            first, last = (listed[0]["id"], listed[-1]["id"]) if listed else (None, None)
+            return said({"data": listed, "has_more": False, "first_id": first, "last_id": last})
+        return said({"object": "list", "data": rows})
+
+    async def _model(self, request: Request) -> Response:
+        caller = await self.admitted(request, CALL)
+        wanted: str = request.path_params["name"]
+        for name, owner in await self.models.names():
+            if name == wanted and _may_ask(caller, name):
+                return said(_row(name, owner))
+        raise NoSuchPath("there is no such model; GET /v1/models lists those that can be asked")
+
+    async def _pass(self, request: Request) -> Response:
+        """A path we do not know, for the one provider that is asked for such paths."""
+        provider, rest = self.config.pass_through, f"/{request.path_params['rest']}"
+        caller = await self.admitted(request, CALL)
+        if rest == "/messages/count_tokens":
+            provider = "anthropic" if "anthropic" in self.edge.keyed else provider
+        if provider is None:
+            raise NoSuchPath("nothing is served under this path; serve.pass_through names a provider for such paths")
+        if caller.models:
+            raise Forbidden("this key may ask certain models only, and this path names none")
+        if ".." in rest or "//" in rest or not rest.isprintable():
+            raise Refused("the path holds what no path of a provider has")
+        headers: Headers = request.state.headers
+        config = self.config
+        body = await body_of(request.receive, headers, largest=config.max_body, seconds=config.body_timeout)
+        query = f"?{request.url.query}" if request.url.query else ""
+        call = request_to(self.edge, provider, request.method, rest + query, headers, body)
+        response = await self.edge.handler("async")(caller.signed(call))
+        kind = response.headers.get("content-type", "application/octet-stream")
+        return Response(await whole(response), response.status, headers={"content-type": kind})
+
+    def _may_come(self, headers: Headers) -> bool:
+        """Nobody from a browser: pages of any origin could spend the house's money else."""
+        origin = headers.get("origin")
+        return origin is None
+
+    # ------------------------------------------------------------------ beginning and end
+
+    async def _life(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def stop(self) -> None:
+        """The server has answered its last: connections go, when they are ours."""
+        self.health.stopping = True
+        if self._own:
+            await self.edge.aclose()
+
+
+def create_app(
+    edge: EdgeClient, *, config: ServeConfig | None = None, door: Door | None = None, own: bool = False
+) -> Sidecar:
+    """
+    The sidecar as an ASGI app, to serve or to mount: `Mount("/llm", app=create_app(edge))`.
+
+    `config` is the edge's own `[serve]` section unless given. With `own` the edge is closed when the server stops.
+    """
+    return Sidecar(edge, config or edge.config.serve, door or OpenDoor(), own=own)
+
+
+_EPOCH = "1970-01-01T00:00:00Z"
+
+
+def said(value: Mapping[str, Any], status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(exact.write(value), status, media_type="application/json")
+
+
+def _row(name: str, owner: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
+
+
+def _anthropic_row(name: str) -> dict[str, Any]:
+    return {"type": "model", "id": name, "display_name": name, "created_at": _EPOCH}
+
+
+def _may_ask(caller: Caller, model: str) -> bool:
+    try:
+        caller.need_model(model)
+    except Forbidden:
+        return False
+    return True
+
+
+class _Guarded:
+    """Sends with the header fields that every answer carries; knows whether an answer has begun."""
+
+    def __init__(self, send: Send, scheme: str) -> None:
+        self._send, self._guards = send, guards(scheme)
+        self.started = False
+
+    async def __call__(self, message: Message, /) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            given = {name for name, _ in message["headers"]}
+            more = [pair for pair in self._guards if pair[0] not in given]
+            message = {**message, "headers": [*message["headers"], *more]}
+        await self._send(message)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    """Whatever goes wrong in a page, in the one shape there is."""
+    if isinstance(error, HTTPException):
+        error = (
+            WrongMethod("this path takes another method")
+            if error.status_code == 405
+            else NoSuchPath("nothing is served under this path")
+        )
+    if isinstance(error, Gone):
+        error = Refused("the body broke off, or its framing is broken")
+    dialect = "anthropic.messages" if "anthropic-version" in request.headers else "openai.chat"
+    status, headers, body = refusal(shown(error), dialect, id_of(request.state.headers), [])
+    return Response(body, status, headers={name.decode(): value.decode() for name, value in headers})
+
+
+_TELLERS: Mapping[Any, Any] = {HTTPException: _told, EdgeError: _told, Gone: _told, Exception: _told}
+"""Starlette's own type for it says less than it takes."""

@@ -1,0 +1,35 @@
+"""What is printed when the sidecar starts: where it is, what is on, how it is called."""
+
+from __future__ import annotations
+
+from ..client import EdgeClient
+
+
+def banner(edge: EdgeClient) -> str:
+    """A few lines for whoever started it; no secret stands in them."""
+    config, serve = edge.config, edge.config.serve
+    scheme = "https" if serve.tls.cert_file else "http"
+    host = f"[{serve.host}]" if ":" in serve.host else serve.host
+    here = f"{scheme}://{'localhost' if host in {'0.0.0.0', '[::]'} else host}:{serve.port}"  # noqa: S104  only compared
+    providers = ", ".join(edge.keyed) or "none yet: set OPENAI_API_KEY, ANTHROPIC_API_KEY or another provider's"
+    model = next(iter(config.routes), "") or _example(edge)
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hi"}}]}}'
+    lines = [
+        f"llm_edge serves on {scheme}://{host}:{serve.port}",
+        f"  providers  {providers}",
+        f"  routes     {', '.join(config.routes) or 'none'}",
+        f"  cache      {config.cache.policy}",
+        f"  limits     {', '.join(name for name, each in config.limits.items() if each.enabled) or 'none'}",
+        f"  try it     curl {here}/v1/chat/completions -H 'content-type: application/json' -d '{body}'",
+        f'  OpenAI     OpenAI(base_url="{here}/v1", api_key="any")',
+        f'  Anthropic  Anthropic(base_url="{here}", api_key="any")',
+    ]
+    return "\n".join(lines)
+
+
+_EXAMPLES = {"openai": "gpt-5.4-mini", "anthropic": "claude-sonnet-5-5", "gemini": "gemini-3-flash"}
+
+
+def _example(edge: EdgeClient) -> str:
+    known = next((name for name in edge.keyed if name in _EXAMPLES), "openai")
+    return f"{known}/{_EXAMPLES[known]}"

@@ -1,0 +1,50 @@
+"""How the sidecar is: alive, ready for work, and how its parts stand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..client import EdgeClient
+from ..runtime import Clock
+
+LIVE = b'{"status":"ok"}'
+
+
+@dataclass(slots=True)
+class Health:
+    """Answers the health paths."""
+
+    edge: EdgeClient
+    clock: Clock
+    started: float
+    stopping: bool = False
+
+    def ready(self) -> tuple[int, bytes]:
+        """Whether more work may come."""
+        return (503, b'{"status":"stopping"}') if self.stopping else (200, LIVE)
+
+    def parts(self) -> Mapping[str, Any]:
+        """How each part stands; names of providers and models, no addresses and no keys."""
+        breakers = dict(self.edge.breakers)
+        open_ones = [name for name, state in breakers.items() if state == "open"]
+        status = "stopping" if self.stopping else "degraded" if open_ones else "ok"
+        config = self.edge.config
+        return {
+            "status": status,
+            "uptime_seconds": round(self.clock.now() - self.started, 1),
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clock.time())),
+            "providers": sorted(self.edge.keyed),
+            "routes": sorted(config.routes),
+            "breakers": breakers,
+            "stores": {"cache": _cache(config.cache)},
+        }
+
+
+def _cache(cache: Any) -> str:  # the section, whatever tiers this version has
+    if cache.policy == "off":
+        return "off"
+    tiers = ["memory", *(["redis"] if cache.redis.url else ["disk"] if cache.disk.directory else [])]
+    return " + ".join(tiers)

@@ -1,0 +1,172 @@
+"""
+What comes in, looked at before anything is done with it.
+
+A body is read up to a size and a moment, inflated up to the same size, and taken only as one JSON object that every
+reader understands alike: no key twice, no NaN, no depth or width that would cost another reader its stack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from ..exact import is_object
+from ..message import Headers
+from .problems import HeadersTooLarge, Refused, TooLarge, TooSlow, WrongKind, not_json
+from .wire import Message, Receive
+
+DEPTH = 64
+WIDTH = 500_000
+"""Values in one body, roughly."""
+HEADER_BYTES, HEADER_COUNT = 16 * 1024, 100
+
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_HOST = re.compile(r"[A-Za-z0-9._~-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
+_JSON_KINDS = ("application/json", "text/plain", "application/x-www-form-urlencoded")
+"""What curl and hurried clients say; the body must be JSON all the same."""
+
+
+class Gone(Exception):
+    """The caller left before the request was whole."""
+
+
+def headers_of(pairs: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """A request's header fields. Raises when they are too many, too large, or hold what no field may."""
+    if len(pairs) > HEADER_COUNT:
+        raise HeadersTooLarge(f"there are more than {HEADER_COUNT} header fields")
+    if sum([len(name) + len(value) for name, value in pairs]) > HEADER_BYTES:
+        raise HeadersTooLarge(f"the header fields hold more than {HEADER_BYTES // 1024} KiB")
+    found = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
+    hosts = [value for name, value in found if name == "host"]
+    if len(hosts) > 1 or (hosts and not _HOST.fullmatch(hosts[0])):
+        raise Refused("the `host` header must be there once, as a name or an address with its port")
+    for name, value in found:
+        if "\r" in value or "\n" in value or "\0" in value:
+            raise Refused(f"the header `{name}` holds a line break or a NUL")
+    return Headers(found)
+
+
+async def body_of(receive: Receive, headers: Headers, *, largest: int, seconds: float) -> bytes:
+    """The whole body, inflated. Raises when it is too large, too slow, or coded in a way that is not taken."""
+    length = headers.get("content-length")
+    if length is not None and length.isdigit() and int(length) > largest:
+        raise _too_large(largest)
+    try:
+        async with asyncio.timeout(seconds):
+            raw = await _all(receive, largest)
+    except TimeoutError:
+        raise TooSlow(f"the body did not arrive within {seconds:g} s") from None
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    return raw if coding in {"", "identity"} else inflated(raw, coding, largest)
+
+
+async def _all(receive: Receive, largest: int) -> bytes:
+    message = await receive()
+    piece = _piece(message)
+    if not message.get("more_body", False) and len(piece) <= largest:
+        return piece
+    pieces, size = [piece], len(piece)
+    while message.get("more_body", False) and size <= largest:
+        message = await receive()
+        piece = _piece(message)
+        pieces.append(piece)
+        size += len(piece)
+    if size > largest:
+        raise _too_large(largest)
+    return b"".join(pieces)
+
+
+def _piece(message: Message) -> bytes:
+    if message["type"] != "http.request":
+        raise Gone
+    piece: bytes = message.get("body", b"")
+    return piece
+
+
+def inflated(raw: bytes, coding: str, largest: int) -> bytes:
+    """A compressed body as it was, up to a size; never more is unpacked than is taken."""
+    if coding not in {"gzip", "x-gzip", "deflate"}:
+        raise WrongKind("the body's `content-encoding` is not taken here: send it plain, or as gzip")
+    unpack = zlib.decompressobj(31 if "gzip" in coding else 15)
+    try:
+        whole = unpack.decompress(raw, largest + 1)
+    except zlib.error:
+        raise not_json("is not what its `content-encoding` says") from None
+    if len(whole) > largest:
+        raise _too_large(largest)
+    if not unpack.eof or unpack.unused_data:
+        raise not_json("is not what its `content-encoding` says")
+    return whole
+
+
+def _too_large(largest: int) -> TooLarge:
+    return TooLarge(f"the body is larger than the {largest} bytes that are taken here")
+
+
+def kind_is_json(headers: Headers) -> None:
+    """Raises when the body says it is something else."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind not in _JSON_KINDS and not kind.endswith("+json"):
+        raise WrongKind("the body must be JSON: send `content-type: application/json`")
+
+
+def json_object(raw: bytes) -> Mapping[str, Any]:
+    """The JSON object that a body is. Raises when it is none, or one that two readers could read differently."""
+    _check_shape(raw)
+    try:
+        found: object = _DECODER.decode(raw.decode("utf-8"))
+    except _Twice:
+        raise not_json("names a key twice in one object; each reader would take another value") from None
+    except UnicodeDecodeError:
+        raise not_json("is not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise not_json("is not JSON") from None
+    if not is_object(found):
+        raise not_json("is JSON, but not an object")
+    return found
+
+
+def _check_shape(raw: bytes) -> None:
+    if raw.count(b",") > WIDTH:
+        raise not_json(f"holds more than {WIDTH} values")
+    if raw.count(b"{") + raw.count(b"[") <= DEPTH:
+        return  # it cannot be deeper than it has brackets
+    depth = 0
+    for found in _TOKEN.finditer(raw):
+        token = found[0]
+        if token in (b"{", b"["):
+            depth += 1
+            if depth > DEPTH:
+                raise not_json(f"is nested more than {DEPTH} deep")
+        elif token in (b"}", b"]"):
+            depth -= 1
+
+
+class _Twice(Exception):
+    """A key stands twice in one object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Twice
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number too large to be one")
+    return number
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=_finite, parse_constant=_no_number)

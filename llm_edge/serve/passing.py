@@ -1,0 +1,96 @@
+"""What is asked of one provider as it stands: its list of models, and the paths we do not know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..client import EdgeClient
+from ..errors import CallError, ConfigError
+from ..message import Body, Headers, Request, Response
+from ..providers.cargo import objects, string
+from ..providers.passing import passable
+from ..runtime import Clock
+
+log = logging.getLogger("llm_edge.serve")
+
+FRESH = 300.0
+"""Seconds a provider's list of models is believed."""
+PATIENCE = 5.0
+
+
+def request_to(edge: EdgeClient, provider: str, method: str, path: str, headers: Headers, body: bytes) -> Request:
+    """
+    A call to a path of a provider, given from after `/v1`, with the sidecar's own credential.
+
+    Raises ConfigError when that provider has no address.
+    """
+    door = edge.door(provider)
+    models = door.url.partition("?")[0]
+    root = models.removesuffix("/models")
+    ours = {name: value for name, value in door.headers.items() if name not in {"accept", "accept-encoding"}}
+    kept = [pair for pair in passable(headers) if pair[0].lower() not in ours]
+    fields = Headers([*ours.items(), *kept, ("accept-encoding", "identity")])
+    for name in ("content-type", "accept"):
+        if name in headers:
+            fields = fields.having({name: headers[name]})
+    return Request(
+        operation="opaque", dialect="opaque", method=method, url=root + path, headers=fields, body=Body(body),
+        timeout=PATIENCE if method == "GET" else None,
+    )  # fmt: skip
+
+
+async def whole(response: Response) -> bytes:
+    """All bytes of an answer that passes untouched."""
+    if response.stream is None:
+        return b"" if response.body is None else response.body.raw
+    return b"".join([chunk async for chunk in response.stream])
+
+
+@dataclass(slots=True)
+class Models:
+    """The models that can be asked: routes and their targets, and what the providers say they have."""
+
+    edge: EdgeClient
+    clock: Clock
+    _known: dict[str, tuple[float, Sequence[str]]] = field(default_factory=dict[str, tuple[float, Sequence[str]]])
+
+    async def names(self) -> list[tuple[str, str]]:
+        """Each model with its owner, routes first."""
+        config = self.edge.config
+        found = dict.fromkeys(config.routes, "llm_edge")
+        for route in config.routes.values():
+            found.update({each.target: each.target.partition("/")[0] for each in route.targets})
+        providers = self.edge.keyed
+        for provider, names in zip(providers, await asyncio.gather(*map(self._of, providers)), strict=True):
+            found.update({f"{provider}/{name}": provider for name in names if f"{provider}/{name}" not in found})
+        return list(found.items())
+
+    async def _of(self, provider: str) -> Sequence[str]:
+        kept = self._known.get(provider)
+        if kept is not None and self.clock.now() - kept[0] < FRESH:
+            return kept[1]
+        names: Sequence[str] = ()
+        try:
+            names = await self._asked(provider)
+        except (CallError, ConfigError, ValueError) as error:
+            log.info("%s did not say which models it has: %s", provider, type(error).__name__)
+        self._known[provider] = (self.clock.now(), names)
+        return names
+
+    async def _asked(self, provider: str) -> Sequence[str]:
+        request = request_to(self.edge, provider, "GET", "/models", Headers(), b"")
+        async with asyncio.timeout(PATIENCE):
+            response = await self.edge.handler("async")(request)
+            raw = await whole(response)
+        return _listed(Body(raw).json) if response.status == 200 else ()
+
+
+def _listed(answer: Mapping[str, Any]) -> list[str]:
+    """The names in a provider's list, whichever way it writes it."""
+    entries = objects(answer.get("data")) or objects(answer.get("models"))
+    names = [string(entry.get("id")) or string(entry.get("name")) for entry in entries]
+    return [name.removeprefix("models/") for name in names if name]

@@ -1,0 +1,112 @@
+"""The sidecar as a process: granian under it, workers beside each other, signals obeyed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings, HTTP2Settings
+from granian.log import LogLevels
+from granian.server.mp import MPServer
+
+from ..client import EdgeClient
+from ..config import EdgeConfig, ServeConfig
+from ..errors import ConfigError
+from .app import Sidecar, create_app
+from .intake import HEADER_BYTES
+
+log = logging.getLogger("llm_edge.serve")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to read the configuration: once at the start, and again in each worker and at each reload."""
+
+    file: str | None = None
+    environment: str | None = None
+    overrides: Mapping[str, Any] | None = None
+
+    def config(self) -> EdgeConfig:
+        """Raises ConfigError when a setting cannot be used."""
+        return EdgeConfig.load(
+            self.file, env=os.environ, environment=self.environment, overrides=self.overrides, serving=True
+        )
+
+    def edge(self) -> EdgeClient:
+        """Raises ConfigError when a secret is missing, too."""
+        return EdgeClient(self.config(), env=os.environ)
+
+    def app(self) -> Sidecar:
+        """What a worker serves."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Inherited from the parent, whose handlers would do nothing here until granian sets its own.
+            signal.signal(number, signal.SIG_DFL)
+        return create_app(self.edge(), own=True)
+
+
+class Server(MPServer):
+    """granian, minding our configuration: a reload that could not start is refused, and the old one goes on."""
+
+    def __init__(self, plan: Plan, config: ServeConfig) -> None:
+        self._plan = plan
+        tls = config.tls
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]  # one of its types is of a library not here
+            "llm_edge.serve",
+            address=config.host,
+            port=config.port,
+            interface=Interfaces.ASGI,
+            workers=config.workers,
+            http=HTTPModes.auto,
+            backlog=max(config.connections, 128),
+            backpressure=config.connections,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=max(int(config.header_timeout * 1e3), 1),
+                max_buffer_size=4 * HEADER_BYTES,
+            ),
+            http2_settings=HTTP2Settings(max_headers_size=2 * HEADER_BYTES),
+            log_level=LogLevels.warning,
+            ssl_cert=tls.cert_file,
+            ssl_key=tls.key_file,
+            ssl_protocol_min=SSLProtocols.tls12 if tls.minimum == "1.2" else SSLProtocols.tls13,
+            ssl_ca=tls.client_ca_file,
+            ssl_client_verify=tls.client_ca_file is not None,
+            workers_kill_timeout=max(int(config.drain), 1),
+            respawn_failed_workers=True,
+            respawn_interval=1.0,
+        )
+
+    def run(self) -> None:
+        """Serves until told to stop."""
+        self.serve(target_loader=self._plan.app, wrap_loader=False)
+
+    def signal_handler_reload(self, *args: object, **kwargs: object) -> None:
+        """Takes the new configuration if it can be used; a worker that starts with it takes over from the old one."""
+        try:
+            self._plan.edge().close()
+        except ConfigError as error:
+            log.error("the configuration was not reloaded, the old one goes on: %s", error)
+            return
+        super().signal_handler_reload(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian leaves it untyped
+
+
+def check(config: EdgeConfig) -> None:
+    """Raises ConfigError for what could not be served."""
+    serve = config.serve
+    for name in ("cert_file", "key_file", "client_ca_file"):
+        file: Path | None = getattr(serve.tls, name)
+        if file is not None and not (file.is_file() and os.access(file, os.R_OK)):
+            raise ConfigError(
+                f"serve.tls.{name} ({config.place(('serve', 'tls', name))}): there is no such file, or it cannot be"
+                " read. Check the path."
+            )
+    if serve.workers > 1 and any(limit.enabled for limit in config.limits.values()):
+        raise ConfigError(
+            f"serve.workers ({config.place(('serve', 'workers'))}): each worker would count [limits] for itself."
+            " Set workers = 1, or switch the limits off."
+        )

@@ -1,0 +1,174 @@
+"""What comes in: sizes, codings, framing, and JSON that every reader reads alike."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from llm_edge.errors import InvalidRequest
+from llm_edge.message import Headers
+from llm_edge.serve import intake
+from llm_edge.serve.intake import Gone, body_of, headers_of, inflated, json_object, kind_is_json
+from llm_edge.serve.problems import HeadersTooLarge, Refused, TooLarge, TooSlow, WrongKind
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=5))
+def test_an_object_is_read_as_it_was_written(value: dict[str, Any]) -> None:
+    assert json_object(json.dumps(value).encode()) == value
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_object_or_refused(raw: bytes) -> None:
+    try:
+        assert isinstance(json_object(raw), dict)
+    except InvalidRequest as error:
+        assert error.status == 400
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"[]", "not an object"),
+        (b'"text"', "not an object"),
+        (b"{} {}", "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b'{"a":NaN}', "not JSON"),
+        (b'{"a":-Infinity}', "not JSON"),
+        (b'{"a":1e999}', "not JSON"),
+        (b'{"a":' + b"9" * 5000 + b"}", "not JSON"),
+        (b'{"a":"\xff"}', "not UTF-8"),
+        (b'{"a":1,"a":2}', "names a key twice"),
+        (b'{"a":{"b":1,"\\u0062":2}}', "names a key twice"),
+        (b'{"a":' + b"[" * 70 + b"]" * 70 + b"}", "nested more than 64"),
+        (b'{"a":' * 100_000, "nested more than 64"),
+        (b'{"a":[' + b"1," * 600_000 + b"1]}", "more than 500000 values"),
+    ],
+)
+def test_what_readers_could_read_differently_is_refused(raw: bytes, why: str) -> None:
+    with pytest.raises(InvalidRequest, match=why):
+        json_object(raw)
+
+
+def test_brackets_in_texts_are_no_depth() -> None:
+    assert json_object(json.dumps({"a": "[" * 500 + '\\"{' * 50, "b": [{}] * 80}).encode())["a"][:2] == "[["
+
+
+def test_long_numbers_keep_all_their_digits() -> None:
+    assert json_object(b'{"a":18446744073709551617}')["a"] == 2**64 + 1
+
+
+def read(*pieces: bytes, largest: int = 1000, seconds: float = 5, gone: bool = False, **headers: str) -> bytes:
+    coming = list(pieces)
+
+    async def receive() -> dict[str, Any]:
+        if not coming:
+            if gone:
+                return {"type": "http.disconnect"}
+            await asyncio.get_running_loop().create_future()
+        piece = coming.pop(0)
+        return {"type": "http.request", "body": piece, "more_body": bool(coming) or gone or seconds < 1}
+
+    named = Headers([(name.replace("_", "-"), value) for name, value in headers.items()])
+    return asyncio.run(body_of(receive, named, largest=largest, seconds=seconds))
+
+
+def test_a_body_is_put_together() -> None:
+    assert read(b"ab", b"", b"cd") == b"abcd"
+    assert read(b"x" * 1000) == b"x" * 1000
+
+
+@pytest.mark.parametrize("pieces", [[b"x" * 1001], [b"x" * 600, b"x" * 600, b"x" * 600]])
+def test_a_body_that_is_too_large_is_refused(pieces: list[bytes]) -> None:
+    with pytest.raises(TooLarge, match="larger than the 1000 bytes"):
+        read(*pieces)
+
+
+def test_a_length_that_is_too_large_is_refused_before_a_byte_is_read() -> None:
+    with pytest.raises(TooLarge):
+        read(content_length="1001")
+
+
+def test_a_body_that_does_not_come_is_refused() -> None:
+    with pytest.raises(TooSlow, match=r"within 0\.01 s"):
+        read(b"ab", seconds=0.01)
+
+
+def test_a_body_that_breaks_off_is_told_from_a_whole_one() -> None:
+    with pytest.raises(Gone):
+        read(b"ab", gone=True)
+
+
+@given(st.binary(max_size=900))
+def test_compressed_bodies_come_out_as_they_went_in(raw: bytes) -> None:
+    assert read(gzip.compress(raw), content_encoding="gzip") == raw
+    assert read(zlib.compress(raw), content_encoding="deflate") == raw
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    with pytest.raises(TooLarge):
+        inflated(gzip.compress(b"\0" * 50_000_000), "gzip", 10_000)
+
+
+@pytest.mark.parametrize("raw", [b"plain", gzip.compress(b"x")[:-3], gzip.compress(b"x") + b"more"])
+def test_a_body_that_is_not_what_it_says_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="content-encoding"):
+        inflated(raw, "gzip", 1000)
+
+
+def test_a_coding_we_do_not_undo_is_refused() -> None:
+    with pytest.raises(WrongKind, match="send it plain, or as gzip"):
+        read(b"x", content_encoding="br")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "application/x+json", ""])
+def test_json_may_call_itself_so(kind: str) -> None:
+    kind_is_json(Headers([("content-type", kind)]))
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "image/png", "application/xml"])
+def test_another_kind_is_refused(kind: str) -> None:
+    with pytest.raises(WrongKind):
+        kind_is_json(Headers([("content-type", kind)]))
+
+
+def test_headers_are_read() -> None:
+    assert headers_of([(b"host", b"a:80"), (b"x-a", b"\xe9")])["x-a"] == "\xe9"
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [(b"host", b"a"), (b"host", b"b")],
+        [(b"host", b"")],
+        [(b"host", b"a/b")],
+        [(b"host", b"user@a")],
+        [(b"host", b"[::1")],
+        [(b"x-a", b"b\r\nc")],
+        [(b"x-a", b"b\0")],
+    ],
+)
+def test_headers_that_could_mislead_are_refused(pairs: list[tuple[bytes, bytes]]) -> None:
+    with pytest.raises(Refused):
+        headers_of(pairs)
+
+
+@pytest.mark.parametrize(
+    "pairs", [[(b"x", b"y")] * (intake.HEADER_COUNT + 1), [(b"x", b"y" * intake.HEADER_BYTES)]], ids=["many", "large"]
+)
+def test_too_many_or_too_large_headers_are_refused(pairs: list[tuple[bytes, bytes]]) -> None:
+    with pytest.raises(HeadersTooLarge):
+        headers_of(pairs)

@@ -1,0 +1,286 @@
+"""The real server in a process of its own, over sockets: the SDKs, curl, and those who mean no good."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import anthropic
+import google.genai
+import openai
+import pytest
+
+from llm_edge.runtime import Signal
+from llm_edge.testing import Provider, answer, status, stream
+
+from .conftest import toml
+from .kit import CHAT, Process, everything, post, question, running
+
+CHUNK = re.compile(rb"\r\n\r\n")
+
+
+def asked(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def body(text: str = "Hi", **fields: object) -> bytes:
+    return json.dumps(question(text, **fields)).encode()
+
+
+def test_the_openai_sdk_is_answered(server: Process, provider: Provider) -> None:
+    provider.script(answer("Paris."))
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="any") as client:
+        reply = client.chat.completions.create(model="fast", messages=asked("sdk?"))  # type: ignore[arg-type]
+        assert reply.choices[0].message.content == "Paris."
+        assert "fast" in [model.id for model in client.models.list()]
+        assert client.responses.create(model="fast", input="responses?").output_text == "Paris."
+
+
+def test_the_openai_sdk_reads_a_stream(server: Process, provider: Provider) -> None:
+    provider.script(stream("Par", "is."))
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="any") as client:
+        chunks = client.chat.completions.create(model="fast", messages=asked("s?"), stream=True)  # type: ignore[call-overload]
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "Paris."
+
+
+def test_the_openai_sdk_sees_a_refusal_once(server: Process, provider: Provider) -> None:
+    provider.script(status(400, "no such thing"))
+    before = len(provider.calls)
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="any") as client:
+        with pytest.raises(openai.BadRequestError, match="no such thing"):
+            client.chat.completions.create(model="fast", messages=asked("bad?"))  # type: ignore[arg-type]
+    assert len(provider.calls) - before == 1
+
+
+def test_the_anthropic_sdk_is_answered(server: Process, provider: Provider) -> None:
+    provider.script(answer("Paris."), stream("Par", "is."))
+    with anthropic.Anthropic(base_url=server.url, api_key="any") as client:
+        given = {"model": "fast", "max_tokens": 5, "messages": asked("claude?")}
+        assert client.messages.create(**given).content[0].text == "Paris."  # type: ignore[arg-type,union-attr]
+        with client.messages.stream(**{**given, "messages": asked("streamed?")}) as told:  # type: ignore[arg-type]
+            assert "".join(told.text_stream) == "Paris."
+        with pytest.raises(anthropic.NotFoundError) as caught:
+            client.messages.create(**{**given, "model": "unheard-of"})  # type: ignore[arg-type]
+        assert caught.value.body["error"]["type"] == "not_found_error"  # type: ignore[index]
+
+
+def test_googles_sdk_is_answered(server: Process, provider: Provider) -> None:
+    provider.script(answer("Paris."))
+    options = google.genai.types.HttpOptions(base_url=server.url)
+    with google.genai.Client(api_key="any", vertexai=False, http_options=options) as client:
+        assert client.models.generate_content(model="fast", contents="google?").text == "Paris."
+
+
+def test_curl_is_answered(server: Process, provider: Provider) -> None:
+    provider.script(answer("Paris."))
+    curl = shutil.which("curl")
+    assert curl is not None, "curl is part of every test machine"
+    for option in ("--http1.1", "--http2-prior-knowledge"):
+        done = subprocess.run(
+            [curl, "-sS", option, "-d", body(option).decode(), server.url + CHAT],
+            capture_output=True, text=True, timeout=30, check=True,
+        )  # fmt: skip
+        assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "Paris."
+
+
+def test_each_event_goes_out_by_itself(server: Process, provider: Provider) -> None:
+    go_on = Signal()
+    provider.script(stream("Par", "is.").stall(after_events=2, until=go_on))
+    with server.connected() as sock:
+        sock.sendall(post(CHAT, body("flushed?", stream=True)))
+        seen = b""
+        while b'"Par"' not in seen:
+            seen += sock.recv(4096)
+        assert b"is." not in seen  # it is not written yet: what came before was not held back
+        go_on.set()
+        assert b"is." in everything(sock)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_caller_who_leaves_ends_the_call_upstream(streamed: bool, server: Process, provider: Provider) -> None:
+    step = stream("Par", "is.").stall(after_events=2) if streamed else answer("Paris.").stall()
+    provider.script(step)
+    with server.connected() as sock:
+        sock.sendall(post(CHAT, body(f"leaving {streamed}?", stream=streamed)))
+        if streamed:
+            assert sock.recv(4096)
+        else:
+            _until(lambda: bool(provider.calls) and provider.last.field("stream") is False)
+    _until(lambda: provider.last.closed_early)
+    assert provider.last.closed_early
+
+
+def _until(happened: object) -> None:
+    for _ in range(1000):
+        if happened():  # type: ignore[operator]
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("it never happened")
+
+
+def test_a_reader_who_does_not_read_holds_up_the_provider(upstream: str, provider: Provider, tmp_path: Path) -> None:
+    size, count = 10_000, 4000
+    provider.script(stream(*["x" * size] * count))
+    with running(tmp_path, toml(upstream, "[serve]\nwrite_timeout = 1\n")) as process, process.connected() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.sendall(post(CHAT, body("slow?", stream=True)))
+        _until(lambda: provider.last.closed_early)  # after write_timeout
+        assert provider.last.sent < size * count / 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (post(CHAT, b"{}", "Content-Length: 2", "Content-Length: 3"), 400),
+        (post(CHAT, b"{}", "Transfer-Encoding: xchunked"), 400),
+        (post(CHAT, b"zz\r\n{}\r\n0\r\n\r\n", "Transfer-Encoding: chunked"), 400),
+        (post(CHAT, b"{}", "Content-Length: -1"), 400),
+        (post(CHAT, b"{}", "X-Folded: a\r\n b"), 400),
+        (post(CHAT, b"{}", "Host: elsewhere"), 400),
+        (b"POST /v1/chat/completions HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}", 400),
+        (b"POST /v1/chat/completions HTTP/9.9\r\nHost: a\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400),
+        (post(CHAT, b"{}", *[f"X-{at}: a" for at in range(200)]), 431),
+        (post(CHAT, b"{}", "X-Large: " + "a" * 20_000), 431),
+        (post(CHAT, b"{}", "X-Huge: " + "a" * 200_000), 431),
+        (post(CHAT, b"x" * 100_001), 413),
+        (post(CHAT, b"", "Content-Length: 999999999999"), 413),
+        (post(CHAT, gzip.compress(b"0" * 10_000_000), "Content-Encoding: gzip"), 413),
+        (post(CHAT, b"{}", "X-Nul: a\0b"), 400),
+    ],
+)
+def test_what_is_malformed_on_the_wire_is_refused(sent: bytes, code: int, server: Process) -> None:
+    assert server.raw(sent).split(b" ")[1] == str(code).encode()
+
+
+def test_a_body_in_chunks_is_held_to_the_same_size(server: Process) -> None:
+    with server.connected() as sock:
+        sock.sendall(post(CHAT, b"", "Transfer-Encoding: chunked"))
+        chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+        try:
+            for _ in range(40):
+                sock.sendall(chunk)
+        except OSError:
+            pass  # it is refused before all is sent
+        assert everything(sock)[9:12] in {b"413", b""}
+
+
+def test_length_and_chunks_together_leave_nothing_to_smuggle(server: Process, provider: Provider) -> None:
+    """RFC 9112, 6.3: the length does not count, and the connection is closed, so what follows is no request."""
+    provider.script(answer("Paris."))
+    asked_for = body("framed twice?")
+    framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(asked_for), asked_for)
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    came = server.raw(head + framed + b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert came.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in came
+
+
+def test_headers_that_never_end_are_cut_off(server: Process) -> None:
+    with server.connected() as sock:
+        sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+        assert b" 200 " not in everything(sock)  # and the connection is over
+
+
+def test_a_body_that_never_comes_is_cut_off(server: Process) -> None:
+    with server.connected() as sock:
+        sock.sendall(post(CHAT, b'{"model"', "Content-Length: 500"))
+        assert b" 408 " in everything(sock)
+
+
+def test_told_to_stop_it_finishes_what_it_has_begun(upstream: str, provider: Provider, tmp_path: Path) -> None:
+    go_on = Signal()
+    provider.script(stream("Par", "is.").stall(after_events=2, until=go_on))
+    with running(tmp_path, toml(upstream)) as process, process.connected() as sock:
+        sock.sendall(post(CHAT, body("stopping?", stream=True)))
+        assert sock.recv(4096)
+        process.signal(signal.SIGTERM)
+        _until(lambda: _refused(process))
+        go_on.set()
+        assert b"[DONE]" in everything(sock)
+        assert process.ended() == 0
+
+
+def _refused(process: Process) -> bool:
+    try:
+        process.connected().close()
+    except OSError:
+        return True
+    return False
+
+
+def test_a_reload_takes_a_good_configuration_and_refuses_a_bad_one(
+    upstream: str, provider: Provider, tmp_path: Path
+) -> None:
+    provider.script(answer("Paris."))
+    with running(tmp_path, toml(upstream)) as process:
+        process.file.write_text("[cache]\nttl = -1\n")
+        process.signal(signal.SIGHUP)
+        process.printed("the old one goes on")
+        assert b'"fast"' in process.raw(b"GET /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        process.file.write_text(toml(upstream, '[routes.other]\ntargets = "openai/x"\n'))
+        process.signal(signal.SIGHUP)
+        _until(lambda: b'"other"' in _models(process))
+        assert b'"other"' in _models(process)
+
+
+def _models(process: Process) -> bytes:
+    try:
+        return process.raw(b"GET /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    except OSError:
+        return b""
+
+
+def test_a_worker_that_dies_is_replaced(upstream: str, provider: Provider, tmp_path: Path) -> None:
+    provider.script(answer("Paris."))
+    with running(tmp_path, toml(upstream)) as process:
+        children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        _until(lambda: b"Paris." in _answered(process))
+        assert b"Paris." in _answered(process)
+
+
+def _answered(process: Process) -> bytes:
+    try:
+        return process.raw(post(CHAT, body("again?")))
+    except OSError:
+        return b""
+
+
+def test_it_says_where_it_is_and_no_secret(upstream: str, tmp_path: Path) -> None:
+    with running(tmp_path, toml(upstream)) as process:
+        assert str(process.port) in process.printed("llm_edge serves on")
+        process.printed("curl http")
+        assert not [line for line in process.lines if "sk-" in line]
+
+
+def test_with_one_key_in_the_environment_it_needs_no_configuration(tmp_path: Path) -> None:
+    names = {"OPENAI_API_KEY": "sk-house", "MAX_REQUEST_SIZE": "1KiB", "SERVER_TIMEOUT_SECONDS": "3"}
+    with running(tmp_path, "", env=names) as process:
+        assert process.printed("providers").split()[-1] == "openai"
+        assert b" 413 " in process.raw(post(CHAT, b"x" * 1025))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ('[serve]\nhost = "nowhere"\n', "serve.host"),
+        ('[serve.tls]\ncert_file = "no"\nkey_file = "no"\n', "serve.tls.cert_file"),
+        ("[serve]\nworkers = 2\n[limits.global]\nrequests_per_second = 5\n", "serve.workers"),
+    ],
+)
+def test_what_cannot_be_served_is_told_at_the_start(settings: str, words: str, tmp_path: Path) -> None:
+    process = Process(tmp_path, settings)
+    try:
+        assert process.ended() == 2
+        assert words in process.printed("llm-edge:")
+    finally:
+        process.close()

@@ -1,0 +1,89 @@
+"""HTTPS: which versions, which protocols, whose certificates."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llm_edge.testing import Provider, answer
+from llm_edge.testing.certificates import Certificates
+
+from .conftest import toml
+from .kit import CHAT, Process, everything, post, running
+from .test_server import body
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def settings(certificates: Certificates, more: str = "") -> str:
+    return (
+        f'[serve.tls]\ncert_file = "{certificates.server_file}"\nkey_file = "{certificates.server_file}"\n{more}'
+        "[breaker]\nenabled = false\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def secured(upstream: str, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    with running(tmp_path_factory.mktemp("tls"), toml(upstream, settings(certificates))) as process:
+        yield process
+
+
+def over_tls(process: Process, context: ssl.SSLContext, text: str) -> tuple[bytes, str | None]:
+    with process.connected() as sock, context.wrap_socket(sock, server_hostname="localhost") as secure:
+        secure.sendall(post(CHAT, body(text)))
+        return everything(secure), secure.version()
+
+
+def test_it_speaks_the_newest_tls_by_itself(secured: Process, certificates: Certificates, provider: Provider) -> None:
+    provider.script(answer("Paris."))
+    said, version = over_tls(secured, certificates.client_context(), "tls?")
+    assert b"Paris." in said
+    assert b"strict-transport-security" in said
+    assert version == "TLSv1.3"
+
+
+def test_it_speaks_1_2_and_nothing_older(secured: Process, certificates: Certificates, provider: Provider) -> None:
+    provider.script(answer("Paris."))
+    context = certificates.client_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert over_tls(secured, context, "older tls?")[1] == "TLSv1.2"
+
+
+def test_http_2_is_agreed_on_in_the_handshake(secured: Process, certificates: Certificates, provider: Provider) -> None:
+    provider.script(answer("Paris."))
+    curl = shutil.which("curl")
+    assert curl is not None, "curl is part of every test machine"
+    url = f"https://localhost:{secured.port}{CHAT}"
+    given = ["--http2", "--cacert", str(certificates.ca_file), "-d", body("h2?").decode(), url]
+    done = subprocess.run(
+        [curl, "-sS", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", *given],
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    assert done.stdout == "2 200"
+
+
+def test_plain_http_gets_nothing_where_tls_is_spoken(secured: Process) -> None:
+    assert b" 200 " not in secured.raw(post(CHAT, body()))
+
+
+def test_callers_without_a_certificate_stay_out(
+    upstream: str, certificates: Certificates, provider: Provider, tmp_path: Path
+) -> None:
+    provider.script(answer("Paris."))
+    asks = settings(certificates, f'client_ca_file = "{certificates.ca_file}"\nminimum = "1.3"\n')
+    with running(tmp_path, toml(upstream, asks)) as process:
+        assert b"Paris." in over_tls(process, certificates.client_context(certificate=True), "who?")[0]
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            over_tls(process, certificates.client_context(), "nobody?")
+        older = certificates.client_context(certificate=True)
+        older.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            over_tls(process, older, "old?")
