@@ -13,7 +13,7 @@ from ..sender import Answer, Patience
 from .faults import failed, redrawn
 from .homes import MUCH, Homes, let_go, unread, within
 from .http1 import Places, Reading, Rest, Way, ours, written
-from .names import stagger
+from .names import racing
 from .requests import readable
 from .settings import IDLE, HttpSettings
 
@@ -225,7 +225,7 @@ class _Lines:
                 _, line = await loop.create_connection(
                     lambda: _Line(self, way), way.host, way.port,
                     ssl=context, server_hostname=way.host if context else None,
-                    happy_eyeballs_delay=stagger(way.host),
+                    **racing(loop, way.host),
                 )  # fmt: skip
         except TimeoutError:
             raise failed("ConnectTimeout") from None

@@ -17,7 +17,7 @@ from typing import Any, cast
 import httpcore2
 
 from .homes import MUCH, let_go, unread, within
-from .names import stagger
+from .names import racing
 from .waits import Together, Waits, left, left_to_connect
 
 
@@ -42,7 +42,7 @@ class PatientLoop(httpcore2.AsyncNetworkBackend):
         until = None if seconds is None else loop.time() + seconds
         try:
             async with asyncio.timeout_at(until):
-                _, line = await loop.create_connection(_Line, host, port, happy_eyeballs_delay=stagger(host))
+                _, line = await loop.create_connection(_Line, host, port, **racing(loop, host))
         except TimeoutError:
             raise httpcore2.ConnectTimeout from None
         except (OSError, UnicodeError) as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import threading
 from queue import Empty, SimpleQueue
+from typing import TypedDict
 
 
 def addresses(host: str, port: int, seconds: float | None) -> list[str]:
@@ -39,7 +41,18 @@ def addresses(host: str, port: int, seconds: float | None) -> list[str]:
     return result
 
 
-def stagger(host: str) -> float | None:
+class Racing(TypedDict, total=False):
+    """How the addresses of one name are tried."""
+
+    happy_eyeballs_delay: float | None
+
+
+def racing(loop: asyncio.AbstractEventLoop, host: str) -> Racing:
+    """How a name's addresses are tried, in the words that this loop understands: uvloop has none for it."""
+    return Racing(happy_eyeballs_delay=_stagger(host)) if isinstance(loop, asyncio.BaseEventLoop) else Racing()
+
+
+def _stagger(host: str) -> float | None:
     """Seconds between attempts at a name's addresses; None for an address, which is only one."""
     # A name may have an address of each kind, and one kind may lead nowhere: try both. That takes tasks.
     try:
