@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import socket
 import threading
 from queue import Empty, SimpleQueue
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 def addresses(host: str, port: int, seconds: float | None) -> list[str]:
@@ -49,6 +51,8 @@ class Racing(TypedDict, total=False):
 
 def racing(loop: asyncio.AbstractEventLoop, host: str) -> Racing:
     """How a name's addresses are tried, in the words that this loop understands: uvloop has none for it."""
+    import asyncio
+
     return Racing(happy_eyeballs_delay=_stagger(host)) if isinstance(loop, asyncio.BaseEventLoop) else Racing()
 
 
