@@ -105,8 +105,9 @@ def check(config: EdgeConfig) -> None:
                 f"serve.tls.{name} ({config.place(('serve', 'tls', name))}): there is no such file, or it cannot be"
                 " read. Check the path."
             )
-    if serve.workers > 1 and any(limit.enabled for limit in config.limits.values()):
+    counted = any(limit.enabled for limit in config.limits.values())
+    if serve.workers > 1 and counted and config.store.kind == "memory":
         raise ConfigError(
             f"serve.workers ({config.place(('serve', 'workers'))}): each worker would count [limits] for itself."
-            " Set workers = 1, or switch the limits off."
+            ' Under [store] add the lines kind = "redis" and url = "redis://127.0.0.1:6379/0", or set workers = 1.'
         )
