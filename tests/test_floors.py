@@ -44,12 +44,9 @@ NEIGHBOURS = {
     ("build", "limits"),
     ("limits", "config"),
     ("cli", "client"),
-<<<<<<< HEAD
     ("cli", "bulk"),
     ("client", "bulk"),  # inside `map` and `amap`
-=======
     ("cli", "serve"),
->>>>>>> b02e5f7 (The sidecar: the chain over HTTP for every SDK, on granian; limits on what comes in, streams that are watched)
     ("serve", "client"),
     ("transports", "client"),
     ("httpx", "client"),
