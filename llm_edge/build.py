@@ -84,7 +84,10 @@ def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Laye
 def traffic(house: House, runtime: Runtime, end: Callable[[Target], Handler]) -> Handler:
     """What is between the cache and the providers; `end` leads to one of them."""
     clock = runtime.clock
-    chooser = Chooser(targets=house.targets, routes=house.routes, facts=house.places, clock=clock, chance=house.chance)
+    chooser = Chooser(
+        targets=house.targets, routes=house.routes, facts=house.places, clock=clock, chance=house.chance,
+        price=house.book.cost,
+    )  # fmt: skip
     router = Router(chooser.course, Branches(house, runtime, end).of, clock)
     going_on = Continuation(clock=clock, rules=house.continuations, dialect=by_name)
     wanted = any([house.continuations.default, *house.continuations.routes.values()])

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from .config import EdgeConfig, RouteConfig
 from .exact import canonical
 from .layers.router import Course
 from .message import Request
 from .policy import needs as asking
+from .policy.estimate import guess
 from .policy.needs import Needs
 from .policy.routing import Candidate, Question, arranged
 from .providers import capabilities
@@ -20,8 +21,12 @@ from .providers.base import Target
 from .runtime import Clock
 from .targets import Targets
 
+_OUTPUT = 500
+"""Tokens an answer is taken to have where the call sets no bound."""
 log = logging.getLogger("llm_edge")
 
+Price: TypeAlias = Callable[[str, Mapping[str, Any] | None, float], int | None]
+"""Target, usage, seconds since 1970: nano-dollars, or None when unknown."""
 OwnStrategy: TypeAlias = Callable[[Request, Sequence[Target]], Iterable[Target]]
 
 
@@ -75,6 +80,7 @@ class Chooser:
     facts: Facts
     clock: Clock
     chance: Callable[[], float]
+    price: Price
 
     def course(self, request: Request) -> Course:
         """Raises what `Targets.of` raises."""
@@ -109,11 +115,12 @@ class Chooser:
         if not isinstance(strategy, str):
             return _by(strategy, request, [target for _, target in able])
         now, streaming, facts = self.clock.now(), request.streaming, self.facts
+        costs = self._costs(request, able) if strategy == "cost" else {}
         candidates = [
             Candidate(
                 number=number, name=target.name, weight=route.weights[number], ready=facts.ready(target, now),
                 in_flight=facts.in_flight(target), latency=facts.latency(target, now, streaming),
-                load=facts.load(target, now),
+                load=facts.load(target, now), cost=costs.get(number),
             )
             for number, target in able
         ]  # fmt: skip
@@ -121,6 +128,16 @@ class Chooser:
         ordered = arranged(strategy, self._question(request, route, needs), candidates)
         request.notes.say(now, "router", strategy=strategy, order=[each.name for each in ordered])
         return [by_number[each.number] for each in ordered]
+
+    def _costs(self, request: Request, able: Sequence[tuple[int, Target]]) -> dict[int, float | None]:
+        """What this call would cost at each of them, in nano-dollars."""
+        try:
+            tokens = guess(request.body.json, output=_OUTPUT, embeddings=request.operation == "embeddings")
+        except ValueError:
+            return {}
+        usage = {"prompt_tokens": tokens.prompt, "completion_tokens": tokens.output, "total_tokens": tokens.total}
+        now = self.clock.time()
+        return {number: self.price(target.name, usage, now) for number, target in able}
 
     def _question(self, request: Request, route: Route, needs: Needs) -> Question:
         def conversation() -> bytes:

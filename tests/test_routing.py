@@ -84,6 +84,21 @@ def test_the_one_with_less_work_done_is_asked(colour: Colour, routed: Callable[.
     assert sorted(answered(colour, edge, 4)) == ["p/a", "p/a", "p/b", "p/b"]
 
 
+def test_the_cheapest_able_target_is_asked(colour: Colour, edges: Edges, provider: Provider) -> None:
+    place = {"kind": "openai", "base_url": provider.url + "/v1"}
+    prices = {
+        "p/dear": {"input": 10, "output": 30},
+        "p/long": {"input": 1, "output": 20},
+        "p/short": {"input": 9, "output": 2},
+    }
+    edge = edges(
+        providers={"p": place}, prices={"models": prices}, cache={"policy": "off"},
+        routes={"r": {"targets": ["p/unknown", "p/dear", "p/long", "p/short"], "strategy": "cost"}},
+    )  # fmt: skip
+    assert answered(colour, edge, 1, max_tokens=1000) == ["p/short"]
+    assert answered(colour, edge, 1, "word " * 3000, max_tokens=5) == ["p/long"]
+
+
 def test_a_function_of_the_apps_own_orders_the_targets(colour: Colour, routed: Callable[..., EdgeClient]) -> None:
     def by_length(request: Request, targets: Sequence[Target]) -> Iterable[Target]:
         return reversed(targets) if len(request.body.raw) > 500 else targets

@@ -43,7 +43,7 @@ ELSEWHERE = {
 }
 """Settings people know from other places: what is wrong, and what to write."""
 
-STRATEGIES = ("cost", "shadow")
+STRATEGIES = ("shadow",)
 """Strategies that later versions have."""
 
 

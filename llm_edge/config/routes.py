@@ -71,9 +71,9 @@ class RouteConfig(Section):
     strategy: Strategy = Field(
         default="failover",
         description='Who is asked first: "failover": as listed; "round-robin": each in turn; "weighted": by chance and'
-        ' weight; "least-busy"; "least-latency"; "p2c": the better of two by chance; "usage": most room left; "sticky":'
-        ' one for each conversation; "semantic": easy questions to the first, hard ones to the last. By keyword also a'
-        " function: (request, targets) to ordered targets.",
+        ' weight; "least-busy"; "least-latency"; "p2c": the better of two by chance; "cost": the cheapest; "usage":'
+        ' most room left; "sticky": one for each conversation; "semantic": easy questions to the first, hard ones to'
+        " the last. By keyword also a function: (request, targets) to ordered targets.",
     )
     fallbacks: Targets = Field(
         default=(), description="Who is asked when all targets have failed.", examples=[("groq/openai/gpt-oss-20b",)]
