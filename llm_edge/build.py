@@ -12,18 +12,18 @@ loops share one cache, one limit and one set of breakers.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from .answers import keeping, kept_answers, understanding
 from .breakers import MOST_PLACES, Breakers
 from .choosing import Chooser, routes
 from .config import EdgeConfig, Resolved
 from .http.hop import Hop
 from .http.sender import Sender
 from .layers.breaker import CircuitBreaker
-from .layers.cache import Cache, Entry, Keeping, Understanding
+from .layers.cache import Cache
 from .layers.continuation import Continuation
 from .layers.deadline import Allowed, Deadline
 from .layers.pulse import Beat
@@ -33,15 +33,14 @@ from .layers.rules import Rules
 from .layers.tell import Tell
 from .layers.translate import Translate
 from .limits import Limits
-from .message import Body, Handler, Layer, Request, stack
+from .message import Handler, Layer, Request, stack
 from .money.book import Book
 from .places import Places, origin_of
 from .policy.price import own_price
 from .providers.addressed import Addressed
 from .providers.base import Adapter, Target
 from .providers.dialects import by_name
-from .runtime import Runtime
-from .stores.memory import MemoryStore
+from .runtime import Clock, Runtime
 from .targets import Targets
 
 T = TypeVar("T")
@@ -50,14 +49,21 @@ T = TypeVar("T")
 class House:
     """What both colours share: settings, and the state of cache, limits and breakers."""
 
-    def __init__(self, config: EdgeConfig, secrets: Resolved, *, chance: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        config: EdgeConfig,
+        secrets: Resolved,
+        *,
+        chance: Callable[[], float] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.config = config
         self.targets = Targets(config, secrets)
         self.allowed = _per_route(config, _allowed)
-        self.keeping = _per_route(config, _keeping)
+        self.keeping = _per_route(config, keeping)
         self.attempts = _per_route(config, _attempts)
         self.continuations = _per_route(config, _continuations)
-        self.answers: MemoryStore[Entry] = MemoryStore(entries=config.cache.entries, bytes=config.cache.bytes)
+        self.answers = kept_answers(config, secrets, clock)
         self.limits = Limits(config, secrets)
         self.book = book_of(config, self.targets.priced_as)
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
@@ -75,7 +81,15 @@ def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Laye
             Tell(clock=clock, cost=house.book.cost),
             Deadline(clock=clock, allowed=house.allowed),
             *layers,
-            Cache(house.answers, clock, house.keeping, understanding),
+            Cache(
+                house.answers,
+                runtime,
+                house.keeping,
+                understanding,
+                place=house.targets.place,
+                cost=house.book.cost,
+                chance=house.chance,
+            ),
         ],
         traffic(house, runtime, lambda target: _end(house, runtime, send, target)),
     )
@@ -140,20 +154,6 @@ def book_of(config: EdgeConfig, place: Callable[[str], str]) -> Book:
     return Book(own, source=config.prices.source, place=place)
 
 
-@cache
-def understanding(dialect: str) -> Understanding:
-    """What the cache must know of a dialect."""
-    known = by_name(dialect)
-    assert known is not None, "the cache sees only calls of known dialects"
-
-    def finished(body: Body, usage: Mapping[str, Any] | None) -> Sequence[str] | None:
-        reasons = known.finished(body.json)
-        # A chat answer that does not say why it ended, or what it cost, is not whole.
-        return reasons if known.operation == "embeddings" or (reasons and usage) else None
-
-    return Understanding(known.watcher, finished)
-
-
 def _per_route(config: EdgeConfig, read: Callable[[EdgeConfig], T]) -> Rules[T]:
     return Rules(read(config), {name: read(config.for_route(name)) for name in config.routes})
 
@@ -164,12 +164,6 @@ def _allowed(config: EdgeConfig) -> Allowed:
         chat=times.total or times.chat, stream=times.total or times.stream, embeddings=times.total or times.embeddings,
         first_token=times.first_token, idle=times.idle, attempt=times.attempt,
     )  # fmt: skip
-
-
-def _keeping(config: EdgeConfig) -> Keeping:
-    return Keeping(
-        policy=config.cache.policy if config.cache.entries and config.cache.bytes else "off", ttl=config.cache.ttl
-    )
 
 
 def _attempts(config: EdgeConfig) -> Attempts:

@@ -75,7 +75,7 @@ class EdgeClient:
         config = config or EdgeConfig()
         self.config = config.changed(**sections) if sections else config
         secrets = resolve(self.config, os.environ if env is None else env, key_env(), setting_env())
-        self._house = House(self.config, secrets, chance=chance)
+        self._house = House(self.config, secrets, chance=chance, clock=clock)
         self._http = _http_settings(self.config, secrets)
         self._layers, self._clock = tuple(layers), clock
         self._chains: dict[str, _Chain] = {}
@@ -388,15 +388,17 @@ class EdgeClient:
             await chain.send.aclose()
 
     def close(self) -> None:
-        """Close the sync side's connections; calling it twice is harmless."""
+        """Close the sync side's connections, and write down what is still to be kept; twice is harmless."""
         self._closed = True
         self._house.limits.counters.close()
         chain = self._chains.get("sync")
         if chain is not None:
             drive(chain.send.aclose())
+        drive(self._house.answers.close(Blocking()))
 
     async def aclose(self) -> None:
         """Close all connections, those of this event loop included."""
+        await self._house.answers.close(Awaiting())
         self.close()
         chain = self._chains.get("async")
         if chain is not None:

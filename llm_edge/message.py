@@ -9,7 +9,7 @@ leaves as the very bytes that came.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast, overload
 
@@ -68,6 +68,10 @@ class Headers(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"Headers({', '.join(self)})"  # names only: values may be credentials
+
+    def lack(self, names: Set[str]) -> bool:
+        """Whether none of these, in small letters, is here."""
+        return names.isdisjoint(self._indexed())
 
     def without(self, *names: str) -> Headers:
         """These fields left out; itself when there are none of them."""
@@ -136,6 +140,10 @@ class Controls:
     no_store: bool = False
     max_age: float | None = None
     only_if_cached: bool = False
+    stale_if_error: float | None = None
+    """Seconds after its end that an answer may still be given when nobody else answers."""
+    coalesce: bool | None = None
+    """Whether it may share an upstream call with others who ask the same at the same time."""
     ttl: float | None = None
     namespace: str = ""
     route: str = ""
@@ -303,21 +311,24 @@ class Stream:
         try:
             chunk = await self._source.__anext__()
             watcher.feed(chunk)
-        except StopAsyncIteration:
-            broken = watcher.end()
-            await self._close(broken or watcher.failure)
-            if broken is not None:
-                raise broken from None
-            raise
-        except Exception as error:
-            await self._close(error)
-            raise
-        except BaseException:  # cancelled, interrupted: the caller left
-            await self._close(Abandoned())
-            raise
+        except BaseException as error:
+            said = await self._ends_by(error)
+            if said is error:
+                raise
+            raise said from None
         for listener in self._listeners:
-            _tell(listener.heard, chunk)
+            tell(listener.heard, chunk)
         return chunk
+
+    async def _ends_by(self, error: BaseException) -> BaseException:
+        """What a reader is told of the end that came in place of a chunk; all is closed."""
+        if isinstance(error, StopAsyncIteration):
+            broken = self.watcher.end()
+            await self._close(broken or self.watcher.failure)
+            return broken or error
+        # What is no Exception is a caller that left: cancelled, interrupted.
+        await self._close(error if isinstance(error, Exception) else Abandoned())
+        return error
 
     async def aclose(self) -> None:
         """The caller reads no further. Closing twice is harmless."""
@@ -348,7 +359,7 @@ class Stream:
             except IndexError:
                 return  # another thread took the last
             try:
-                _tell(listener.ended, self._error)
+                tell(listener.ended, self._error)
             except BaseException:
                 self._end(self._error)
                 raise
@@ -358,8 +369,8 @@ class Stream:
         self._end(self._left())
 
 
-def _tell(call: Callable[[Any], None], fact: Any) -> None:
-    # A listener's mistake must never cost the caller a byte.
+def tell(call: Callable[[Any], None], fact: Any) -> None:
+    """Tell one listener; its mistake must never cost the caller a byte."""
     try:
         call(fact)
     except Exception:

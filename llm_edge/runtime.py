@@ -11,17 +11,23 @@ Nothing here belongs to one loop or one thread; so one client serves many of bot
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from functools import cache
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from .driving import drive, drive_iter
+from .homes import THREADS, Home, Loop, Running
+from .signals import Crowd, Forkable, Guard, Signal, mind_forks
 
 if TYPE_CHECKING:
     import asyncio
+
+# What waits, and what is waited for, is had from here.
+__all__ = [
+    "Alarm", "Awaiting", "Blocking", "Clock", "Crowd", "FakeClock", "Forkable", "Guard", "Home", "LoopClock", "Running",
+    "Runtime", "Signal", "ThreadClock", "drive", "drive_iter", "mind_forks",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -38,90 +44,6 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float, /) -> None: ...
-
-
-class Signal:
-    """
-    Something that happens once: set from any thread, waited for by threads and loops alike.
-
-    It has no lock, so that even the garbage collector may set it, at whatever moment: each waker
-    is taken off the list before it is called, and a list gives each of its items to one taker.
-    """
-
-    __slots__ = ("_set", "_wakers")
-
-    def __init__(self) -> None:
-        self._set = False
-        self._wakers: list[Callable[[], None]] = []
-
-    @property
-    def is_set(self) -> bool:
-        return self._set
-
-    def set(self) -> None:
-        self._set = True
-        while self._wakers:
-            try:
-                wake = self._wakers.pop()
-            except IndexError:
-                return  # another thread took the last
-            wake()
-
-    def subscribe(self, wake: Callable[[], None]) -> None:
-        """Call `wake` once it happens, or now when it has; from whatever thread sets it."""
-        self._wakers.append(wake)
-        if self._set:
-            self.set()
-
-    def unsubscribe(self, wake: Callable[[], None]) -> None:
-        try:
-            self._wakers.remove(wake)
-        except ValueError:
-            pass  # called already
-
-
-class Guard:
-    """
-    Keeps a small piece of state to one thread at a time; for arithmetic only, never across an await.
-
-    A stream that is dropped unclosed gives back what it holds from wherever the garbage collector
-    ran: perhaps inside this very lock, where waiting for it would be for ever. So what gives
-    something back is posted: done at once when the lock is free, else by whoever holds it.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._posted: deque[Callable[[], None]] = deque()
-        mind_forks(self)
-
-    def after_fork(self) -> None:
-        # The lock may be held by a thread that does not exist in the child.
-        self._lock = threading.Lock()
-
-    def do(self, work: Callable[[], T]) -> T:
-        """The work's result, once it is its turn."""
-        with self._lock:
-            self._catch_up()
-            result = work()
-        self._settle()
-        return result
-
-    def post(self, work: Callable[[], None]) -> None:
-        """Have this done soon, without waiting."""
-        self._posted.append(work)
-        self._settle()
-
-    def _settle(self) -> None:
-        # Whoever lets go of the lock looks once more: what was posted meanwhile has nobody else to do it.
-        while self._posted and self._lock.acquire(blocking=False):
-            try:
-                self._catch_up()
-            finally:
-                self._lock.release()
-
-    def _catch_up(self) -> None:
-        while self._posted:
-            self._posted.popleft()()
 
 
 class Alarm(Protocol):
@@ -144,12 +66,18 @@ class Runtime(Protocol):
     """One colour: a clock, and the few ways to wait that need to know about threads or loops."""
 
     clock: Clock
+    apart: bool
+    """Whether work can be had beside its caller at no great cost: on a loop it can."""
 
     async def wait(self, signal: Signal, seconds: float | None, /) -> bool:
         """Until the signal is set (True) or the time is up (False)."""
         ...
 
     def alarm(self) -> Alarm: ...
+
+    def home(self) -> Home:
+        """Where the work of this colour that is begun here goes on."""
+        ...
 
 
 class ThreadClock:
@@ -206,6 +134,8 @@ class FakeClock:
 class Blocking:
     """The sync colour."""
 
+    apart = False
+
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or ThreadClock()
 
@@ -224,6 +154,9 @@ class Blocking:
     def alarm(self) -> Alarm:
         return _NO_ALARM
 
+    def home(self) -> Home:
+        return THREADS
+
 
 class _NoAlarm:
     async def until(self, moment: float | None, work: Awaitable[T], /) -> T:
@@ -238,8 +171,12 @@ _NO_ALARM = _NoAlarm()
 class Awaiting:
     """The async colour, on whatever asyncio loop is running."""
 
+    apart = True
+
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or LoopClock()
+        # Loops remember their tasks weakly; somebody has to hold them.
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def wait(self, signal: Signal, seconds: float | None, /) -> bool:
         import asyncio
@@ -247,6 +184,12 @@ class Awaiting:
         if signal.is_set:
             return True
         loop = asyncio.get_running_loop()
+        if isinstance(signal, Crowd):
+            try:
+                async with asyncio.timeout(seconds):
+                    return await signal.on(loop).wait()
+            except TimeoutError:
+                return signal.is_set
         happened: asyncio.Future[None] = loop.create_future()
 
         def happen() -> None:
@@ -271,6 +214,11 @@ class Awaiting:
 
     def alarm(self) -> Alarm:
         return _LoopAlarm(self.clock)
+
+    def home(self) -> Home:
+        import asyncio
+
+        return Loop(asyncio.get_running_loop(), self._tasks)
 
 
 def _cancelled() -> type[BaseException]:
@@ -344,71 +292,3 @@ class _LoopAlarm:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-class Forkable(Protocol):
-    """What has locks or counts that do not survive `os.fork`."""
-
-    def after_fork(self) -> None: ...
-
-
-_forked: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def mind_forks(thing: Forkable) -> None:
-    """
-    Have `thing.after_fork()` called in a child that `os.fork` makes.
-
-    A lock held by another thread at that moment stays locked in the child for ever, and what that
-    thread was about to give back never comes back: so locks are made anew and counts forgotten.
-    """
-    _watch_forks()
-    _forked.add(thing)
-
-
-@cache
-def _watch_forks() -> None:
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_after_fork)
-
-
-def _after_fork() -> None:
-    for thing in list(_forked):
-        thing.after_fork()
-
-
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """
-    Run a coroutine that never really waits, on the spot, with no event loop.
-
-    Raises RuntimeError when it does wait.
-    """
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        value: T = done.value
-        return value
-    said = RuntimeError(
-        "something in the chain awaited an event loop inside the sync client; "
-        "layers may wait only through the clock, a signal, the store and the next handler"
-    )
-    try:
-        coroutine.close()
-    except Exception as error:
-        # It waited again, or failed, while being closed; that is not what the caller has to mend.
-        raise said from error
-    raise said
-
-
-def drive_iter(source: AsyncIterator[T]) -> Iterator[T]:
-    """The sync face of an async iterator whose steps never really wait."""
-    while True:
-        try:
-            item = drive(_step(source))
-        except StopAsyncIteration:
-            return
-        yield item
-
-
-async def _step(source: AsyncIterator[T]) -> T:
-    return await source.__anext__()

@@ -47,6 +47,17 @@ class Targets:
         """The same targets, each with the next of its provider's keys."""
         return [self._turned(target) for target in targets] if self._turns else targets
 
+    def place(self, request: Request) -> str:
+        """A word for who may be asked, as far as the request itself does not say so: for the cache's key."""
+        route, model = request.route, request.model
+        if not route and request.url and "/" not in model:
+            return ""
+        try:
+            found = self._found(request)
+        except (NoTarget, InvalidRequest, ConfigError):
+            return ""  # nobody will be asked
+        return " ".join([f"{target.name} {target.base_url}" for target in found])
+
     def _turned(self, target: Target) -> Target:
         """The target with the next of its provider's keys."""
         turn = self._turns.get(target.provider)

@@ -12,13 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent / "llm_edge"
 FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS: list[set[str]] = [
-    {"message", "notes", "runtime", "exact"},
+    {"message", "notes", "runtime", "signals", "driving", "homes", "exact"},
     {"errors"},
     {"policy"},
     {"providers", "stores", "telemetry", "money"},
     {"layers", "reply"},
     {"http"},
-    {"config", "clouds", "targets", "build", "breakers", "choosing", "places", "limits"},
+    {"config", "clouds", "targets", "build", "answers", "breakers", "choosing", "places", "limits"},
     {"bulk", "client", "serve", "testing", "cli", "transports", "httpx"},
     {"__init__"},
 ]
@@ -28,6 +28,10 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NEIGHBOURS = {
     ("message", "notes"),
     ("message", "exact"),
+    ("runtime", "signals"),
+    ("runtime", "driving"),
+    ("runtime", "homes"),
+    ("homes", "driving"),
     ("targets", "config"),
     ("targets", "clouds"),
     ("clouds", "config"),
@@ -42,6 +46,8 @@ NEIGHBOURS = {
     ("choosing", "targets"),
     ("build", "targets"),
     ("build", "limits"),
+    ("build", "answers"),
+    ("answers", "config"),
     ("limits", "config"),
     ("cli", "client"),
     ("cli", "bulk"),

@@ -50,6 +50,11 @@ class RouteCache(Section):
         default=None, description="As in [cache].", examples=["deterministic"]
     )
     ttl: values.Seconds | None = Field(default=None, description="As in [cache].", examples=[60.0])
+    stale_while_revalidate: values.SecondsOrNone | None = Field(
+        default=None, description="As in [cache].", examples=[30.0]
+    )
+    stale_if_error: values.SecondsOrNone | None = Field(default=None, description="As in [cache].", examples=[600.0])
+    coalesce: bool | None = Field(default=None, description="As in [cache].", examples=[False])
 
 
 class RouteRetry(Section):

@@ -177,6 +177,25 @@ class CacheConfig(Section):
         description="How long an answer stays in memory without being asked for, in seconds. Default: as long as ttl.",
         examples=[60.0],
     )
+    stale_while_revalidate: values.SecondsOrNone = Field(
+        default=0.0,
+        description="How long after its end an answer is still given while it is asked for again in the background.",
+    )
+    stale_if_error: values.SecondsOrNone = Field(
+        default=0.0,
+        description="How long after its end an answer is still given when nobody else answers; never after a refusal.",
+    )
+    early_refresh: bool = Field(
+        default=True,
+        description="Whether an answer is now and then asked for again in the background shortly before its end, so"
+        " that nobody has to wait for it; the sooner, the longer the provider took.",
+    )
+    coalesce: bool = Field(
+        default=True, description="Whether identical calls at the same time share one call to the provider."
+    )
+    replay_pace: values.SecondsOrNone = Field(
+        default=0.0, description="The pause between two events of a kept stream, in seconds; 0 gives it at once."
+    )
     secret: values.Secret | None = Field(
         default=None,
         description='What answers in a shared store are signed with, as "env:NAME", "file:PATH" or the text itself;'

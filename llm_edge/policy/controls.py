@@ -70,6 +70,7 @@ _Reader = Callable[[str, object], Any]
 _HEADERS: Final[Mapping[str, tuple[str, _Reader]]] = {
     "x-llm-edge-cache-ttl": ("ttl", _seconds),
     "x-llm-edge-cache-namespace": ("namespace", _word),
+    "x-llm-edge-coalesce": ("coalesce", _switch),
     "x-llm-edge-route": ("route", _word),
     "x-llm-edge-deadline-ms": ("deadline", _milliseconds),
     "x-llm-edge-tenant": ("tenant", _word),
@@ -84,6 +85,8 @@ _KEYWORDS: Final[Mapping[str, tuple[str, _Reader]]] = {
     "no_store": ("no_store", _switch),
     "only_if_cached": ("only_if_cached", _switch),
     "max_age": ("max_age", _seconds),
+    "stale_if_error": ("stale_if_error", _seconds),
+    "coalesce": ("coalesce", _switch),
     "ttl": ("ttl", _seconds),
     "namespace": ("namespace", _word),
     "route": ("route", _word),
@@ -146,4 +149,6 @@ def _cache_control(value: str) -> dict[str, Any]:
             found["only_if_cached"] = True
         elif name == "max-age":
             found["max_age"] = _seconds("cache-control: max-age", argument.strip('"'))
+        elif name == "stale-if-error":
+            found["stale_if_error"] = _seconds("cache-control: stale-if-error", argument.strip('"'))
     return found

@@ -14,7 +14,7 @@ from typing import Final
 from .. import exact
 from ..message import Body
 
-SCHEMA: Final = "1"
+SCHEMA: Final = "2"
 """Changes whenever the key or what is kept under it changes meaning."""
 
 LEFT_OUT: Final[Mapping[str, str]] = {
@@ -23,6 +23,8 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "safety_identifier": "the successor of `user`",
     "prompt_cache_key": "steers the provider's own prompt cache: price and speed, not the answer",
     "prompt_cache_retention": "the same",
+    "stream": "the answer is the same, told in one piece or in many: one kept answer serves both",
+    "stream_options": "what a stream tells besides the answer; a kept stream remembers how it was asked",
 }
 """Fields of a request that do not change its answer, each with the reason."""
 
@@ -43,6 +45,14 @@ def answer_key(body: Body, *context: str) -> str:
     except TypeError as error:
         raise ValueError(f"this body has no canonical form: {error}") from None
     return hashlib.sha256(_apart((SCHEMA, *context)) + canonical).hexdigest()
+
+
+def address(url: str, dialect: str) -> str:
+    """Where a call goes, without what only says that it is to be streamed."""
+    if dialect == "gemini.generate" and "treamGenerateContent" in url:
+        url = url.replace(":streamGenerateContent", ":generateContent")
+        url = url.replace("?alt=sse&", "?").replace("?alt=sse", "").replace("&alt=sse", "")
+    return url
 
 
 def _apart(parts: tuple[str, ...]) -> bytes:

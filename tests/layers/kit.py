@@ -26,7 +26,7 @@ class Watch:
 
     def feed(self, chunk: bytes, /) -> None:
         self.events += 1
-        if chunk == DONE:
+        if chunk.endswith(DONE):
             self.complete, self.usage = True, {"total_tokens": 3}
             self.finished = self.finished or ["stop"]
         elif chunk == b"filtered":

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llm_edge.errors import NotCached
-from llm_edge.layers.cache import Cache, Entry, Keeping, Understanding
+from llm_edge.layers.answers import Answers
+from llm_edge.layers.cache import Cache, Keeping
+from llm_edge.layers.kept import Held, Understanding
 from llm_edge.layers.rules import Rules
 from llm_edge.message import Body, Controls, Headers, Request, Response
 from llm_edge.runtime import FakeClock
@@ -32,11 +34,15 @@ UNDERSTOOD = Understanding(Watch, reasons)
 class Kept:
     """A cache over a script, and the clock of both."""
 
+    chance = 0.0
+
     def __init__(self, colour: Colour, *steps: Any, **rule: Any) -> None:
         self.colour, self.clock, self.script = colour, FakeClock(1000.0), Script(*(steps or [lambda request: answer()]))
-        self.store: MemoryStore[Entry] = MemoryStore()
+        self.store: MemoryStore[Held] = MemoryStore()
+        self.answers = Answers(self.store)
         rules = Rules(Keeping(**rule), {"brief": Keeping(ttl=5.0), "never": Keeping(policy="off")})
-        self.layer = Cache(self.store, self.clock, rules, lambda dialect: UNDERSTOOD)
+        runtime = colour.runtime(self.clock)
+        self.layer = Cache(self.answers, runtime, rules, lambda dialect: UNDERSTOOD, chance=lambda: self.chance)
 
     def ask(self, request: Request | None = None, **fields: Any) -> tuple[str, Any]:
         """The cache's status, and the answer read to its end."""
@@ -62,10 +68,10 @@ def test_the_same_question_again_is_a_hit_with_the_same_bytes(colour: Colour) ->
     assert len(kept.script.asked) == 1
 
 
-def test_a_stream_is_replayed_chunk_by_chunk(colour: Colour) -> None:
+def test_a_stream_is_replayed_as_the_bytes_that_came(colour: Colour) -> None:
     kept = Kept(colour, STREAM)
     assert kept.ask(streaming=True) == ("MISS", list(CHUNKS))
-    assert kept.ask(streaming=True) == ("HIT", list(CHUNKS))
+    assert kept.ask(streaming=True) == ("HIT", [b"".join(CHUNKS)])
     assert kept.ask(streaming=False)[0] == "MISS"
 
 
@@ -231,7 +237,6 @@ APART: list[dict[str, Any]] = [
     {"route": "fast"},
     {"url": "https://other.test/v1/chat/completions"},
     {"dialect": "anthropic.messages"},
-    {"streaming": True},
     asked(tenant="acme"),
     asked(namespace="acme"),
     {"headers": Headers({"Anthropic-Beta": "x"})},
@@ -328,7 +333,7 @@ def test_an_entry_that_names_another_key_is_not_served(colour: Colour) -> None:
 def test_an_entry_weighs_at_least_its_bytes(colour: Colour) -> None:
     for step, streaming, least in (
         (answer("x" * 9000), False, 9000),
-        (streamed(*[b"y" * 90] * 100, DONE), True, 13_000),
+        (streamed(*[b"y" * 90] * 100, DONE), True, 9000),
     ):
         kept, request = Kept(colour, step), call(streaming=streaming)
         kept.ask(request)

@@ -22,7 +22,7 @@ from llm_edge.policy.estimate import guess
 from llm_edge.policy.plan import Bounds, Limiting, Plan, Scope
 from llm_edge.policy.rows import Taken
 from llm_edge.providers.base import Target
-from llm_edge.runtime import Alarm, Awaiting, Blocking, Clock, FakeClock, Runtime, Signal, drive
+from llm_edge.runtime import Alarm, Awaiting, Blocking, Clock, FakeClock, Home, Runtime, Signal, drive
 from llm_edge.stores.counters import MemoryCounters, MemoryView
 
 from .kit import CHUNKS, Cancelled, Script, Suspends, answer, call, failed, read_all, run_cancelled, streamed
@@ -193,6 +193,8 @@ def test_a_call_refused_for_want_of_a_place_has_taken_nothing_of_the_pace(colour
 class Scripted:
     """A colour for driving by hand: every wait suspends once or more, and a signal is waited for until it is set."""
 
+    apart = False
+
     def __init__(self, clock: Clock, *, patient: bool = True) -> None:
         self.clock = clock
         self._patient = patient
@@ -205,6 +207,9 @@ class Scripted:
 
     def alarm(self) -> Alarm:
         return Blocking(self.clock).alarm()
+
+    def home(self) -> Home:
+        return Blocking(self.clock).home()
 
 
 class SlowClock(FakeClock):

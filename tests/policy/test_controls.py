@@ -108,7 +108,7 @@ def test_a_value_that_makes_no_sense_is_refused_by_the_keywords_name(name: str, 
 
 
 def test_an_unknown_keyword_is_refused_and_the_known_ones_are_named() -> None:
-    with pytest.raises(InvalidRequest, match="no key 'cache'; known are cache_control, deadline"):
+    with pytest.raises(InvalidRequest, match="no key 'cache'; known are cache_control, coalesce, deadline"):
         from_keyword({"cache": "off"})
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, strategies as st
 
 from llm_edge.message import Body
-from llm_edge.policy.keys import LEFT_OUT, answer_key, fingerprint
+from llm_edge.policy.keys import LEFT_OUT, address, answer_key, fingerprint
 
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False, allow_infinity=False)
@@ -24,7 +24,7 @@ FIELDS = st.dictionaries(st.text(max_size=6).filter(lambda name: name not in LEF
 CHAT: dict[str, Any] = {
     "model": "gpt-5.4-mini",
     "messages": [{"role": "system", "content": "brief"}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
-    "temperature": 0.2, "top_p": 1, "max_completion_tokens": 64, "n": 1, "seed": 7, "stop": ["x"], "stream": False,
+    "temperature": 0.2, "top_p": 1, "max_completion_tokens": 64, "n": 1, "seed": 7, "stop": ["x"],
     "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
     "response_format": {"type": "json_object"}, "logit_bias": {"50256": -100}, "a_field_of_tomorrow": None,
 }  # fmt: skip
@@ -109,9 +109,22 @@ def test_words_around_the_body_cannot_be_mistaken_for_each_other(one: list[str],
 
 
 def test_a_key_is_a_whole_sha_256_and_the_same_tomorrow() -> None:
-    assert key(CHAT, "openai.chat", "tenant") == "7c2c179e36171779db4f457420d62a97f93286afe49a3047e168fc277905a931"
+    assert key(CHAT, "openai.chat", "tenant") == "4f58cad196078d5f8278c316fdd8d0873aeabef384a1042a3999b648f0371191"
 
 
 def test_a_fingerprint_shows_nothing_of_what_it_stands_for() -> None:
     assert "sk-secret" not in fingerprint("sk-secret")
     assert len(fingerprint("sk-secret")) == 32
+
+
+@pytest.mark.parametrize(
+    ("streamed", "whole"),
+    [
+        ("https://g/v1/models/m:streamGenerateContent?alt=sse", "https://g/v1/models/m:generateContent"),
+        ("https://g/v1/models/m:streamGenerateContent?alt=sse&x=1", "https://g/v1/models/m:generateContent?x=1"),
+        ("https://g/v1/models/m:streamGenerateContent?x=1&alt=sse", "https://g/v1/models/m:generateContent?x=1"),
+    ],
+)
+def test_an_address_that_only_asks_for_a_stream_is_the_same_place(streamed: str, whole: str) -> None:
+    assert address(streamed, "gemini.generate") == address(whole, "gemini.generate") == whole
+    assert address(streamed, "openai.chat") == streamed

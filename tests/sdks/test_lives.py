@@ -31,7 +31,7 @@ def test_threads_and_loops_share_one_client(edges: Callable[..., EdgeClient], pr
             told: list[str] = []
             for turn in range(5):
                 whole = client.chat.completions.create(model=f"m{number}-{turn}", **ASK)
-                parts = client.chat.completions.create(model=f"m{number}-{turn}", **ASK, stream=True)
+                parts = client.chat.completions.create(model=f"s{number}-{turn}", **ASK, stream=True)
                 told += [str(whole.choices[0].message.content)]
                 told += ["".join(part.choices[0].delta.content or "" for part in parts)]
             return told
@@ -41,7 +41,7 @@ def test_threads_and_loops_share_one_client(edges: Callable[..., EdgeClient], pr
 
             async def ask(turn: int) -> list[str]:
                 whole = await client.chat.completions.create(model=f"m{number}-{turn}", **ASK)
-                parts = await client.chat.completions.create(model=f"m{number}-{turn}", **ASK, stream=True)
+                parts = await client.chat.completions.create(model=f"s{number}-{turn}", **ASK, stream=True)
                 return [
                     str(whole.choices[0].message.content),
                     "".join([part.choices[0].delta.content or "" async for part in parts]),

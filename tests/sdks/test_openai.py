@@ -144,8 +144,9 @@ def test_the_older_http_library_serves_as_well(sdks: Any, edge: EdgeClient, prov
     newer = sdks.openai(edge, provider)
     first = colour.finish(client.chat.completions.create(**ASK))
     second = colour.finish(newer.chat.completions.create(**ASK))
-    streamed = colour.items(colour.finish(client.chat.completions.create(**ASK, stream=True)))
-    replayed = colour.items(colour.finish(newer.chat.completions.create(**ASK, stream=True)))
+    other = {**ASK, "model": "another", "stream": True}
+    streamed = colour.items(colour.finish(client.chat.completions.create(**other)))
+    replayed = colour.items(colour.finish(newer.chat.completions.create(**other)))
     assert first == second
     assert streamed == replayed
     provider.asked(2)

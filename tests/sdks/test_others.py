@@ -121,7 +121,7 @@ def test_langchain_is_answered_from_memory_and_streams(
     first, second = (colour.finish(invoke("hello")) for _ in range(2))
     assert first.content == second.content == "ab"
     assert first.usage_metadata == second.usage_metadata
-    parts, again = (colour.items(streamed("hello")) for _ in range(2))
+    parts, again = (colour.items(streamed("hello again")) for _ in range(2))
     assert [part.content for part in parts] == [part.content for part in again]
     assert "".join(part.content for part in parts) == "ab"
     provider.asked(2)

@@ -68,7 +68,8 @@ def test_a_given_transport_becomes_the_hop(over: Any, family: Any, colour: Any, 
     first, second = (colour.finish(client.chat.completions.create(**ASK)) for _ in range(2))
     assert first == second
     provider.script(stream("a", "b"))
-    chunks, again = (colour.items(colour.finish(client.chat.completions.create(**ASK, stream=True))) for _ in range(2))
+    other = {**ASK, "model": "another", "stream": True}
+    chunks, again = (colour.items(colour.finish(client.chat.completions.create(**other))) for _ in range(2))
     assert chunks == again
     assert [call.origin for call in provider.calls] == ["http://given.test"] * 2
 

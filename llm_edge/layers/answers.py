@@ -1,0 +1,83 @@
+"""All that is kept, for every thread and loop of one client: in memory, in the second tier, and on its way."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..runtime import Guard, Runtime, mind_forks
+from ..stores.entry import Entry
+from ..stores.memory import MemoryStore
+from ..stores.tier import SecondTier, Tier
+from ..stores.tombstones import Tombstones
+from .flight import Flights
+from .kept import Held
+from .tally import CacheStats
+
+LAST: Final = 2.0
+"""Seconds that closing waits for what is still to be written."""
+
+
+class Answers:
+    """What both colours share of the cache."""
+
+    def __init__(
+        self, memory: MemoryStore[Held], second: SecondTier | None = None, *, idle: float | None = None
+    ) -> None:
+        self.memory, self.second = memory, second
+        self.flights, self.stats = Flights(), CacheStats()
+        self.tombstones = Tombstones() if second is None else second.tombstones
+        self._idle = idle
+        self._guard = Guard()
+        self._renewing: set[str] = set()
+        mind_forks(self)
+
+    def after_fork(self) -> None:
+        # Who was renewing them is in the parent.
+        self._renewing = set()
+
+    def recall(self, key: str, now: float) -> Held | None:
+        """What memory holds for a key: fresh or not, but never purged, or idle for too long, or another's."""
+        held = self.memory.get(key)
+        if held is None or held.entry.key != key:
+            return None
+        if self._idle is not None and now - held.used >= self._idle:
+            return None
+        if self.second is not None:
+            self.second.glance()
+        if self.tombstones.marks and self.tombstones.cover(held.entry):
+            return None
+        held.used = now
+        return held
+
+    def hold(self, entry: Entry, *, now: float, age: float, seconds: float) -> Held:
+        """Keep an entry in memory, for so many seconds at most before the second tier is asked again."""
+        made = now - age
+        expires = made + entry.ttl
+        until = expires if self.second is None else min(expires, now + seconds)
+        held = Held(entry=entry, made=made, expires=expires, until=until, used=now)
+        self.memory.put(entry.key, held)
+        return held
+
+    def tier(self, runtime: Runtime) -> Tier | None:
+        """The second tier as one colour sees it."""
+        return None if self.second is None else self.second.view(runtime)
+
+    async def close(self, runtime: Runtime) -> None:
+        """Give what is still to be written a moment for it; nothing is read or written from then on."""
+        if self.second is not None and not self.second.closed:
+            await self.second.view(runtime).drain(LAST)
+            self.second.close()
+
+    def begins(self, key: str) -> bool:
+        """Whether nobody is renewing this answer yet; the caller then does, and says when that is over."""
+
+        def begin() -> bool:
+            fresh = key not in self._renewing
+            self._renewing.add(key)
+            return fresh
+
+        return self._guard.do(begin)
+
+    def over(self, key: str) -> None:
+        """Nobody is renewing this answer any more."""
+        self._guard.post(lambda: self._renewing.discard(key))

@@ -1,0 +1,257 @@
+"""
+One upstream call for all who ask the same at the same time, threads and event loops mixed.
+
+The upstream call belongs to no caller. On an event loop it is made by a task of its own; whoever asked first waits for
+it like everybody else, and may leave like everybody else. In the sync colour the thread that asked first makes it: it
+cannot leave. Once the head of the answer is here the flight has landed, well or badly, and each guest gets an answer or
+an error of its own.
+
+A stream goes on from there as `reading.py` tells.
+
+Two things make a guest ask anew, as if it had been first: the flight failed in a way that was the first caller's own
+(its deadline, its being cancelled), or the lone guest that was reading when this one came was cancelled in that read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import NoneType
+from typing import Final, TypeAlias
+
+from ..errors import DeadlineExceeded, NetworkFailed
+from ..message import Abandoned, Body, Request, Response, Stream
+from ..runtime import Crowd, Guard, Home, Running, Runtime, mind_forks
+from .guests import LONGEST, First, Guest, Seen, own_copy
+from .reading import Reading
+
+Ask: TypeAlias = Callable[[Request], Awaitable[Response]]
+Look: TypeAlias = Callable[[Request], Awaitable[Response | None]]
+
+_LATE: Final = 0.05
+"""Seconds; with less left nobody asks anew."""
+
+
+class Flights:
+    """The calls under way of this process, by what they ask."""
+
+    def __init__(self) -> None:
+        self.guard = Guard()
+        self.under_way: dict[str, Flight] = {}
+        mind_forks(self)
+
+    def after_fork(self) -> None:
+        # The calls in flight are the parent's.
+        self.under_way = {}
+
+    async def share(self, key: str, request: Request, runtime: Runtime, *, look: Look, ask: Ask) -> Response:
+        """
+        The answer to this call, asked for once for all who share it at this moment.
+
+        `look` is for an answer that is somewhere already, `ask` for one that has to be made.
+        """
+        while True:
+            flight, first = self.guard.do(lambda: self._board(key, request, runtime))
+            if flight is None:
+                return await look(request) or await ask(request)
+            if first:
+                return await flight.lead(request, look, ask, runtime)
+            response = await flight.follow(request, runtime)
+            if response is not None:
+                return response
+
+    def _board(self, key: str, request: Request, runtime: Runtime) -> tuple[Flight | None, bool]:
+        flight = self.under_way.get(key)
+        if flight is None:
+            flight = self.under_way[key] = Flight(self, key, runtime.home(), request.deadline)
+            return flight, True
+        if not flight.open_to(request, runtime):
+            return None, False
+        flight.board()
+        return flight, False
+
+
+class Flight:
+    """One upstream call and its guests. What changes is changed inside the guard, or at home before anyone knows."""
+
+    def __init__(self, flights: Flights, key: str, home: Home, deadline: float | None) -> None:
+        self._flights, self._guard, self._key = flights, flights.guard, key
+        self._home, self._deadline = home, deadline
+        self._guests = 1
+        self._landed = Crowd()
+        self._head: Response | None = None
+        self._error: BaseException | None = None
+        self._reading: Reading | None = None
+        self._request: Request | None = None
+        self._running: Running | None = None
+
+    @property
+    def guests(self) -> int:
+        """How many are on board."""
+        return self._guests if self._reading is None else self._reading.guests
+
+    def board(self) -> None:
+        """One guest more; inside the guard."""
+        if self._reading is None:
+            self._guests += 1
+        else:
+            self._reading.guests += 1
+
+    def open_to(self, request: Request, runtime: Runtime) -> bool:
+        """Whether this call may join: it would lose nothing by it."""
+        if self._home.stopped_by(runtime) or (self._reading is not None and self._reading.size > LONGEST):
+            return False
+        if self._deadline is None or not request.streaming:
+            return True
+        # A stream ends at the first caller's deadline; one who has far longer should not be cut short by it.
+        now = runtime.clock.now()
+        return request.deadline is not None and self._deadline - now >= 0.5 * (request.deadline - now)
+
+    # ------------------------------------------------------------------ until the head is here
+
+    async def lead(self, request: Request, look: Look, ask: Ask, runtime: Runtime) -> Response:
+        """The first caller's answer."""
+        self._request = request
+        try:
+            # Looking takes no time worth sharing out: done here, and not in a task.
+            found = await look(request)
+            if found is not None:
+                self._lands(found, None)
+            elif self._home.apart:
+                self._running = self._home.start(lambda: self._fly(request, ask), self._lost)
+                await runtime.wait(self._landed, None)
+            else:
+                await self._fly(request, ask)
+        except BaseException as gone:
+            if self._running is None and not self._landed.is_set:
+                self._lands(None, gone)
+            await self.leave(runtime)
+            if self.guests == 0 and self._running is not None:
+                await self._running.gone()  # whoever cancels a call finds all it held given back
+            raise
+        self._running, error = None, self._error
+        if self._head is None and error is not None:
+            self._guard.do(self._leaves)
+            raise error
+        return self._given(request, runtime, first=True)
+
+    async def follow(self, request: Request, runtime: Runtime) -> Response | None:
+        """Another caller's answer; None when it has to ask anew."""
+        broken: BaseException | None = None
+        try:
+            await self._wait(self._landed, request, runtime)
+            reading = self._reading
+            while reading is not None and reading.lone:
+                moved = reading.movement()
+                if reading.lone:
+                    await self._wait(moved, request, runtime)
+            broken = None if reading is None else reading.error
+        except BaseException:
+            await self.leave(runtime)
+            raise
+        notes = request.notes
+        if self._head is None or not isinstance(broken, (Exception, NoneType)):
+            error = self._error
+            await self.leave(runtime)
+            own = self._own(error, request, runtime.clock.now())
+            if own is None:
+                return None
+            notes.cache = "COALESCED"
+            raise own
+        notes.cache = "COALESCED"
+        return self._given(request, runtime, first=False)
+
+    async def _wait(self, crowd: Crowd, request: Request, runtime: Runtime) -> None:
+        left = None if request.deadline is None else max(request.deadline - runtime.clock.now(), 0.0)
+        if not await runtime.wait(crowd, left):
+            raise NetworkFailed("the call that this one shares was not answered in time", kind="ReadTimeout")
+
+    async def _fly(self, request: Request, ask: Ask) -> None:
+        try:
+            response = await ask(request)
+            if response.body is not None:
+                _ = response.body.raw  # written down once, before the first caller gets its hands on it
+        except BaseException as error:
+            self._lands(None, error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        if self._lands(response, None) and response.stream is not None:
+            await response.stream.aclose()
+
+    def _lands(self, response: Response | None, error: BaseException | None) -> bool:
+        """Whether nobody waits any more."""
+
+        def land() -> bool:
+            self._head, self._error = response, error
+            if response is None or response.stream is None or self._guests == 0:
+                self._gone()
+            else:
+                self._reading = Reading(response.stream, self._home, self._guard, self._guests, self._gone)
+            return self._guests == 0
+
+        forsaken = self._guard.do(land)
+        self._landed.set()
+        return forsaken
+
+    def _lost(self) -> None:
+        """The task is over: it may never have begun, where its loop was being closed."""
+        if not self._landed.is_set:
+            self._lands(None, Abandoned())
+
+    def _own(self, error: BaseException | None, request: Request, now: float) -> Exception | None:
+        """This caller's own copy of a failure; None when the failure is not its own and it should ask anew."""
+        if not isinstance(error, Exception) or isinstance(error, Abandoned):
+            return None
+        timed_out = isinstance(error, DeadlineExceeded) or (isinstance(error, NetworkFailed) and error.timed_out)
+        if timed_out and self._deadline is not None and now >= self._deadline - _LATE:
+            late = request.deadline is not None and request.deadline - now <= _LATE
+            return own_copy(error) if late else None
+        return own_copy(error)
+
+    def _given(self, request: Request, runtime: Runtime, *, first: bool) -> Response:
+        head, led = self._head, self._request
+        assert head is not None and led is not None, "it has landed, and well"
+        if not first:
+            notes, theirs = request.notes, led.notes
+            notes.target, notes.targets, notes.cost = theirs.target, list(theirs.targets), theirs.cost
+        if self._reading is not None:
+            guest = Guest(self._reading, request, runtime, first=first)
+            if first:
+                return Response(status=head.status, headers=head.headers, stream=First(self._reading, guest))
+            stream = Stream(guest, Seen(self._reading, guest))
+            answer = Response(status=head.status, headers=head.headers, stream=stream)
+            answer.finally_(lambda error: _used(request, stream))
+            return answer
+        if first:
+            return head
+        request.notes.usage = None if led.notes.usage is None else dict(led.notes.usage)
+        return Response(status=head.status, headers=head.headers, body=head.body and Body(head.body.raw))
+
+    # ------------------------------------------------------------------ the end
+
+    async def leave(self, runtime: Runtime) -> None:
+        """One guest fewer; the last one ends the call."""
+        reading = self._guard.do(self._leaves)
+        if reading is not None:
+            await reading.leave(runtime)
+
+    def _leaves(self) -> Reading | None:
+        """The stream to be left, when there is one."""
+        if self._reading is not None:
+            return self._reading
+        self._guests -= 1
+        if self._guests == 0:
+            self._gone()
+            self._error = None  # it remembers where it was raised, and so this flight
+            if self._running is not None and self._head is None:
+                self._running.cancel()
+        return None
+
+    def _gone(self) -> None:
+        if self._flights.under_way.get(self._key) is self:
+            del self._flights.under_way[self._key]
+
+
+def _used(request: Request, stream: Stream) -> None:
+    if stream.watcher.usage is not None:
+        request.notes.usage = stream.watcher.usage

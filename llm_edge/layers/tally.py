@@ -1,0 +1,105 @@
+"""What the cache has done and saved, counted since the start."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from ..runtime import Guard
+from ..stores.entry import Entry
+
+_MANY: Final = 512
+"""Answers given before they are added up: a hit then costs one append."""
+
+
+class CacheStats:
+    """Counters of one client's cache. Each may be a moment older than the next."""
+
+    def __init__(self) -> None:
+        self._guard = Guard()
+        self._served: deque[tuple[bool, float, int | None]] = deque()
+        self._hits = self._stale = self._unpriced = 0
+        self._seconds, self._nanodollars = 0.0, 0
+        self.misses = self.coalesced = self.bypassed = 0
+        self.refreshed = 0
+        """Answers asked for again behind the callers' backs."""
+
+    @property
+    def hits(self) -> int:
+        """Answers given while they were fresh."""
+        return self._added_up()._hits
+
+    @property
+    def stale(self) -> int:
+        """Answers given past their end."""
+        return self._added_up()._stale
+
+    @property
+    def saved_seconds(self) -> float:
+        """What providers took for the answers that were given again."""
+        return self._added_up()._seconds
+
+    @property
+    def saved_nanodollars(self) -> int:
+        """What the answers that were given again had cost, where that is known."""
+        return self._added_up()._nanodollars
+
+    @property
+    def unpriced(self) -> int:
+        """Answers given again whose price nobody knows."""
+        return self._added_up()._unpriced
+
+    def served(self, entry: Entry, *, stale: bool) -> None:
+        """One answer was given from what is kept."""
+        self._served.append((stale, entry.took, entry.cost))
+        if len(self._served) >= _MANY:
+            self._guard.post(self._add_up)
+
+    def _added_up(self) -> CacheStats:
+        self._guard.do(self._add_up)
+        return self
+
+    def _add_up(self) -> None:
+        while self._served:
+            stale, took, cost = self._served.popleft()
+            if stale:
+                self._stale += 1
+            else:
+                self._hits += 1
+            self._seconds += took
+            if cost is None:
+                self._unpriced += 1
+            else:
+                self._nanodollars += cost
+
+    def missed(self) -> None:
+        """One call went on to a provider."""
+
+        def count() -> None:
+            self.misses += 1
+
+        self._guard.post(count)
+
+    def shared(self) -> None:
+        """One call was answered by another's."""
+
+        def count() -> None:
+            self.coalesced += 1
+
+        self._guard.post(count)
+
+    def passed(self) -> None:
+        """One call was none for the cache."""
+
+        def count() -> None:
+            self.bypassed += 1
+
+        self._guard.post(count)
+
+    def again(self) -> None:
+        """One answer is asked for anew in the background."""
+
+        def count() -> None:
+            self.refreshed += 1
+
+        self._guard.post(count)
