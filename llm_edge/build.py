@@ -12,7 +12,7 @@ loops share one cache, one limit and one set of breakers.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -30,7 +30,7 @@ from .layers.pulse import Beat
 from .layers.retry import Attempts, Retry
 from .layers.router import Router
 from .layers.rules import Rules
-from .layers.tell import Tell
+from .layers.tell import Listens, Tell
 from .layers.translate import Translate
 from .limits import Limits
 from .message import Handler, Layer, Request, stack
@@ -42,6 +42,7 @@ from .providers.base import Adapter, Target
 from .providers.dialects import by_name
 from .runtime import Clock, Runtime
 from .targets import Targets
+from .telemetry.metrics import Reading, breaker_readings
 
 T = TypeVar("T")
 
@@ -66,6 +67,7 @@ class House:
         self.answers = kept_answers(config, secrets, clock)
         self.limits = Limits(config, secrets)
         self.book = book_of(config, self.targets.priced_as)
+        self.listeners: list[Listens] = []
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random
         self.breakers = Breakers(config.breaker, self.chance)
@@ -78,7 +80,7 @@ def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Laye
     clock = runtime.clock
     return stack(
         [
-            Tell(clock=clock, cost=house.book.cost),
+            Tell(clock=clock, cost=house.book.cost, listeners=house.listeners),
             Deadline(clock=clock, allowed=house.allowed),
             *layers,
             Cache(
@@ -146,6 +148,13 @@ def _end(house: House, runtime: Runtime, send: Sender, target: Target) -> Handle
         connect=http.connect, largest=http.max_body, credential=house.targets.credential(target),
     )  # fmt: skip
     return stack([Translate(adapter=adapter, target=target, clock=runtime.clock, on_unsupported=unsupported)], hop)
+
+
+def readings(house: House) -> Iterator[Reading]:
+    """How cache and breakers stand, for the metrics."""
+    yield "llm_edge_cache_entries", ("l1",), len(house.answers)
+    yield "llm_edge_cache_bytes", ("l1",), house.answers.weight
+    yield from breaker_readings(house.breakers.states())
 
 
 def book_of(config: EdgeConfig, place: Callable[[str], str]) -> Book:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast, overload
 
 from .breakers import Breakers
-from .build import House, trunk
+from .build import House, readings, trunk
 from .config import EdgeConfig, Resolved, resolve
 from .errors import CallError, ConfigError, InvalidRequest
 from .http.face import Front
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from .bulk.items import Result
     from .config import Sections
+    from .telemetry.metrics import Metrics
 
 Messages: TypeAlias = str | Sequence[Mapping[str, Any]]
 Input: TypeAlias = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
@@ -83,6 +84,9 @@ class EdgeClient:
         self._direct = {"sync": False, "async": False}
         self._lock = threading.Lock()
         self._closed = False
+        self._metrics: Metrics | None = None
+        if self.config.telemetry.metrics:
+            self._metrics = self.metrics
         mind_forks(self)
 
     @classmethod
@@ -336,6 +340,18 @@ class EdgeClient:
     def breakers(self) -> Breakers:
         """`provider/model` and how its breaker stands; `edge.breakers.force("openai/gpt-5.4", "open")` sets one."""
         return self._house.breakers
+
+    @property
+    def metrics(self) -> Metrics:
+        """Counts of calls for Prometheus, in a registry of their own; from its first use on, or by `[telemetry]`."""
+        with self._lock:
+            if self._metrics is None:
+                from .telemetry.metrics import Metrics
+
+                house = self._house
+                self._metrics = Metrics(self._clock or ThreadClock(), lambda: readings(house))
+                house.listeners.append(self._metrics)
+            return self._metrics
 
     def front(self, colour: Literal["sync", "async"], send: Sender | None = None) -> Front:
         """What a transport needs; `send` takes the place of the HTTP engine."""

@@ -68,6 +68,8 @@ class Notes:
     """Nano-dollars for all attempts together; None when it is not known."""
     saved: int | None = None
     """Nano-dollars that an answer from the cache would have cost."""
+    status: int = 200
+    """The HTTP status it ended with; 499 when the caller left."""
     over: Callable[[], None] | None = None
     """Told when an attempt has ended, once the call itself is over."""
     limits: Sequence[tuple[str, int, int, float]] = ()

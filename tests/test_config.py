@@ -251,7 +251,7 @@ LATER = [
     {"hedge": {"enabled": False}},
     {"budgets": {"a": {}}},
     {"guard": {"pii": "off"}},
-    {"telemetry": {}},
+    {"telemetry": {"log_format": "json"}},
     {"serve": {"auth": {}}},
     {"limits": {"global": {"requests_per_hour": 3}}},
     {"routes": {"f": {"targets": "a/b", "hedge": {}}}},

@@ -10,6 +10,7 @@ from .prices import PriceConfig, PricesConfig
 from .routes import RouteCache, RouteConfig, RouteDeadline, RouteRetry, TargetConfig
 from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig
 from .serve import ServeConfig, ServeTlsConfig
+from .telemetry import TelemetryConfig
 from .traffic import BreakerConfig, RetryConfig
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "ServeTlsConfig",
     "StoreConfig",
     "TargetConfig",
+    "TelemetryConfig",
     "TierConfig",
     "resolve",
 ]

@@ -16,7 +16,7 @@ ABSENT = (
     "hedge",
     "budgets",
     "guard",
-    "telemetry",
+    "telemetry.log_format",
     "serve.auth",
     "serve.cors",
     "limits.*.tokens_per_second",

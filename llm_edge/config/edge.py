@@ -18,6 +18,7 @@ from .problems import Problem, explain, failure
 from .routes import RouteConfig, RouteDeadline
 from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig, Section
 from .serve import ServeConfig
+from .telemetry import TelemetryConfig
 from .traffic import BreakerConfig, RetryConfig
 from .trees import Path, as_written, is_table
 
@@ -40,6 +41,7 @@ class Sections(TypedDict, total=False):
     http: Settings | HttpConfig
     prices: Settings | PricesConfig
     serve: Settings | ServeConfig
+    telemetry: Settings | TelemetryConfig
     on_unsupported_param: OnUnsupported
 
 
@@ -73,6 +75,7 @@ class EdgeConfig(Section):
     http: HttpConfig = Field(default_factory=HttpConfig, description="How calls travel.")
     prices: PricesConfig = Field(default_factory=PricesConfig, description="What models cost.")
     serve: ServeConfig = Field(default_factory=ServeConfig, description="The sidecar, `python -m llm_edge.serve`.")
+    telemetry: TelemetryConfig = Field(default_factory=TelemetryConfig, description="What is told about calls.")
     on_unsupported_param: OnUnsupported = Field(
         default="warn",
         description="What happens to a parameter that a provider of another dialect does not have:"

@@ -61,6 +61,7 @@ class Tell:
             books.answered(None)
             books.ended(error)
             raise
+        request.notes.status = response.status
         books.answered(response)
         if response.stream is None:
             books.ended(None)
@@ -97,7 +98,7 @@ class _Books:
         self._error = error
         notes.ended = self._tell.clock.now()
         if error is not None:
-            notes.error = _word(error)
+            notes.error, notes.status = _word(error), status_of(error)
         if all(attempt.ended is not None for attempt in notes.attempts):
             self._close()
         else:  # an attempt's end comes after its stream's, or it is a hedge that lost
@@ -142,10 +143,8 @@ def spoken(cost: int) -> str:
     return f"{whole}.{part:09d}".rstrip("0").rstrip(".")
 
 
-def status_of(error: BaseException | None, notes_status: int = 200) -> int:
-    """The HTTP status a call ended with; 499 when the caller left."""
-    if error is None:
-        return notes_status
+def status_of(error: BaseException) -> int:
+    """The HTTP status that an error stands for; 499 when the caller left."""
     if isinstance(error, CallError):
         return error.status
     return 499 if _word(error) == "Abandoned" else 500

@@ -73,6 +73,12 @@ class MemoryStore(Generic[T]):
     def clear(self) -> None:
         self._map.clear()
 
+    @property
+    def weight(self) -> int:
+        """Bytes, as weighed."""
+        self._map.run_pending_tasks()
+        return self._map.weighted_size()
+
     def __len__(self) -> int:
         self._map.run_pending_tasks()
         return self._map.count()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from llm_edge import errors
 from llm_edge.providers import capabilities
 from llm_edge.providers.table import ROWS, Row
+from llm_edge.telemetry.families import FAMILIES
 from tests.providers.features import FEATURES, PLACES, RETURNS
 
 from .examples import ROOT
@@ -76,7 +77,15 @@ def capabilities_from() -> Iterator[str]:
     yield f"As of {date}, from: {source}."
 
 
+def metrics() -> Iterator[str]:
+    yield "| metric | kind | labels | |"
+    yield "|---|---|---|---|"
+    for family in FAMILIES.values():
+        yield f"| `{family.name}` | {family.kind} | {_code(family.labels)} | {family.says} |"
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "metrics": metrics,
     "providers": providers,
     "errors": tree,
     "asked": asked,

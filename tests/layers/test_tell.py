@@ -149,6 +149,6 @@ def test_dollars_are_written_exactly() -> None:
 
 
 def test_how_a_call_ended_as_a_status() -> None:
-    assert [status_of(each) for each in (None, failed(), Abandoned(), KeyboardInterrupt(), ValueError())] == [
-        200, 503, 499, 499, 500,
+    assert [status_of(each) for each in (failed(), Abandoned(), KeyboardInterrupt(), ValueError())] == [
+        503, 499, 499, 500,
     ]  # fmt: skip

@@ -1,0 +1,118 @@
+"""
+Numbers that are cheap to count, and the same numbers for Prometheus when it asks.
+
+prometheus-client takes a lock for each of the dozen numbers of a call; here one lock is taken for all of them, by
+whoever counts. Where many processes share a directory, its own values are used, which live in mapped files.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .families import FAMILIES, Family
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
+
+
+class Number:
+    """A counter, or a gauge. Change it under the lock only."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def inc(self, amount: float = 1.0) -> None:
+        self.value += amount
+
+    def dec(self, amount: float = 1.0) -> None:
+        self.value -= amount
+
+
+class Distribution:
+    """A histogram. Change it under the lock only."""
+
+    __slots__ = ("_bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, amount: float) -> None:
+        self.counts[bisect_left(self._bounds, amount)] += 1
+        self.sum += amount
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """As Prometheus counts: how many were at most so much."""
+        total, made = 0, list[tuple[str, float]]()
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self.counts, strict=True):
+            total += count
+            made.append((bound, float(total)))
+        return made
+
+
+class Cells(Protocol):
+    """Where the numbers are."""
+
+    def child(self, name: str, labels: tuple[str, ...], /) -> Any: ...
+
+
+class Own:
+    """In this process. It is a collector for a registry."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[tuple[str, ...], Any]] = {
+            name: {} for name, family in FAMILIES.items() if family.counted
+        }
+
+    def child(self, name: str, labels: tuple[str, ...], /) -> Any:
+        family = FAMILIES[name]
+        fresh = Distribution(family.buckets) if family.kind == "histogram" else Number()
+        return self._known[name].setdefault(labels, fresh)
+
+    def collect(self) -> Iterator[Metric]:
+        for name, children in self._known.items():
+            yield _written(FAMILIES[name], list(children.items()))
+
+
+def _written(family: Family, children: list[tuple[tuple[str, ...], Any]]) -> Metric:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+    if family.kind == "histogram":
+        spread = HistogramMetricFamily(family.name, family.says, labels=family.labels)
+        for labels, child in children:
+            spread.add_metric(labels, child.buckets(), child.sum)
+        return spread
+    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    made = kind(family.name.removesuffix("_total"), family.says, labels=family.labels)
+    for labels, child in children:
+        made.add_metric(labels, child.value)
+    return made
+
+
+class Shared:
+    """In files that many processes map, by prometheus-client's own means."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter, Gauge, Histogram
+
+        self._made: dict[str, Any] = {}
+        for name, family in FAMILIES.items():
+            if family.kind == "histogram":
+                self._made[name] = Histogram(
+                    name, family.says, family.labels, registry=registry, buckets=family.buckets
+                )
+            elif family.kind == "counter":
+                self._made[name] = Counter(name.removesuffix("_total"), family.says, family.labels, registry=registry)
+            elif family.counted:
+                self._made[name] = Gauge(
+                    name, family.says, family.labels, registry=registry, multiprocess_mode="livesum"
+                )
+
+    def child(self, name: str, labels: tuple[str, ...], /) -> Any:
+        return self._made[name].labels(*labels)
