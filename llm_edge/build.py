@@ -33,7 +33,7 @@ from .layers.rules import Rules
 from .layers.tell import Listens, Tell
 from .layers.translate import Translate
 from .limits import Limits
-from .message import Handler, Layer, Request, stack
+from .message import Handler, Json, Layer, Request, stack
 from .money.book import Book
 from .places import Places, origin_of
 from .policy.price import own_price
@@ -152,9 +152,15 @@ def _end(house: House, runtime: Runtime, send: Sender, target: Target) -> Handle
 
 def readings(house: House) -> Iterator[Reading]:
     """How cache and breakers stand, for the metrics."""
-    yield "llm_edge_cache_entries", ("l1",), len(house.answers)
-    yield "llm_edge_cache_bytes", ("l1",), house.answers.weight
+    yield "llm_edge_cache_entries", ("l1",), len(house.answers.memory)
+    yield "llm_edge_cache_bytes", ("l1",), house.answers.memory.weight
     yield from breaker_readings(house.breakers.states())
+
+
+def finished(dialect: str, answer: Json) -> Sequence[str]:
+    """Why an answer ended, in the words of its dialect."""
+    known = by_name(dialect)
+    return known.finished(answer) if known is not None else ()
 
 
 def book_of(config: EdgeConfig, place: Callable[[str], str]) -> Book:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast, overload
 
 from .breakers import Breakers
-from .build import House, readings, trunk
+from .build import House, finished, readings, trunk
 from .config import EdgeConfig, Resolved, resolve
 from .errors import CallError, ConfigError, InvalidRequest
 from .http.face import Front
@@ -28,6 +28,8 @@ from .runtime import Awaiting, Blocking, Clock, Runtime, ThreadClock, drive, min
 if TYPE_CHECKING:
     import httpx
     import httpx2
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
 
     from .bulk.items import Result
     from .config import Sections
@@ -57,7 +59,8 @@ class EdgeClient:
     and event loops, which then share its cache, limits and breakers.
 
     `layers` are functions `async (request, handler) -> response`, passed by every call between the
-    deadline and the cache. `clock` and `chance` are for tests.
+    deadline and the cache. `tracer_provider` and `meter_provider` are OpenTelemetry's, in place of the
+    global ones. `clock` and `chance` are for tests.
 
     Raises ConfigError when a setting cannot be used.
     """
@@ -71,6 +74,8 @@ class EdgeClient:
         clock: Clock | None = None,
         chance: Callable[[], float] | None = None,
         env: Mapping[str, str] | None = None,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
         **sections: Unpack[Sections],
     ) -> None:
         config = config or EdgeConfig()
@@ -84,6 +89,13 @@ class EdgeClient:
         self._direct = {"sync": False, "async": False}
         self._lock = threading.Lock()
         self._closed = False
+        if self.config.telemetry.traces:
+            from .telemetry.traces import Traces
+
+            self._house.listeners.append(Traces(
+                clock or ThreadClock(), tracer_provider=tracer_provider, meter_provider=meter_provider,
+                content=self.config.telemetry.capture_content, finished=finished,
+            ))  # fmt: skip
         self._metrics: Metrics | None = None
         if self.config.telemetry.metrics:
             self._metrics = self.metrics

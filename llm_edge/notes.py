@@ -70,6 +70,8 @@ class Notes:
     """Nano-dollars that an answer from the cache would have cost."""
     status: int = 200
     """The HTTP status it ended with; 499 when the caller left."""
+    traced: Callable[[Attempt], Mapping[str, str]] | None = None
+    """Told of each attempt, where somebody traces the call; gives headers for the provider."""
     over: Callable[[], None] | None = None
     """Told when an attempt has ended, once the call itself is over."""
     limits: Sequence[tuple[str, int, int, float]] = ()

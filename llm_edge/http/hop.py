@@ -10,7 +10,7 @@ before it begins) is raised while another attempt or another target is still pos
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, TypeVar
 
@@ -95,6 +95,9 @@ class _Call:
     async def answer(self) -> Response:
         hop, known = self._hop, self._known
         wire = hop.adapter.encode(self._request, hop.target)
+        traced = self._request.notes.traced
+        if traced is not None:
+            wire = replace(wire, headers=wire.headers.having(traced(self._attempt)))
         if hop.credential is not None:
             shown = hop.credential.show(wire, hop.runtime, self._patience.remaining())
             wire = await self._bounded(shown)
