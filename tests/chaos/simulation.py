@@ -1,0 +1,206 @@
+"""
+The whole chain on virtual time, from a seed: many callers, providers that fail in every way, calls that are given up.
+
+What has to hold whatever happens is counted by the names of the invariants, and every breach is told with its seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llm_edge import CallError, EdgeClient
+from llm_edge.message import Body, Handler, Request
+
+from .oracle import FAULTS, Host, Oracle, said, text_of
+from .virtual import LoopTime, run
+
+INVARIANTS = {
+    "I1": "without faults, N different questions are asked N times",
+    "I2": "every call in ends once: answered, failed, or given up",
+    "I5": "no more calls in flight than the limit says",
+    "I6": "a stream is the provider's words, or their beginning and one error",
+    "I7": "every answer belongs to its question",
+    "I8": "attempts stay within what retries and targets allow",
+    "I10": "no call outlives its deadline by more than 100 ms",
+    "I11": "afterwards no task, connection or permit is left",
+}
+
+
+@dataclass
+class Report:
+    """How often each invariant was looked at, and where it broke."""
+
+    checked: Counter[str] = field(default_factory=Counter)
+    breaches: list[str] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    upstream: Counter[str] = field(default_factory=Counter)
+
+    def check(self, name: str, holds: bool, seed: int, words: str) -> None:
+        self.checked[name] += 1
+        if not holds:
+            self.breaches.append(f"seed {seed}: {name} ({INVARIANTS[name]}): {words}")
+
+
+@dataclass
+class World:
+    """What a seed comes to."""
+
+    seed: int
+    calls: int
+    targets: int
+    attempts: int
+    concurrency: int
+    questions: int
+    faults: float
+    calm: bool = False
+    """Nobody gives up and nothing fails."""
+
+    @classmethod
+    def of(cls, seed: int) -> World:
+        chance = random.Random(seed)
+        return cls(
+            seed=seed, calls=chance.randrange(5, 25), targets=chance.randrange(1, 4), attempts=chance.randrange(1, 4),
+            concurrency=chance.randrange(1, 15), questions=chance.choice([3, 10, 1000]),
+            faults=chance.choice([0.0, 0.1, 0.3, 0.9]),
+        )  # fmt: skip
+
+
+def simulate(seeds: range) -> Report:
+    """Every seed in turn, and every tenth once more as a calm day."""
+    report = Report()
+    for seed in seeds:
+        world = World.of(seed)
+        run(_world(world, report))
+        if seed % 10 == 0:
+            run(_world(replace(world, faults=0.0, questions=1000, calm=True), report))
+    return report
+
+
+async def _world(world: World, report: Report) -> None:
+    chance = random.Random(world.seed + 1)
+    names = [f"p{number}" for number in range(world.targets)]
+    hosts = {f"{name}.test": Host(_share(world, chance), FAULTS, 0.05 + chance.random()) for name in names}
+    if world.faults and chance.random() < 0.3:
+        hosts["p0.test"].down = ((1.0, 1.0 + 60 * chance.random()),)
+    oracle = Oracle(hosts, chance)
+    edge = EdgeClient(
+        clock=LoopTime(), chance=chance.random, env={},
+        providers={name: {"kind": "openai", "base_url": f"http://{name}.test/v1"} for name in names},
+        routes={"r": {"targets": [f"{name}/m" for name in names]}},
+        retry={"attempts": world.attempts}, limits={"global": {"concurrency": world.concurrency, "patience": 600}},
+        breaker={"enabled": chance.random() < 0.7},
+    )  # fmt: skip
+    front = edge.front("async", oracle)
+    callers = [_Caller(world, report, front.handler, chance.random(), number) for number in range(world.calls)]
+    before = asyncio.all_tasks()
+    ends = await asyncio.gather(*(asyncio.ensure_future(caller.live()) for caller in callers))
+    await asyncio.sleep(200)  # what goes on behind the callers' backs has ended by then
+    _afterwards(world, report, oracle, ends, asyncio.all_tasks() - before)
+    await _permits_are_home(world, report, oracle, front.handler)
+    await edge.aclose()
+
+
+def _share(world: World, chance: random.Random) -> float:
+    return min(world.faults * (0.5 + chance.random()), 1.0)
+
+
+def _afterwards(world: World, report: Report, oracle: Oracle, ends: list[str], left: set[Any]) -> None:
+    seed = world.seed
+    report.outcomes.update(ends)
+    report.upstream.update(oracle.served)
+    report.check("I2", len(ends) == world.calls, seed, f"{world.calls} in, {len(ends)} out")
+    report.check("I5", oracle.most_in_flight <= world.concurrency, seed, f"{oracle.most_in_flight} in flight")
+    most = world.calls * world.attempts * world.targets
+    report.check("I8", sum(oracle.asked.values()) <= most, seed, f"{sum(oracle.asked.values())} attempts, {most} allowed")
+    report.check("I11", not left and oracle.in_flight == 0, seed, f"{len(left)} tasks, {oracle.in_flight} in flight")
+    if world.calm:
+        report.check("I1", set(oracle.asked.values()) == {1}, seed, f"asked {oracle.asked.most_common(1)}")
+
+
+async def _permits_are_home(world: World, report: Report, oracle: Oracle, handler: Handler) -> None:
+    for host in oracle.hosts.values():
+        host.faults, host.down, host.delay = 0.0, (), 0.01
+    await asyncio.sleep(300)  # open breakers let somebody try
+    for number in range(2 * len(oracle.hosts)):
+        await handler(_request(f"probe {number}", False, 60.0))
+    asked = [handler(_request(f"again {number}", False, 60.0)) for number in range(world.concurrency)]
+    ends = await asyncio.gather(*asked, return_exceptions=True)
+    failed = [end for end in ends if isinstance(end, BaseException)]
+    report.check("I11", not failed, world.seed, f"a permit or a breaker did not come home: {failed[:1]}")
+
+
+def _request(question: str, streaming: bool, timeout: float | None) -> Request:
+    body: dict[str, Any] = {"model": "r", "messages": [{"role": "user", "content": question}]}
+    if streaming:
+        body["stream"] = True
+    return Request(body=Body(json=body), model="r", route="r", streaming=streaming, timeout=timeout)
+
+
+class _Caller:
+    """Somebody who asks once, and may lose patience."""
+
+    def __init__(self, world: World, report: Report, handler: Handler, luck: float, number: int) -> None:
+        chance = random.Random(luck)
+        self._world, self._report, self._handler = world, report, handler
+        pick = number if world.questions == 1000 else chance.randrange(world.questions)
+        self._question = f"question {pick}"
+        self._arrives = chance.random() * 10
+        self._streaming = chance.random() < 0.5
+        self._timeout = chance.choice([None, 0.5, 3.0, 10.0])
+        self._leaves = chance.random() * 5 if chance.random() < 0.2 else None
+        self._reads = chance.randrange(1, 6) if chance.random() < 0.2 else None
+        if world.calm:
+            self._timeout, self._leaves, self._reads = 600.0, None, None
+
+    async def live(self) -> str:
+        await asyncio.sleep(self._arrives)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            if self._leaves is None:
+                return await self._ask()
+            async with asyncio.timeout(self._leaves):
+                return await self._ask()
+        except TimeoutError:
+            return "given up"
+        except CallError as error:
+            return type(error).__name__
+        finally:
+            limit = self._timeout or (120.0 if self._streaming else 30.0)
+            took = loop.time() - began
+            self._report.check("I10", took <= limit + 0.1, self._world.seed, f"{took:.3f} s of {limit}")
+
+    async def _ask(self) -> str:
+        response = await self._handler(_request(self._question, self._streaming, self._timeout))
+        wanted = said(self._question)
+        if response.stream is None:
+            assert response.body is not None
+            text = response.body.json["choices"][0]["message"]["content"]
+            self._belongs(text == wanted, text)
+            return "answered"
+        raw, count = b"", 0
+        try:
+            async for chunk in response.stream:
+                raw += chunk
+                count += 1
+                if self._reads is not None and count >= self._reads:
+                    self._prefix(raw)
+                    return "left early"
+        except CallError:
+            self._prefix(raw)
+            raise
+        finally:
+            await response.stream.aclose()
+        self._report.check("I6", text_of(raw) == wanted, self._world.seed, f"{text_of(raw)!r} for {wanted!r}")
+        return "answered"
+
+    def _prefix(self, raw: bytes) -> None:
+        holds = said(self._question).startswith(text_of(raw))
+        self._report.check("I6", holds, self._world.seed, f"{raw[:80]!r} is no beginning of the answer")
+
+    def _belongs(self, holds: bool, text: str) -> None:
+        self._report.check("I7", holds, self._world.seed, f"{text!r} for {self._question!r}")

@@ -1,0 +1,36 @@
+"""A short run of what `nox -s chaos` does at length."""
+
+from __future__ import annotations
+
+import pytest
+
+from .scenes import SCENES, play
+from .simulation import INVARIANTS, simulate
+from .virtual import Stuck, run
+
+
+@pytest.mark.parametrize("first", range(0, 200, 25))
+def test_whatever_happens_the_invariants_hold(first: int) -> None:
+    report = simulate(range(first, first + 25))
+    assert report.breaches == []
+    assert all(report.checked[name] for name in INVARIANTS)
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    first, second = (simulate(range(7, 12)) for _ in range(2))
+    assert (first.outcomes, first.upstream) == (second.outcomes, second.upstream)
+
+
+def test_a_run_in_which_nothing_can_go_on_is_found() -> None:
+    async def wait_for_nothing() -> None:
+        import asyncio
+
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(Stuck):
+        run(wait_for_nothing())
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+def test_a_bad_day_is_lived_through(scene: object) -> None:
+    assert play(scene, 0.1).breaches == []  # type: ignore[arg-type]  # one of the scenes
