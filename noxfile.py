@@ -169,6 +169,13 @@ def docs(session: nox.Session) -> None:
     session.run("zensical", "build", "--clean", "--strict", *session.posargs)
 
 
+@nox.session(python=PYTHONS[0])
+def chaos(session: nox.Session) -> None:
+    """Load and faults over sockets, and thousands of seeds on virtual time; fails when an invariant breaks."""
+    session.install("-e", ".[fast]", *group("test"))
+    session.run("python", "-m", "tests.chaos", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure the time and memory added per call; the results go to benchmarks/results/."""

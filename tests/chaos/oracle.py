@@ -77,6 +77,8 @@ class Oracle:
             if not handed:
                 self.in_flight -= 1
 
+    async def aclose(self) -> None: ...
+
     def _fault(self, host: Host) -> str:
         now = asyncio.get_running_loop().time()
         if any(begin <= now < end for begin, end in host.down):
@@ -100,7 +102,9 @@ class Oracle:
             return self._made(200, JSON, [b'{"error":{"message":"no","type":"server_error"}}'])
         if not streamed:
             raw = whole(question)
-            return self._made(200, JSON, [raw[: len(raw) // 2]] if fault in ("cut body", "cut stream") else [raw], fault)
+            return self._made(
+                200, JSON, [raw[: len(raw) // 2]] if fault in ("cut body", "cut stream") else [raw], fault
+            )
         return self._made(200, SSE, events(question), fault)
 
     def _made(self, status: int, headers: Headers, chunks: list[bytes], fault: str = "ok") -> Answer:

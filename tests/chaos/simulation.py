@@ -115,7 +115,9 @@ def _afterwards(world: World, report: Report, oracle: Oracle, ends: list[str], l
     report.check("I2", len(ends) == world.calls, seed, f"{world.calls} in, {len(ends)} out")
     report.check("I5", oracle.most_in_flight <= world.concurrency, seed, f"{oracle.most_in_flight} in flight")
     most = world.calls * world.attempts * world.targets
-    report.check("I8", sum(oracle.asked.values()) <= most, seed, f"{sum(oracle.asked.values())} attempts, {most} allowed")
+    report.check(
+        "I8", sum(oracle.asked.values()) <= most, seed, f"{sum(oracle.asked.values())} attempts, {most} allowed"
+    )
     report.check("I11", not left and oracle.in_flight == 0, seed, f"{len(left)} tasks, {oracle.in_flight} in flight")
     if world.calm:
         report.check("I1", set(oracle.asked.values()) == {1}, seed, f"asked {oracle.asked.most_common(1)}")
