@@ -96,8 +96,14 @@ class Tombstones:
             by_age = sorted(joined.items(), key=lambda mark: mark[1])
             old, young = by_age[: MOST // 2], by_age[MOST // 2 :]
             joined = {_EVERYTHING: old[-1][1]} | dict(young)
-        self._shapes = frozenset(shape for tag in joined if (shape := _shape(tag)) is not None)
+            self._shapes = _shapes(joined)
+        else:
+            self._shapes |= _shapes(more)
         self._marks = joined
+
+
+def _shapes(marks: Marks) -> frozenset[tuple[str, ...]]:
+    return frozenset(shape for tag in marks if (shape := _shape(tag)) is not None)
 
 
 def _shape(tag: str) -> tuple[str, ...] | None:
