@@ -38,7 +38,7 @@ from .money.book import Book
 from .places import Places, origin_of
 from .policy.price import own_price
 from .providers.addressed import Addressed
-from .providers.base import Adapter, Target
+from .providers.base import Adapter, Reframing, Target
 from .providers.dialects import by_name
 from .runtime import Clock, Runtime
 from .targets import Targets
@@ -146,6 +146,7 @@ def _end(house: House, runtime: Runtime, send: Sender, target: Target) -> Handle
     hop = Hop(
         adapter=adapter, target=target, dialect=by_name, send=send, runtime=runtime, allowed=house.allowed,
         connect=http.connect, largest=http.max_body, credential=house.targets.credential(target),
+        reframing=adapter if isinstance(adapter, Reframing) else None,
     )  # fmt: skip
     return stack([Translate(adapter=adapter, target=target, clock=runtime.clock, on_unsupported=unsupported)], hop)
 

@@ -156,7 +156,13 @@ def test_the_example_is_the_defaults():
     assert EdgeConfig.load(ROOT / "docs" / "edge.example.toml") == EdgeConfig()
 
 
-@pytest.mark.parametrize("without", ["(requests_per_second|directory)", "(requests_per_minute|url)"])
+@pytest.mark.parametrize(
+    "without",
+    [
+        "(requests_per_second|directory|api_key|profile)",
+        "(requests_per_minute|url|access_key_id|secret_access_key|session_token)",
+    ],
+)
 def test_the_example_loads_with_every_line_in_use(without: str):
     used = re.sub(r"(?m)^#(?=[a-z\[])", "", example())
     used = re.sub(rf"(?m)^{without} = .*$", "", used)  # of some settings only one of two may be used

@@ -69,6 +69,7 @@ ONLY_IN = {
     "pyreqwest": {"http", "testing"},
     "httptools": {"http"},
     "redis": {"stores"},
+    "botocore": {"clouds"},
     "diskcache": {"stores"},
     "moka_py": {"stores"},
     "tenacity": {"layers", "reply"},

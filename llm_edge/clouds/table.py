@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from ..config import ResolvedProvider
 from ..providers.base import Adapter, Credential, Family
+from .aws import bedrock
 from .azure import azure, foundry
 from .vertex import vertex
 
@@ -17,5 +18,6 @@ CLOUDS: Final[Mapping[str, Callable[[str, ResolvedProvider], Made]]] = {
     "azure": azure,
     "azure-anthropic": foundry,
     "vertex": vertex,
+    "bedrock": bedrock,
 }
 """By kind. Each takes the provider's name and settings, and raises ConfigError for settings that cannot work."""

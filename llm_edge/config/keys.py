@@ -15,6 +15,7 @@ from pathlib import Path as File
 from pydantic import SecretStr, ValidationError
 
 from ..errors import ConfigError
+from ..providers.sigv4 import AccessKeys
 from . import values
 from .edge import EdgeConfig
 from .problems import Problem, explain, failure
@@ -40,6 +41,8 @@ class ResolvedProvider:
     from_variables: frozenset[str] = frozenset()
     """The settings that variables said."""
     client_secret: SecretStr | None = None
+    access: AccessKeys | None = None
+    """Keys that sign calls to AWS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,10 @@ def _is_harmless(kind: str, rest: str) -> bool:
     return bool((_SHOWN_VARIABLE if kind == "env" else _SHOWN_FILE).fullmatch(rest)) and rest.isprintable()
 
 
+def _plain(secret: object) -> str:
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else ""
+
+
 class _Reading:
     """Follows references and collects what is wrong."""
 
@@ -125,7 +132,8 @@ class _Reading:
             header: self.secret((*path, "headers", header), secret, values.wrong_in_header)
             for header, secret in given.headers.items()
         }
-        if not keys and given.base_url is None:
+        written = given.access_key_id or given.profile  # which go before a token that stands in a variable
+        if not keys and given.base_url is None and not written:
             keys = [self._from_known((*path, "api_key"), known.get(given.kind or name, ()))]
         principal = given.client_secret
         said = self._said(path, given, self.setting_env.get(given.kind or name, {}))
@@ -136,7 +144,26 @@ class _Reading:
             given.model_copy(update=said),
             frozenset(said),
             principal and self.secret((*path, "client_secret"), principal, values.wrong_in_key),
+            self._access(path, given, said),
         )
+
+    def _access(self, path: Path, given: ProviderConfig, said: Mapping[str, object]) -> AccessKeys | None:
+        """The keys that were set; else, where no profile was, those in AWS's own variables."""
+        settings = ("access_key_id", "secret_access_key", "session_token")
+        found = {name: self._followed(path, name, getattr(given, name)) for name in settings}
+        if not any(found.values()) and not given.profile:
+            found = {name: _plain(said.get(name)) for name in settings}
+            return AccessKeys(*found.values()) if found["access_key_id"] and found["secret_access_key"] else None
+        for name, other in (("secret_access_key", "access_key_id"), ("access_key_id", "secret_access_key")):
+            if getattr(given, name) is None and (getattr(given, other) or given.session_token):
+                self.problems.append(Problem((*path, name), "is missing", f"Set it beside {other}."))
+        other = "profile" if given.profile else "api_key" if given.api_key else ""
+        if given.access_key_id and other:
+            self.problems.append(Problem((*path, "access_key_id"), f"stands beside {other}", "Keep one of the two."))
+        return AccessKeys(*found.values()) if found["access_key_id"] else None
+
+    def _followed(self, path: Path, name: str, secret: SecretStr | None) -> str:
+        return _plain(secret and self.secret((*path, name), secret, values.wrong_in_key))
 
     def _said(self, path: Path, given: ProviderConfig, known: Mapping[str, Sequence[str]]) -> dict[str, object]:
         """What variables say where the settings say nothing."""

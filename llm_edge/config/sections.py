@@ -97,6 +97,37 @@ class ProviderConfig(Section):
         examples=["/etc/secrets/vertex.json"],
     )
 
+    region: values.Region | None = Field(
+        default=None,
+        description='For kind = "bedrock": the region. Default: AWS_REGION, AWS_DEFAULT_REGION, or the profile\'s.',
+        examples=["us-east-1"],
+    )
+    profile: str | None = Field(
+        default=None,
+        min_length=1,
+        description='For kind = "bedrock": the profile in AWS\'s own files whose credentials sign the calls.',
+        examples=["research"],
+    )
+    access_key_id: values.Key | None = Field(
+        default=None,
+        description='For kind = "bedrock": keys of its own, as "env:NAME", "file:PATH" or themselves.'
+        " Default: an api_key or AWS_BEARER_TOKEN_BEDROCK, else AWS_ACCESS_KEY_ID and its kin, else botocore's chain.",
+        examples=["env:TEAM_AWS_KEY_ID"],
+    )
+    secret_access_key: values.Key | None = Field(
+        default=None, description="Goes with access_key_id.", examples=["env:TEAM_AWS_SECRET"]
+    )
+    session_token: values.Key | None = Field(
+        default=None, description="Goes with access_key_id, for a role.", examples=["env:TEAM_AWS_TOKEN"]
+    )
+    api: Literal["converse", "invoke", "openai", "mantle"] | None = Field(
+        default=None,
+        description='For kind = "bedrock": which of its APIs is asked. "converse" (default) for every model, and Claude'
+        ' in its own words for callers who speak them; "invoke": Claude and Llama in their own words; "openai" and'
+        ' "mantle": the APIs of OpenAI\'s shape.',
+        examples=["invoke"],
+    )
+
     @model_validator(mode="after")
     def _principal_whole(self) -> Self:
         if self.client_secret and not (self.tenant_id and self.client_id):

@@ -39,6 +39,7 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]{1,2000}")
 _PREFIX = re.compile(r"[!-~]{1,100}")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:_-]{0,98}[A-Za-z0-9])?")
 _API_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,39}")
+_REGION = re.compile(r"[a-z]{2,8}(?:-[a-z0-9]+)+-[0-9]{1,2}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -135,6 +136,13 @@ def api_version(value: str) -> str:
     """A version of a cloud's API."""
     if not _API_VERSION.fullmatch(value):
         raise refuse("is not a version", 'Write it as in "2024-10-21" or "v1".')
+    return value
+
+
+def region(value: str) -> str:
+    """One of AWS's regions."""
+    if not _REGION.fullmatch(value):
+        raise refuse("is not a region of AWS's", 'Write it as AWS does, as in "us-east-1".')
     return value
 
 
@@ -306,6 +314,7 @@ RouteName = Annotated[str, AfterValidator(route_name)]
 Label = Annotated[str, AfterValidator(label)]
 ApiVersion = Annotated[str, BeforeValidator(date_text), AfterValidator(api_version)]
 HeaderName = Annotated[str, AfterValidator(header_name)]
+Region = Annotated[str, AfterValidator(region)]
 TargetName = Annotated[str, AfterValidator(target)]
 Address = Annotated[str, AfterValidator(base_url)]
 FilePath = Annotated[Path, AfterValidator(file_path)]

@@ -20,7 +20,7 @@ from ..layers.rules import Rules
 from ..message import Abandoned, Body, ByteSource, Headers, Request, Response, Stream, Watcher
 from ..notes import Attempt
 from ..policy.estimate import cut_short
-from ..providers.base import Adapter, Credential, Dialect, Target, Wire
+from ..providers.base import Adapter, Credential, Dialect, Reframing, Target, Wire
 from ..providers.cargo import string
 from ..runtime import Runtime
 from .sender import Answer, Patience, Sender
@@ -52,6 +52,8 @@ class Hop:
     connect: float | None = 5.0
     largest: int = 64 * 2**20
     """Bytes an inflated answer may have."""
+    reframing: Reframing | None = None
+    """Takes streams out of a framing that their dialect does not have."""
 
     async def __call__(self, request: Request, /) -> Response:
         call = _Call(self, request)
@@ -123,6 +125,8 @@ class _Call:
         headers = answer.headers.without(*_FRAMING)
         source = decoded(answer.source, answer.headers.get("content-encoding"), largest=self._hop.largest)
         kind = answer.headers.get("content-type", "")
+        if self._hop.reframing is not None:
+            headers, source = self._hop.reframing.reframed(headers, source, self._request)
         if answer.status == 200 and self._request.streaming and not _json(kind):
             return await self._stream(answer.status, headers, source, known)
         body = Body(await self._whole(source))

@@ -15,12 +15,15 @@ from ..errors import CallError, InvalidRequest
 from ..message import Body, Handler, Json, Request, Response, Stream
 from ..providers.base import Adapter, Target
 from ..providers.dialects import by_name
-from ..providers.translation.core import Exchange, OnUnsupported, Reader, Translation, Writer
-from ..providers.translation.table import translation
+from ..providers.translation.core import Exchange, OnUnsupported, Reader, Told, Translation, Writer
+from ..providers.translation.table import told, translation
 from ..runtime import Clock
 
 # What a provider may be told in, best first, when it does not speak the caller's dialect.
-_NATIVE: Final = ("openai.chat", "anthropic.messages", "gemini.generate", "bedrock.converse", "openai.responses")
+_NATIVE: Final = (
+    *("openai.chat", "bedrock.converse", "anthropic.messages"),
+    *("gemini.generate", "openai.responses", "bedrock.llama"),
+)
 _EMBEDDING: Final = ("openai.embeddings", "gemini.embed")
 
 
@@ -31,7 +34,7 @@ def native(adapter: Adapter, dialect: str) -> str | None:
     if translation(dialect) is None:
         return None
     natives = _EMBEDDING if dialect in _EMBEDDING else _NATIVE
-    return next((name for name in natives if adapter.speaks(name) and translation(name) is not None), None)
+    return next((name for name in natives if adapter.speaks(name) and told(name) is not None), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ class Translate:
         theirs = request.dialect if request.operation == "opaque" else native(self.adapter, request.dialect)
         if theirs == request.dialect:
             return await handler(request)
-        caller, provider = translation(request.dialect), translation(theirs or "")
+        caller, provider = translation(request.dialect), told(theirs or "")
         if theirs is None or caller is None or provider is None:
             refused = InvalidRequest(
                 f"{self.target.name} does not speak {request.dialect}, nor what it could be translated to"
@@ -70,21 +73,21 @@ class Translate:
         return self._back(response, request, caller, provider, exchange)
 
     def _back(
-        self, response: Response, request: Request, caller: Translation, provider: Translation, exchange: Exchange
+        self, response: Response, request: Request, caller: Translation, provider: Told, exchange: Exchange
     ) -> Response:
-        kind = "text/event-stream; charset=utf-8" if response.stream is not None else "application/json"
+        dialect = by_name(request.dialect)
+        assert dialect is not None, "a dialect that can be translated is known"
+        kind = dialect.stream_type if response.stream is not None else "application/json"
         headers = response.headers.having({"content-type": kind})
         if response.stream is not None:
-            dialect = by_name(request.dialect)
-            assert dialect is not None, "a dialect that can be translated is known"
             source = _Interpreted(response.stream, provider.reader(exchange), caller.writer(exchange))
             return Response(status=response.status, headers=headers, stream=Stream(source, dialect.watcher()))
         assert response.body is not None, "an answer is a body or a stream"
-        told = len(exchange.changes)
+        before = len(exchange.changes)
         chat = provider.answer_to_chat(response.body.json, exchange)
         answer = Body(json=caller.answer_from_chat(chat, exchange))
-        if exchange.changes[told:]:
-            request.notes.say(self.clock.now(), "translate", changes=exchange.changes[told:])
+        if exchange.changes[before:]:
+            request.notes.say(self.clock.now(), "translate", changes=exchange.changes[before:])
         return Response(status=response.status, headers=headers, body=answer)
 
 

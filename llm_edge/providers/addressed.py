@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..message import Body, Headers, Request
 from .base import Target, Wire
+from .sigv4 import ALGORITHM, signed_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,9 @@ class Addressed:
 
     def encode(self, request: Request, target: Target, /) -> Wire:
         headers = request.headers
-        if request.dialect != "opaque":
+        if headers.get("authorization", "").startswith(ALGORITHM):
+            headers = _as_signed(headers)
+        elif request.dialect != "opaque":
             # What we read ourselves must come in a coding we undo ourselves; a compressed stream comes in lumps.
             kept = [pair for pair in headers.pairs if _is_theirs(name := pair[0].lower()) and name != "accept-encoding"]
             headers = Headers((*kept, ("accept-encoding", "identity" if request.streaming else "gzip, deflate")))
@@ -37,6 +40,13 @@ class Addressed:
 
     def decode(self, body: Body, request: Request, /) -> Body:
         return body
+
+
+def _as_signed(headers: Headers) -> Headers:
+    """What a signature vouches for arrives as it was signed, the codings of the answer too."""
+    vouched = signed_names(headers["authorization"])
+    kept = tuple(pair for pair in headers.pairs if _is_theirs(name := pair[0].lower()) or name in vouched)
+    return headers if len(kept) == len(headers.pairs) else Headers(kept)
 
 
 def _is_theirs(name: str) -> bool:

@@ -70,6 +70,8 @@ class Dialect:
     """The answer's tool calls in the OpenAI chat shape."""
     finished: Callable[[Json], Sequence[str]] = lambda answer: ()
     """Why each choice ended, in the provider's words; an empty word where it does not say."""
+    stream_type: str = "text/event-stream; charset=utf-8"
+    """The content type of its streams."""
 
 
 class Adapter(Protocol):
@@ -106,4 +108,13 @@ class Family(Protocol):
     def base_url(self) -> str: ...
     def for_model(self, model: str, /) -> Adapter:
         """How to speak to a model. Raises InvalidRequest when it cannot be had."""
+        ...
+
+
+@runtime_checkable
+class Reframing(Protocol):
+    """An adapter whose streams come in another framing than their dialect has."""
+
+    def reframed(self, headers: Headers, source: ByteSource, request: Request, /) -> tuple[Headers, ByteSource]:
+        """The answer's headers and bytes as the dialect has them."""
         ...

@@ -11,8 +11,10 @@ from ..errors import ConfigError
 from ..message import Json
 from .anthropic import MESSAGES
 from .base import Adapter, Dialect
+from .bedrock import CONVERSE
 from .cargo import string
 from .gemini import EMBED, GENERATE
+from .llama import LLAMA
 from .openai import CHAT, COMPLETIONS, EMBEDDINGS
 from .responses import RESPONSES
 
@@ -20,7 +22,8 @@ GROUP = "llm_edge.providers"
 """The entry point group by which other packages add providers."""
 
 DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, GENERATE, EMBED)
+    dialect.name: dialect
+    for dialect in (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, GENERATE, EMBED, CONVERSE, LLAMA)
 }
 
 _ENDINGS: tuple[tuple[str, Dialect], ...] = (
@@ -36,6 +39,7 @@ _GOOGLE = re.compile(r"/([^/:?#]+)(?::|%3[aA])(streamGenerateContent|generateCon
 _CLAUDE_ON_VERTEX = re.compile(
     r"/publishers/anthropic/models/(?!count-tokens)([^/:]+):(?:rawPredict|streamRawPredict)$"
 )
+_AMAZON = re.compile(r"/model/([^/]+)/(converse(?:-stream)?)$")
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
 
 
@@ -57,6 +61,8 @@ def recognise(method: str, path: str) -> Dialect | None:
             return None if path.endswith(_OTHERS) else dialect
     if _CLAUDE_ON_VERTEX.search(path):
         return MESSAGES
+    if _AMAZON.search(path):
+        return CONVERSE
     match = _GOOGLE.search(path)
     if match is None or (match[2] == "streamGenerateContent" and query and "alt=sse" not in query):
         return None
@@ -69,6 +75,9 @@ def describe(dialect: Dialect, path: str, json: Json) -> tuple[str, bool]:
     if dialect is GENERATE or dialect is EMBED:
         match = _GOOGLE.search(path)
         return (unquote(match[1]), match[2] == "streamGenerateContent") if match else ("", False)
+    if dialect is CONVERSE:
+        match = _AMAZON.search(path)
+        return (unquote(match[1]), match[2] == "converse-stream") if match else ("", False)
     named = _DEPLOYMENT.search(path) or _CLAUDE_ON_VERTEX.search(path)
     model = unquote(named[1]) if named else string(json.get("model"))
     return model, json.get("stream") is True and dialect.operation != "embeddings"

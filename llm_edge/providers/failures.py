@@ -10,7 +10,7 @@ because servers echo prompts.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import (
@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..message import Body, Headers, Json, Response
 from ..policy.retry_after import retry_after
+from .amazon import NO_SUCH_MODEL, STATUS as AMAZON_STATUS, error_word
 from .cargo import listing, mapping, objects, parse, string
 from .secrets import hide
 
@@ -71,6 +72,7 @@ _BY_WORD: dict[str, Kind] = {
 
 # The status an error would have had, for those that come under 200 or inside a stream.
 _STATUS: dict[str, int] = {
+    **AMAZON_STATUS,
     "invalid_request_error": 400,
     "badrequesterror": 400,
     "invalid_argument": 400,
@@ -129,7 +131,8 @@ _TOO_LONG = re.compile(
     r"|`inputs` tokens \+ `max_new_tokens` must be"
     r"|current length is \d+ while limit is \d+"
     r"|maximum input length is"
-    r"|prompt is too long"
+    r"|(?:prompt|input) is too long"
+    r"|input tokens exceeded"
     r"|input token count .{0,40}exceeds the maximum number of tokens"
 )
 _DAYS = re.compile(r"PerDay")
@@ -242,6 +245,8 @@ def _kind_of_bad_request(trouble: Trouble) -> Kind:
     prose = trouble.message[:2000].lower()
     if "string_above_max_length" not in trouble.words and _TOO_LONG.search(prose):
         return ContextTooLong
+    if "validationexception" in trouble.words and NO_SUCH_MODEL.search(prose):
+        return NotFound
     if "credit balance is too low" in prose:  # Anthropic's, under 400
         return QuotaExhausted
     if "failed_precondition" in trouble.words:  # Google's; the word alone does not say what of
@@ -263,7 +268,9 @@ def failure(response: Response) -> ProviderFailed:
             kind = Overloaded  # a page of some proxy's: it says nothing about the credential
         message = f"HTTP {status} without a readable error body"
         return kind(message, retry_after=retry_after(response.headers), response=response)
-    wait = retry_after(response.headers)
+    wait, word = retry_after(response.headers), error_word(response.headers)
+    if word:
+        trouble = replace(trouble, words=(word, *trouble.words))
     return kind_of(status, trouble)(
         _words_for_people(status, trouble),
         retry_after=wait if wait is not None else trouble.wait,

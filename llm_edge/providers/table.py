@@ -260,6 +260,20 @@ _ROWS: tuple[Row, ...] = (
         settings={"base_url": ("ANTHROPIC_FOUNDRY_BASE_URL",), "resource": ("ANTHROPIC_FOUNDRY_RESOURCE",), **_ENTRA},
     ),
     Row(
+        name="bedrock",
+        base_url="https://bedrock-runtime.{region}.amazonaws.com",
+        key_env=("AWS_BEARER_TOKEN_BEDROCK",),
+        paths={"bedrock.converse": "/model/{model}/converse", "anthropic.messages": "/model/{model}/invoke"},
+        settings={
+            "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+            "profile": ("AWS_PROFILE",),
+            "access_key_id": ("AWS_ACCESS_KEY_ID",),
+            "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
+            "session_token": ("AWS_SESSION_TOKEN",),
+            "api": (),
+        },
+    ),
+    Row(
         name="vertex",
         base_url="https://{location}-aiplatform.googleapis.com/{api_version}/projects/{project}/locations/{location}",
         paths={
@@ -326,4 +340,6 @@ def by_host(host: str) -> str:
     name = host.lower().removesuffix(":443").rstrip(".")
     if name in _HOSTS:
         return _HOSTS[name]
+    if name.startswith(("bedrock-runtime.", "bedrock-runtime-fips.", "bedrock-mantle.")):
+        return "bedrock"
     return next((provider for domain, provider in _DOMAINS if name.endswith(domain)), host)

@@ -77,6 +77,8 @@ class Call:
         """Calls with the same number came over the same connection."""
         self.method = asked.method
         self.origin = asked.origin
+        self.target = asked.target
+        """Path and query as they came, nothing unescaped."""
         self.path = unquote(parts.path)
         self.query: dict[str, str] = dict(parse_qsl(parts.query, keep_blank_values=True))
         self.headers = Headers(asked.headers)
@@ -106,10 +108,12 @@ class Call:
 
     @property
     def model(self) -> str | None:
-        """The model asked for, from the body or from the path (Gemini, Azure deployments)."""
+        """The model asked for, from the body or from the path (Gemini, Bedrock, Azure deployments)."""
         named = self.field("model")
         if isinstance(named, str):
             return named
+        if "/model/" in self.path:  # Bedrock's may have slashes of their own
+            return self.path.partition("/model/")[2].rpartition("/")[0]
         for marker in ("/models/", "/deployments/"):
             if marker in self.path:
                 return self.path.split(marker, 1)[1].split(":", 1)[0].split("/", 1)[0]
@@ -129,7 +133,7 @@ class Call:
     @property
     def streamed(self) -> bool:
         """Whether the caller asked for a stream."""
-        return self.field("stream") is True or self.path.endswith(":streamGenerateContent")
+        return self.field("stream") is True or self.path.endswith((":streamGenerateContent", "-stream"))
 
     def finish(self, *, early: bool = False) -> None:
         """Note that the answer is over; the first word counts."""

@@ -26,6 +26,7 @@ _SHORT = {
     "anthropic.messages": "messages",
     "gemini.generate": "generate",
     "gemini.embed": "embed",
+    "bedrock.converse": "converse",
 }
 _PLACE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

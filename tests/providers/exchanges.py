@@ -10,6 +10,7 @@ from typing import Any
 from llm_edge.message import Body, Headers, Response
 from llm_edge.providers.base import Dialect
 from llm_edge.providers.dialects import recognise
+from llm_edge.providers.eventstream import message
 
 CASES = Path(__file__).resolve().parent.parent / "cases"
 RECORDED = CASES.parent.parent.parent / "shared" / "wire" / "fixtures"
@@ -51,7 +52,8 @@ def _in(root: Path, mark: str) -> list[Exchange]:
         kind = answer.name.rpartition(".response.")[2]
         base = answer.with_name(answer.name.rpartition(".response.")[0])
         meta_file = base.with_name(base.name + ".meta.json")
-        if kind not in ("json", "sse", "txt"):
+        framed = kind == "events.jsonl"
+        if kind not in ("json", "sse", "txt", "eventstream") and not (framed and root == CASES):
             continue
         # The two streams of the SDK's own tests came without their circumstances.
         meta: dict[str, Any] = (
@@ -66,8 +68,8 @@ def _in(root: Path, mark: str) -> list[Exchange]:
                 url=meta["url"],
                 status=meta.get("status", 200),
                 headers=meta.get("response_headers", {}),
-                content=answer.read_bytes(),
-                stream=kind == "sse",
+                content=_frames(answer) if framed else answer.read_bytes(),
+                stream=kind not in ("json", "txt"),
                 expect=meta.get("expect", {}),
                 request=json.loads(request.read_bytes()) if request.exists() else {},
             )
@@ -75,9 +77,17 @@ def _in(root: Path, mark: str) -> list[Exchange]:
     return [each for each in found if recognise("POST", each.path) is not None]
 
 
+def _frames(file: Path) -> bytes:
+    """Amazon's frames, from one line of JSON each."""
+    events = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+    return b"".join(message(event["headers"], json.dumps(event["payload"]).encode()) for event in events)
+
+
 OURS = _in(CASES, "")
 THEIRS = _in(RECORDED, "recorded/")
-STREAMS = [each for each in OURS + THEIRS if each.stream]
+FRAMED = [each for each in OURS + THEIRS if each.stream and each.dialect.name == "bedrock.converse"]
+"""Streams in frames of Amazon's; all others are events."""
+STREAMS = [each for each in OURS + THEIRS if each.stream and each not in FRAMED]
 WHOLE_STREAMS = [each for each in STREAMS if not each.expect.get("failure") and not each.expect.get("broken")]
 BAD_ANSWERS = [each for each in OURS if not each.stream and each.expect.get("failure")]
 WIRES = sorted(CASES.glob("*/*.wire.json"))

@@ -78,7 +78,7 @@ def test_a_path_is_recognised(path: str, name: str, model: str, streaming: bool)
         "/v1/audio/transcriptions",
         "/v1/xchat/completionsx",
         "/v1/models/g:streamGenerateContent?alt=json",
-        "/model/x/converse",
+        "/model/x/invoke",
         "/v1/moderations",
         "/v1/images/generations",
     ],

@@ -19,6 +19,7 @@ from .exchanges import BAD_ANSWERS, OURS, THEIRS, Exchange
 ANSWERS = [each for each in OURS + THEIRS if not each.stream]
 SENSIBLE = {
     "recorded/azure/error_404_deployment": "NotFound",
+    "recorded/bedrock/error_400_converse": "NotFound",
     "recorded/compatible/groq_tool_use_failed": "BadRequest",
     "recorded/compatible/openrouter_429": "Throttled",
     "recorded/gemini/vertex_error_400": "BadRequest",

@@ -85,18 +85,22 @@ class Writer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Translation:
-    """One dialect's two halves."""
+class Told:
+    """One dialect as the provider's: all there is of those that no caller speaks."""
 
     dialect: str
-    # As the caller's dialect:
-    request_to_chat: Callable[[Json, Exchange], Json]
-    answer_from_chat: Callable[[Json, Exchange], Json]
-    writer: Callable[[Exchange], Writer]
-    # As the provider's dialect:
     request_from_chat: Callable[[Json, Exchange], Json]
     answer_to_chat: Callable[[Json, Exchange], Json]
     reader: Callable[[Exchange], Reader]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translation(Told):
+    """One dialect's two halves: as the provider's, and as the caller's."""
+
+    request_to_chat: Callable[[Json, Exchange], Json]
+    answer_from_chat: Callable[[Json, Exchange], Json]
+    writer: Callable[[Exchange], Writer]
 
 
 class Assembler(Protocol):

@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Final
 
-from .core import Replay, Translation
+from .core import Replay, Told, Translation
 
 # The module of each dialect, and the names of its two values there.
 _HOMES: Final = {
@@ -18,14 +18,22 @@ _HOMES: Final = {
     "bedrock.converse": "converse",
     "openai.embeddings": "embeddings",
     "gemini.embed": "gemini_embed",
+    "bedrock.llama": "llama",
 }
 
 
 @lru_cache(maxsize=32)
 def translation(dialect: str) -> Translation | None:
-    """Both halves of a dialect; None when it is not one that can be translated."""
+    """Both halves of a dialect; None when it is not one that callers speak and that can be translated."""
+    found = told(dialect)
+    return found if isinstance(found, Translation) else None
+
+
+@lru_cache(maxsize=32)
+def told(dialect: str) -> Told | None:
+    """The provider's half of a dialect; None when a provider cannot be told in it."""
     found = _value(dialect, "TRANSLATION")
-    assert found is None or isinstance(found, Translation), dialect
+    assert found is None or isinstance(found, Told), dialect
     return found
 
 

@@ -6,9 +6,11 @@ No validation of requests: a scripted provider answers, it does not judge.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..call import Call
 from ..says import Says
-from . import anthropic, gemini, openai, responses
+from . import anthropic, bedrock, gemini, openai, responses
 from .frames import Reply, json_reply
 
 __all__ = ["Reply", "dialect_of", "error_reply", "family_of", "speak"]
@@ -32,6 +34,10 @@ _BY_ENDING = (
     ("/responses", "openai.responses"),
     ("/messages", "anthropic.messages"),
     ("/messages/count_tokens", "anthropic.count"),
+    ("/converse", "bedrock.converse"),
+    ("/converse-stream", "bedrock.converse"),
+    ("/invoke", "bedrock.invoke"),
+    ("/invoke-with-response-stream", "bedrock.invoke"),
     (":generateContent", "gemini.generate"),
     (":streamGenerateContent", "gemini.generate"),
     (":embedContent", "gemini.embed"),
@@ -48,12 +54,14 @@ _SPEAKERS = {
     "openai.responses": responses.respond,
     "anthropic.messages": anthropic.messages,
     "anthropic.count": anthropic.count,
+    "bedrock.converse": bedrock.converse,
+    "bedrock.invoke": bedrock.invoke,
     "gemini.generate": gemini.generate,
     "gemini.embed": gemini.embed,
     "gemini.count": gemini.count,
 }
 
-_ERRORS = {"openai": openai.error, "anthropic": anthropic.error, "gemini": gemini.error}
+_ERRORS = {"openai": openai.error, "anthropic": anthropic.error, "gemini": gemini.error, "bedrock": bedrock.error}
 _MODELS = {"openai": openai.models, "anthropic": anthropic.models, "gemini": gemini.models}
 
 
@@ -85,4 +93,7 @@ def error_reply(
 ) -> Reply:
     """An error in the caller's dialect, with the type and code real providers send for this status."""
     body = _ERRORS[family_of(call)](call, status, message or f"scripted error {status}", kind, code)
-    return json_reply(body, call, status=status)
+    reply = json_reply(body, call, status=status)
+    if family_of(call) == "bedrock":
+        return replace(reply, headers=(*reply.headers, *bedrock.error_headers(status, code)))
+    return reply
