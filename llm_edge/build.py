@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from .answers import keeping, kept_answers, understanding
 from .breakers import MOST_PLACES, Breakers
-from .choosing import Chooser, routes
+from .choosing import Chooser, GuardedSpare, routes
 from .config import EdgeConfig, Resolved
 from .http.hop import Hop
 from .http.sender import Sender
@@ -26,6 +26,7 @@ from .layers.breaker import CircuitBreaker
 from .layers.cache import Cache
 from .layers.continuation import Continuation
 from .layers.deadline import Allowed, Deadline
+from .layers.mirror import Copies, Mirror
 from .layers.pulse import Beat
 from .layers.retry import Attempts, Retry
 from .layers.router import Router
@@ -35,7 +36,8 @@ from .layers.translate import Translate
 from .limits import Limits
 from .message import Handler, Json, Layer, Request, stack
 from .money.book import Book
-from .places import Places, origin_of
+from .places import Places, place_of
+from .policy.hedging import Hedge
 from .policy.price import own_price
 from .providers.addressed import Addressed
 from .providers.base import Adapter, Reframing, Target
@@ -73,6 +75,9 @@ class House:
         self.breakers = Breakers(config.breaker, self.chance)
         self.routes = routes(config, self.targets)
         self.places = Places(config, self.breakers)
+        self.hedges = _per_route(config, _hedge)
+        self.spare = GuardedSpare(config.hedge.share)
+        self.copies = Copies()
 
 
 def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Layer] = ()) -> Handler:
@@ -102,9 +107,9 @@ def traffic(house: House, runtime: Runtime, end: Callable[[Target], Handler]) ->
     clock = runtime.clock
     chooser = Chooser(
         targets=house.targets, routes=house.routes, facts=house.places, clock=clock, chance=house.chance,
-        price=house.book.cost,
+        price=house.book.cost, hedges=house.hedges, spare=house.spare,
     )  # fmt: skip
-    router = Router(chooser.course, Branches(house, runtime, end).of, clock)
+    router = Router(chooser.course, Branches(house, runtime, end).of, runtime, Mirror(house.copies, runtime))
     going_on = Continuation(clock=clock, rules=house.continuations, dialect=by_name)
     wanted = any([house.continuations.default, *house.continuations.routes.values()])
     return stack([*house.limits.trunk(runtime), *([going_on] if wanted else [])], router)
@@ -120,8 +125,7 @@ class Branches:
     _known: dict[tuple[Target, str], Handler] = field(default_factory=dict[tuple[Target, str], Handler])
 
     def of(self, target: Target, request: Request) -> Handler:
-        # An addressed target is the same place for every call to that host: which path is the request's own affair.
-        origin = origin_of(request.url if target.addressed else target.base_url)
+        origin = place_of(target, request)
         branch = self._known.get((target, origin))
         if branch is None:
             if len(self._known) >= MOST_PLACES:
@@ -188,3 +192,7 @@ def _attempts(config: EdgeConfig) -> Attempts:
 
 def _continuations(config: EdgeConfig) -> int:
     return max(config.retry.attempts - 1, 1) if config.retry.continuation else 0
+
+
+def _hedge(config: EdgeConfig) -> Hedge:
+    return Hedge(enabled=config.hedge.enabled, usual=config.hedge.usual, least=config.hedge.least)

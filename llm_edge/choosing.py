@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Protocol, TypeAlias
 
 from .config import EdgeConfig, RouteConfig
 from .exact import canonical
-from .layers.router import Course
+from .layers.router import Course, Hedging
+from .layers.rules import Rules
 from .message import Request
 from .policy import needs as asking
 from .policy.estimate import guess
+from .policy.hedging import Hedge, Spare
 from .policy.needs import Needs
 from .policy.routing import Candidate, Question, arranged
 from .providers import capabilities
 from .providers.base import Target
-from .runtime import Clock
+from .runtime import Clock, Guard
 from .targets import Targets
 
+_HEDGED = frozenset({"chat", "completions", "embeddings"})
+_TOO_LATE = 0.05
+"""Seconds; with less left nobody is asked any more."""
 _OUTPUT = 500
 """Tokens an answer is taken to have where the call sets no bound."""
 log = logging.getLogger("llm_edge")
@@ -37,6 +42,28 @@ class Facts(Protocol):
     def in_flight(self, target: Target, /) -> int: ...
     def latency(self, target: Target, now: float, streaming: bool, /) -> float | None: ...
     def load(self, target: Target, now: float, /) -> float: ...
+
+    def usually(self, target: Target, request: Request, share: float, /) -> float | None:
+        """Seconds within which that share of its answers comes; None while nobody knows."""
+        ...
+
+    def once_more(self, target: Target, request: Request, now: float, /) -> bool:
+        """Whether it may be sent one call beyond the first ones; then that counts."""
+        ...
+
+
+class GuardedSpare:
+    """How many second asks there may be, which threads and loops share."""
+
+    def __init__(self, share: float) -> None:
+        self._spare = Spare(share)
+        self._guard = Guard()
+
+    def call(self) -> None:
+        self._guard.post(self._spare.call)
+
+    def draw(self) -> bool:
+        return self._guard.do(self._spare.draw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +109,32 @@ class Chooser:
     chance: Callable[[], float]
     price: Price
 
+    hedges: Rules[Hedge]
+    spare: GuardedSpare
+
     def course(self, request: Request) -> Course:
         """Raises what `Targets.of` raises."""
+        course, rule = self._course(request), self.hedges.of(request.route)
+        if not rule.enabled or request.operation not in _HEDGED or not course.targets:
+            return course
+        return replace(course, hedge=self._hedge(request, rule, course.targets[0]))
+
+    def _hedge(self, request: Request, rule: Hedge, first: Target) -> Hedging | None:
+        """A second ask, should the first take longer than usual."""
+        self.spare.call()
+        now, facts = self.clock.now(), self.facts
+        wait = rule.wait(facts.usually(first, request, rule.usual))
+        if wait is None or (request.deadline is not None and request.deadline - now < wait + _TOO_LATE):
+            return None
+
+        def may(other: Target) -> bool:
+            # Asked when the time has come: both shares that second asks keep to are drawn then.
+            moment = self.clock.now()
+            return facts.ready(other, moment) and self.spare.draw() and facts.once_more(other, request, moment)
+
+        return Hedging(wait, may)
+
+    def _course(self, request: Request) -> Course:
         found = self.targets.of(request)
         if request.continues:
             found = [target for target in found if _goes_on(target)]
@@ -101,10 +152,18 @@ class Chooser:
                 return Course(larger)
             able = [each for each, lack in zip(able, lacking, strict=True) if not lack] or able
         ordered = self._ordered(request, route, able, needs)
+        if route.strategy == "shadow":
+            return self._shadowed(route, able)
         if not route.fallbacks and not larger and not route.lenient:
             return Course(ordered)
         fallbacks, lenient = self.targets.turned(route.fallbacks), self.targets.turned(route.lenient)
         return Course(ordered, [each for each in fallbacks if each not in ordered], larger, lenient)
+
+    def _shadowed(self, route: Route, able: Sequence[tuple[int, Target]]) -> Course:
+        """The first answers; each of the others gets a copy as often as its weight says."""
+        (_, first), *others = able
+        mirrors = [target for number, target in others if self.chance() < route.weights[number]]
+        return Course([first], self.targets.turned(route.fallbacks), mirrors=mirrors)
 
     def _ordered(
         self, request: Request, route: Route, able: Sequence[tuple[int, Target]], needs: Needs

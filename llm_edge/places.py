@@ -10,6 +10,7 @@ from .breakers import MOST_PLACES, Breakers
 from .config import EdgeConfig
 from .layers.pulse import Berths, GuardedPulse
 from .layers.retry import GuardedAllowance
+from .message import Request
 from .policy.allowance import Allowance
 from .providers.base import Target
 
@@ -27,13 +28,24 @@ class Places:
 
     def allowance(self, target: Target, origin: str) -> GuardedAllowance:
         """The further calls it is given."""
-        fresh = GuardedAllowance(Allowance(share=self._retry.share, floor=self._retry.per_second))
-        return _remembered(self._allowances, (target.provider, origin, target.model), fresh)
+        place = (target.provider, origin, target.model)
+        known = self._allowances.get(place)
+        if known is None:
+            fresh = GuardedAllowance(Allowance(share=self._retry.share, floor=self._retry.per_second))
+            known = _remembered(self._allowances, place, fresh)
+        return known
 
     def pulse(self, target: Target, origin: str = "") -> GuardedPulse:
         """How it is doing."""
         place = (target.provider, origin or origin_of(target.base_url), target.model)
         return self._pulses.get(place) or _remembered(self._pulses, place, GuardedPulse(self._berths))
+
+    def usually(self, target: Target, request: Request, share: float, /) -> float | None:
+        pulse = self.pulse(target, place_of(target, request)).pulse
+        return pulse.latency(request.streaming).usually_within(share)
+
+    def once_more(self, target: Target, request: Request, now: float, /) -> bool:
+        return self.allowance(target, place_of(target, request)).draw(now)
 
     def ready(self, target: Target, now: float, /) -> bool:
         return self._breakers is None or not self._breakers.of(target, origin_of(target.base_url)).refuses(now)
@@ -52,6 +64,12 @@ def _remembered(known: dict[tuple[str, str, str], T], place: tuple[str, str, str
     if len(known) >= MOST_PLACES:
         known.clear()
     return known.setdefault(place, fresh)
+
+
+def place_of(target: Target, request: Request) -> str:
+    """The origin a call of this target goes to."""
+    # An addressed target is the same place for every call to that host: which path is the request's own affair.
+    return origin_of(request.url if target.addressed else target.base_url)
 
 
 @lru_cache(maxsize=1024)

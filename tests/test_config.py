@@ -248,13 +248,11 @@ def test_a_refusal_names_the_setting_its_place_and_the_fix(sections: dict[str, A
 
 
 LATER = [
-    {"hedge": {"enabled": False}},
     {"budgets": {"a": {}}},
     {"guard": {"pii": "off"}},
     {"telemetry": {"log_format": "json"}},
     {"serve": {"auth": {}}},
     {"limits": {"global": {"requests_per_hour": 3}}},
-    {"routes": {"f": {"targets": "a/b", "hedge": {}}}},
     {"routes": {"f": {"targets": "a/b", "breaker": {}}}},
 ]
 
@@ -265,9 +263,9 @@ def test_what_this_version_cannot_do_is_never_accepted_in_silence(sections: dict
 
 
 def test_all_problems_are_told_at_once():
-    text = refusal(cache={"tll": 3, "ttl": -1}, hedge={}, retry={"attempts": 0})
+    text = refusal(cache={"tll": 3, "ttl": -1}, guard={}, retry={"attempts": 0})
     assert text.startswith("4 settings cannot be used:\n  ")
-    assert all(name in text for name in ("cache.tll", "cache.ttl", "hedge", "retry.attempts"))
+    assert all(name in text for name in ("cache.tll", "cache.ttl", "guard", "retry.attempts"))
 
 
 def test_validating_a_mapping_says_the_same_as_keywords():

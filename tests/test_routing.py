@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ from llm_edge import EdgeClient, NoTarget
 from llm_edge.errors import ContextTooLong, StreamBroken
 from llm_edge.message import Request
 from llm_edge.providers.base import Target
+from llm_edge.runtime import FakeClock
 from llm_edge.testing import Provider, answer, json_body, status, stream
 
 from .conftest import Colour
@@ -203,3 +206,78 @@ def test_where_nobody_can_go_on_the_caller_is_told_that_it_broke(
     with pytest.raises(StreamBroken):
         colour.items(colour.chat(edge, "openai/gpt-4o", "The capital of France?", stream=True))
     provider.asked(1)
+
+
+def hedging(edges: Edges, *providers: Provider, **sections: Any) -> EdgeClient:
+    """A route over these. By this clock every answer comes at once, so a second ask comes after 20 ms."""
+    names = "abc"[: len(providers)]
+    return edges(
+        providers={name: {"base_url": each.url + "/v1"} for name, each in zip(names, providers, strict=True)},
+        routes={"r": {"targets": [f"{name}/m" for name in names], "hedge": {"enabled": True}}},
+        cache={"policy": "off"}, hedge={"least": 0.02}, clock=FakeClock(), **sections,
+    )  # fmt: skip
+
+
+def test_a_slow_answer_is_asked_for_elsewhere_and_the_slow_one_is_given_up(
+    colour: Colour, edges: Edges, providers: Callable[..., Provider]
+) -> None:
+    first, second = providers(answer("at once")), providers(answer("instead"))
+    edge = hedging(edges, first, second)
+    for _ in range(20):
+        assert colour.chat(edge, "r", "hi").target == "a/m"
+    first.script(answer("late").delay(0.5) if colour.name == "sync" else answer("late").stall())
+    reply = colour.chat(edge, "r", "hi")
+    assert (reply.text, reply.target) == ("instead", "b/m")
+    story = reply.explain()
+    assert [each["target"] for each in story["attempts"]] == ["a/m", "b/m"]
+    assert [event["asks"] for event in story["events"] if "asks" in event] == ["b/m"]
+    first.calls[-1].wait_ended()
+    if colour.name == "async":
+        assert first.calls[-1].closed_early
+    second.asked(1)
+
+
+def test_a_stream_that_does_not_begin_is_asked_for_elsewhere(
+    colour: Colour, edges: Edges, providers: Callable[..., Provider]
+) -> None:
+    first, second = providers(stream("at once")), providers(stream("in", "stead"))
+    edge = hedging(edges, first, second)
+    for _ in range(20):
+        colour.items(colour.chat(edge, "r", "hi", stream=True))
+    first.script(stream("late").delay(0.5) if colour.name == "sync" else stream("late").stall())
+    got = colour.chat(edge, "r", "hi", stream=True)
+    assert "".join(chunk.text for chunk in colour.items(got)) == "instead"
+    assert got.explain()["usage"]["total_tokens"] > 0
+    first.calls[-1].wait_ended()
+
+
+def test_no_more_than_a_twentieth_is_asked_twice(
+    colour: Colour, edges: Edges, providers: Callable[..., Provider]
+) -> None:
+    first, second = providers(answer("at once")), providers(answer("instead"))
+    edge = hedging(edges, first, second)
+    for _ in range(20):
+        colour.chat(edge, "r", "hi")
+    first.script(answer("late").delay(0.2))
+    for _ in range(3):
+        colour.chat(edge, "r", "hi")
+    second.asked(1)
+
+
+def test_a_shadow_is_asked_and_never_heard(colour: Colour, edges: Edges, providers: Callable[..., Provider]) -> None:
+    first, second = providers(answer("heard")), providers(answer("unheard"))
+    edge = edges(
+        providers={"a": {"base_url": first.url + "/v1"}, "b": {"base_url": second.url + "/v1"}},
+        routes={"r": {"targets": ["a/m", {"target": "b/m", "weight": 1}], "strategy": "shadow"}},
+    )
+
+    async def asked() -> Any:
+        reply = edge.chat("r", "hi") if colour.name == "sync" else await edge.achat("r", "hi")
+        while not second.calls or not second.calls[-1].ended:
+            await asyncio.sleep(0.001) if colour.name == "async" else threading.Event().wait(0.001)
+        return reply
+
+    reply = colour.run(asked())
+    assert (reply.text, reply.explain()["targets"]) == ("heard", ["a/m"])
+    assert [event["asks"] for event in reply.explain()["events"] if event["layer"] == "shadow"] == ["b/m"]
+    second.asked(1)

@@ -7,11 +7,11 @@ from .edge import EdgeConfig, Sections
 from .keys import Resolved, ResolvedProvider, resolve
 from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
 from .prices import PriceConfig, PricesConfig
-from .routes import RouteCache, RouteConfig, RouteDeadline, RouteRetry, TargetConfig
+from .routes import RouteCache, RouteConfig, RouteDeadline, RouteHedge, RouteRetry, TargetConfig
 from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig
 from .serve import ServeConfig, ServeTlsConfig
 from .telemetry import TelemetryConfig
-from .traffic import BreakerConfig, RetryConfig
+from .traffic import BreakerConfig, HedgeConfig, RetryConfig
 
 __all__ = [
     "TIERS",
@@ -19,6 +19,7 @@ __all__ = [
     "CacheConfig",
     "DeadlineConfig",
     "EdgeConfig",
+    "HedgeConfig",
     "HttpConfig",
     "LimitConfig",
     "PriceConfig",
@@ -30,6 +31,7 @@ __all__ = [
     "RouteCache",
     "RouteConfig",
     "RouteDeadline",
+    "RouteHedge",
     "RouteRetry",
     "Sections",
     "ServeConfig",

@@ -1,6 +1,6 @@
 """Settings that are known and do not work in this version, and settings that go by another name.
 
-Both are refused by name, never accepted in silence: even `hedge.enabled = false` would promise a switch that is not
+Both are refused by name, never accepted in silence: even `guard.pii = "off"` would promise a switch that is not
 there.
 """
 
@@ -13,7 +13,6 @@ from .trees import Path, is_list, is_table
 
 LEAVE_OUT = "Remove it."
 ABSENT = (
-    "hedge",
     "budgets",
     "guard",
     "telemetry.log_format",
@@ -22,7 +21,6 @@ ABSENT = (
     "limits.*.tokens_per_second",
     "limits.*.requests_per_hour",
     "routes.*.breaker",
-    "routes.*.hedge",
     "routes.*.guard",
     "routes.*.budgets",
 )
@@ -43,9 +41,6 @@ ELSEWHERE = {
 }
 """Settings people know from other places: what is wrong, and what to write."""
 
-STRATEGIES = ("shadow",)
-"""Strategies that later versions have."""
-
 
 def without_absent(tree: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]:
     """The tree without what this version cannot do, and a problem for each such setting."""
@@ -58,7 +53,7 @@ def _kept(tree: Mapping[str, object], above: Path, problems: list[Problem]) -> d
     kept: dict[str, object] = {}
     for key, value in tree.items():
         path = (*above, key)
-        if problem := _problem(path, value):
+        if problem := _problem(path):
             problems.append(problem)
         else:
             kept[key] = _kept_value(value, path, problems)
@@ -73,14 +68,12 @@ def _kept_value(value: object, path: Path, problems: list[Problem]) -> object:
     return value
 
 
-def _problem(path: Path, value: object) -> Problem | None:
+def _problem(path: Path) -> Problem | None:
     if any(_matches(pattern, path) for pattern in ABSENT):
         return Problem(path, "does not work in this version yet", LEAVE_OUT)
     for pattern, (what, fix) in ELSEWHERE.items():
         if _matches(pattern, path):
             return Problem(path, what, fix)
-    if _matches("routes.*.strategy", path) and isinstance(value, str) and value in STRATEGIES:
-        return Problem(path, f'"{value}" does not work in this version yet', 'Use "failover".')
     return None
 
 

@@ -19,7 +19,7 @@ from .routes import RouteConfig, RouteDeadline
 from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig, Section
 from .serve import ServeConfig
 from .telemetry import TelemetryConfig
-from .traffic import BreakerConfig, RetryConfig
+from .traffic import BreakerConfig, HedgeConfig, RetryConfig
 from .trees import Path, as_written, is_table
 
 Settings = Mapping[str, object]
@@ -38,6 +38,7 @@ class Sections(TypedDict, total=False):
     store: Settings | StoreConfig
     retry: Settings | RetryConfig
     breaker: Settings | BreakerConfig
+    hedge: Settings | HedgeConfig
     http: Settings | HttpConfig
     prices: Settings | PricesConfig
     serve: Settings | ServeConfig
@@ -71,6 +72,7 @@ class EdgeConfig(Section):
     )
     store: StoreConfig = Field(default_factory=StoreConfig, description="Where limits count.")
     retry: RetryConfig = Field(default_factory=RetryConfig, description="Asking again after a failure.")
+    hedge: HedgeConfig = Field(default_factory=HedgeConfig, description="Asking a second time when it takes long.")
     breaker: BreakerConfig = Field(default_factory=BreakerConfig, description="Leaving a failing target alone.")
     http: HttpConfig = Field(default_factory=HttpConfig, description="How calls travel.")
     prices: PricesConfig = Field(default_factory=PricesConfig, description="What models cost.")
@@ -132,6 +134,7 @@ class EdgeConfig(Section):
             update={
                 "deadline": _deadline(self.deadline, route.deadline),
                 "cache": CacheConfig.model_validate(_over(self.cache, route.cache)),
+                "hedge": HedgeConfig.model_validate(_over(self.hedge, route.hedge)),
                 "retry": RetryConfig.model_validate(_over(self.retry, route.retry)),
             }
         )

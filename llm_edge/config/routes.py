@@ -66,6 +66,12 @@ class RouteRetry(Section):
     continuation: bool | None = Field(default=None, description="As in [retry].", examples=[True])
 
 
+class RouteHedge(Section):
+    """The rule on second asks of one route, where it differs from `[hedge]`."""
+
+    enabled: bool | None = Field(default=None, description="As in [hedge].", examples=[True])
+
+
 class RouteConfig(Section):
     """A model name that callers use, and the targets that answer for it."""
 
@@ -78,7 +84,8 @@ class RouteConfig(Section):
         description='Who is asked first: "failover": as listed; "round-robin": each in turn; "weighted": by chance and'
         ' weight; "least-busy"; "least-latency"; "p2c": the better of two by chance; "cost": the cheapest; "usage":'
         ' most room left; "sticky": one for each conversation; "semantic": easy questions to the first, hard ones to'
-        " the last. By keyword also a function: (request, targets) to ordered targets.",
+        ' the last; "shadow": the first alone, with copies to the others. By keyword also a function: (request,'
+        " targets) to ordered targets.",
     )
     fallbacks: Targets = Field(
         default=(), description="Who is asked when all targets have failed.", examples=[("groq/openai/gpt-oss-20b",)]
@@ -95,6 +102,7 @@ class RouteConfig(Section):
     )
     deadline: RouteDeadline = Field(default_factory=RouteDeadline, description="Times of this route alone.")
     cache: RouteCache = Field(default_factory=RouteCache, description="Cache rules of this route alone.")
+    hedge: RouteHedge = Field(default_factory=RouteHedge, description="Second asks of this route alone.")
     retry: RouteRetry = Field(default_factory=RouteRetry, description="Retry rules of this route alone.")
 
     @model_validator(mode="after")

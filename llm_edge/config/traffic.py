@@ -39,6 +39,19 @@ class RetryConfig(Section):
         return self
 
 
+class HedgeConfig(Section):
+    """Asking a second time when an answer takes longer than usual, and taking whichever comes first."""
+
+    enabled: bool = Field(default=False, description="Whether there are second asks.")
+    share: values.Share = Field(default=0.05, description="Second asks at most, as a share of the calls.")
+    usual: values.Share = Field(
+        default=0.95,
+        description="A second ask is made after the time in which this share of the answers comes; of streams, their"
+        " first events.",
+    )
+    least: values.SecondsOrNone = Field(default=0.05, description="How long is waited in any case, in seconds.")
+
+
 class BreakerConfig(Section):
     """Leaving a target alone for a while when it fails or hangs."""
 

@@ -58,7 +58,9 @@ class Retry:
     """How many retries the target is given in all; None for any number."""
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
-        if self.allowance is not None:
+        if self.allowance is not None and request.notes.attempts:
+            self.allowance.take(self.clock.now())  # somebody else was asked first, and failed
+        elif self.allowance is not None:
             self.allowance.call(self.clock.now())
         try:
             return await handler(request)

@@ -10,7 +10,9 @@ from functools import reduce
 from ..errors import CallError, CircuitOpen, ContentBlocked, ContextTooLong, DeadlineExceeded, Failed, NoTarget
 from ..message import Handler, Request, Response
 from ..providers.base import Target
-from ..runtime import Clock
+from ..runtime import Runtime
+from .hedge import Contender, Race
+from .mirror import Mirror
 
 _TOO_LATE = 0.05
 """Seconds; with less left an attempt is not worth starting."""
@@ -27,18 +29,34 @@ class Course:
     """When the prompt was too long."""
     lenient: Sequence[Target] = ()
     """When a content policy refused it."""
+    hedge: Hedging | None = None
+    """When somebody else is asked as well, if at all."""
+    mirrors: Sequence[Target] = ()
+    """Who gets a copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hedging:
+    """A second ask for one call."""
+
+    after: float
+    """Seconds without an answer."""
+    may: Callable[[Target], bool]
+    """Whether this target may be asked as well; when it may, that is paid for."""
 
 
 class Router:
-    """A handler, not a layer. `course` says who is asked, `branch` leads there."""
+    """A handler, not a layer. `course` says who is asked, `branch` leads there; `mirror` makes copies."""
 
     def __init__(
         self,
         course: Callable[[Request], Course],
         branch: Callable[[Target, Request], Handler],
-        clock: Clock,
+        runtime: Runtime,
+        mirror: Mirror | None = None,
     ) -> None:
-        self._course, self._branch, self._clock = course, branch, clock
+        self._course, self._branch, self._mirror = course, branch, mirror
+        self._runtime, self._clock = runtime, runtime.clock
 
     async def __call__(self, request: Request, /) -> Response:
         notes, course = request.notes, self._course(request)
@@ -49,6 +67,9 @@ class Router:
             course, left = Course(course.targets[:1]), deque(course.targets[:1])
         names = [target.name for target in left]
         notes.targets = list(dict.fromkeys([*notes.targets, *names])) if request.continues else names
+        if course.mirrors and self._mirror is not None:
+            for target in course.mirrors:
+                self._mirror.send(request, target.name, self._branch(target, request))
         failures: list[CallError] = []
         while left:
             if self._too_late(request, failures):
@@ -58,7 +79,11 @@ class Router:
                 notes.fallbacks += 1
                 notes.say(self._clock.now(), "router", next=target.name, after=type(failures[-1]).__name__)
             try:
-                response = await self._branch(target, request)(request)
+                hedge = course.hedge if request.upload is None and not failures else None
+                if hedge is None:
+                    response = await self._branch(target, request)(request)
+                else:
+                    target, response = await self._race(request, hedge, target, left)
             except CallError as error:
                 error.target, error.attempts = error.target or target.name, len(notes.attempts)
                 left = self._next(request, course, left, error)
@@ -71,6 +96,23 @@ class Router:
         shown = reduce(_telling, failures)
         shown.attempts = len(notes.attempts)
         raise shown
+
+    async def _race(
+        self, request: Request, hedge: Hedging, target: Target, left: deque[Target]
+    ) -> tuple[Target, Response]:
+        """Ask this target, and when it takes long the next one, too, or itself again where there is no other."""
+        other = left[0] if left else target
+        race = Race(self._runtime, request, after=hedge.after, may=lambda: hedge.may(other))
+        outcome = await race.run(
+            Contender(target.name, self._branch(target, request)), Contender(other.name, self._branch(other, request))
+        )
+        if outcome.asked > 1 and left:
+            left.popleft()
+        if outcome.response is None:
+            raise reduce(_telling, outcome.failures)
+        if outcome.winner and other is not target:
+            request.notes.fallbacks += 1
+        return (target, other)[outcome.winner], outcome.response
 
     def _too_late(self, request: Request, failures: Sequence[CallError]) -> bool:
         """Whether the time is over; before the first attempt that is an error of its own."""

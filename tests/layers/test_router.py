@@ -29,7 +29,7 @@ from llm_edge.layers.router import Course, Router
 from llm_edge.message import Controls, Handler, Request, Saved
 from llm_edge.notes import Attempt
 from llm_edge.providers.base import Target
-from llm_edge.runtime import FakeClock
+from llm_edge.runtime import Blocking, FakeClock
 
 from .kit import Script, answer, call, failed
 
@@ -41,7 +41,7 @@ A, B, C, D = (Target(provider=name, model="m", base_url=f"https://{name}.test") 
 
 def router(scripts: Mapping[Target, Handler], clock: FakeClock | None = None, course: Course | None = None) -> Router:
     found = course or Course(tuple(scripts))
-    return Router(lambda request: found, lambda target, request: scripts[target], clock or FakeClock())
+    return Router(lambda request: found, lambda target, request: scripts[target], Blocking(clock or FakeClock()))
 
 
 def told(colour: Colour, *errors: BaseException, request: Request | None = None, clock: FakeClock | None = None) -> Any:
@@ -208,7 +208,7 @@ def asking(scripts: Mapping[Target, Script], course: Course) -> Router:
 
         return ask
 
-    return Router(lambda request: course, branch, FakeClock())
+    return Router(lambda request: course, branch, Blocking(FakeClock()))
 
 
 def test_without_fallbacks_no_list_is_used(colour: Colour) -> None:
