@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from .answers import keeping, kept_answers, understanding
 from .breakers import MOST_PLACES, Breakers
+from .budgets import Purse
 from .choosing import Chooser, GuardedSpare, routes
 from .config import EdgeConfig, Resolved
 from .http.hop import Hop
@@ -69,6 +70,7 @@ class House:
         self.answers = kept_answers(config, secrets, clock)
         self.limits = Limits(config, secrets)
         self.book = book_of(config, self.targets.priced_as)
+        self.purse = Purse(config, self.limits.counters, self.book.cost)
         self.listeners: list[Listens] = []
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random
@@ -140,7 +142,8 @@ class Branches:
             layers.append(CircuitBreaker(house.breakers.of(target, origin), clock, target=target.name))
         allowance = house.places.allowance(target, origin)
         layers.append(Retry(clock=clock, rules=house.attempts, chance=house.chance, allowance=allowance))
-        return stack([*layers, *house.limits.branch(runtime, target)], self.end(target))
+        layers += [*house.limits.branch(runtime, target), *house.purse.branch(runtime, target)]
+        return stack(layers, self.end(target))
 
 
 def _end(house: House, runtime: Runtime, send: Sender, target: Target) -> Handler:

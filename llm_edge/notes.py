@@ -34,6 +34,8 @@ class Attempt:
     """Whether it surely cost nothing: it was never sent, or the provider refused it."""
     cost: int | None = None
     """Nano-dollars; None when not known."""
+    settle: Callable[[Attempt], None] | None = None
+    """Told when the attempt has ended."""
 
 
 @dataclass(slots=True)

@@ -248,7 +248,6 @@ def test_a_refusal_names_the_setting_its_place_and_the_fix(sections: dict[str, A
 
 
 LATER = [
-    {"budgets": {"a": {}}},
     {"guard": {"pii": "off"}},
     {"telemetry": {"log_format": "json"}},
     {"serve": {"auth": {}}},

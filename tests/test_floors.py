@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"providers", "stores", "telemetry", "money"},
     {"layers", "reply"},
     {"http"},
-    {"config", "clouds", "targets", "build", "answers", "breakers", "choosing", "places", "limits"},
+    {"config", "clouds", "targets", "build", "answers", "breakers", "choosing", "places", "limits", "budgets"},
     {"bulk", "client", "serve", "testing", "cli", "transports", "httpx"},
     {"__init__"},
 ]
@@ -46,6 +46,8 @@ NEIGHBOURS = {
     ("choosing", "targets"),
     ("build", "targets"),
     ("build", "limits"),
+    ("build", "budgets"),
+    ("budgets", "config"),
     ("build", "answers"),
     ("answers", "config"),
     ("limits", "config"),

@@ -3,6 +3,7 @@
 It reads nothing on its own: files and environments are passed in. It will not accept a setting it cannot honour.
 """
 
+from .budgets import BudgetConfig
 from .edge import EdgeConfig, Sections
 from .keys import Resolved, ResolvedProvider, resolve
 from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
@@ -16,6 +17,7 @@ from .traffic import BreakerConfig, HedgeConfig, RetryConfig
 __all__ = [
     "TIERS",
     "BreakerConfig",
+    "BudgetConfig",
     "CacheConfig",
     "DeadlineConfig",
     "EdgeConfig",

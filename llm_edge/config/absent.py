@@ -13,7 +13,6 @@ from .trees import Path, is_list, is_table
 
 LEAVE_OUT = "Remove it."
 ABSENT = (
-    "budgets",
     "guard",
     "telemetry.log_format",
     "serve.auth",

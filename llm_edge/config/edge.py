@@ -11,6 +11,7 @@ from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationEr
 
 from . import layers, values
 from .absent import without_absent
+from .budgets import BudgetConfig
 from .layers import Layers, Places
 from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
 from .prices import PricesConfig
@@ -35,6 +36,7 @@ class Sections(TypedDict, total=False):
     cache: Settings | CacheConfig
     limits: Mapping[str, Settings | LimitConfig]
     tiers: Mapping[str, Settings | TierConfig]
+    budgets: Mapping[str, Settings | BudgetConfig]
     store: Settings | StoreConfig
     retry: Settings | RetryConfig
     breaker: Settings | BreakerConfig
@@ -71,6 +73,11 @@ class EdgeConfig(Section):
         " once, strict), `pro` (100, 100000, 50) and `enterprise` (1000, no day limit, 500).",
     )
     store: StoreConfig = Field(default_factory=StoreConfig, description="Where limits count.")
+    budgets: Mapping[values.LimitScope, BudgetConfig] = Field(
+        default_factory=dict,
+        description="What may be spent: by all together (`global`), or by each tenant, key, user, route, provider or"
+        ' model. One of them has its own as in `"tenant:acme"`.',
+    )
     retry: RetryConfig = Field(default_factory=RetryConfig, description="Asking again after a failure.")
     hedge: HedgeConfig = Field(default_factory=HedgeConfig, description="Asking a second time when it takes long.")
     breaker: BreakerConfig = Field(default_factory=BreakerConfig, description="Leaving a failing target alone.")

@@ -14,7 +14,14 @@ from .problems import inner_model, is_named
 from .trees import Path
 from .writer import header, literal
 
-NAMES = {"models": "local/*", "providers": "local", "routes": "fast", "limits": "global", "tiers": "free"}
+NAMES = {
+    "models": "local/*",
+    "providers": "local",
+    "routes": "fast",
+    "limits": "global",
+    "budgets": "global",
+    "tiers": "free",
+}
 """What the named tables are called in the example."""
 
 INTRODUCTION = """\

@@ -100,6 +100,11 @@ class RouteConfig(Section):
         description="Who is asked when a content policy has refused the prompt. Without it nobody is.",
         examples=[("local/qwen3",)],
     )
+    on_budget: Literal["refuse", "downgrade"] = Field(
+        default="refuse",
+        description='What happens when a hard budget has no room for a call: "downgrade" tries the next targets, which'
+        " may cost less.",
+    )
     deadline: RouteDeadline = Field(default_factory=RouteDeadline, description="Times of this route alone.")
     cache: RouteCache = Field(default_factory=RouteCache, description="Cache rules of this route alone.")
     hedge: RouteHedge = Field(default_factory=RouteHedge, description="Second asks of this route alone.")

@@ -258,6 +258,8 @@ class _Call:
         attempt.outcome = _outcome(error)
         attempt.free = _free(attempt.status, error)
         notes.upstream += attempt.ended - attempt.started
+        if attempt.settle is not None:
+            attempt.settle(attempt)
         if notes.over is not None:
             notes.over()
         if isinstance(error, CallError):

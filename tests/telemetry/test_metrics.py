@@ -15,7 +15,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from llm_edge import EdgeClient, RateLimited
-from llm_edge.message import Body, Request
+from llm_edge.message import Body, Request, Response, Saved, Stream
+from llm_edge.notes import Attempt
 from llm_edge.runtime import FakeClock
 from llm_edge.telemetry.families import FAMILIES
 from llm_edge.telemetry.metrics import MOST_MODELS, OTHER, Metrics, breaker_readings
@@ -80,13 +81,27 @@ def test_a_call_is_counted_with_its_tokens_and_its_cost(colour: Colour, edge: Ed
 
 
 def test_a_stream_tells_its_times(colour: Colour, edge: EdgeClient, provider: Provider) -> None:
-    provider.script(stream("a", "b", "c", usage=USED).pace(0.001))
+    provider.script(stream("a", "b", "c", usage=USED))
     ask_stream(colour, edge, "gpt/m")
     seen = samples(edge.metrics.text())
     assert seen["llm_edge_time_to_first_token_seconds_count", "gpt", "m"] == 1
     assert seen["llm_edge_time_per_output_token_seconds_count", "gpt", "m"] == 1
-    assert seen["llm_edge_stream_chunk_delay_seconds_count", "gpt", "m"] >= 1
     assert seen["llm_edge_active_streams", "chat"] == 0
+
+
+def test_the_time_between_two_reads_of_a_stream_is_counted() -> None:
+    clock = FakeClock()
+    metrics, request = Metrics(clock), Request(body=Body(b"{}"))
+    request.notes.target = "gpt/m"
+    request.notes.attempts.append(Attempt("gpt/m", 0.0))
+    call = metrics.begin(request)
+    call.answered(Response(status=200, stream=Stream(Saved([]))))
+    for seconds in (1.0, 0.25, 0.5):
+        clock.advance(seconds)
+        call.heard(b"")
+    seen = samples(metrics.text())
+    assert seen["llm_edge_stream_chunk_delay_seconds_count", "gpt", "m"] == 2
+    assert seen["llm_edge_stream_chunk_delay_seconds_sum", "gpt", "m"] == 0.75
 
 
 def test_retries_fallbacks_and_failures_are_counted(colour: Colour, edge: EdgeClient, provider: Provider) -> None:

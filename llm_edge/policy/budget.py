@@ -1,0 +1,101 @@
+"""Which budgets a call is under, as rows to count in; and what the guesses before a call learn from its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from .keys import fingerprint
+from .periods import Period
+from .plan import Scope, Subjects
+from .rows import Row
+
+EVERY: Final[tuple[Scope, ...]] = ("global", "tenant", "key", "user", "route", "provider", "model")
+MOST: Final = 2**53 - 1
+"""Nano-dollars; what a store's numbers hold exactly. About nine million dollars."""
+_KNOWN = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What may be spent, by period, in nano-dollars."""
+
+    limits: Mapping[Period, int]
+    hard: bool = True
+    warn: float = 0.8
+    """The share that is worth a warning."""
+
+
+class Line(NamedTuple):
+    """One budget of one subject in one period."""
+
+    row: Row
+    budget: Budget
+    limit: int
+
+
+@dataclass(slots=True)
+class Budgets:
+    """All budgets: by scope (`tenant`), and by one subject of it (`tenant:acme`), which has that one alone."""
+
+    budgets: Mapping[str, Budget]
+    _known: dict[Subjects, Sequence[Line]] = field(default_factory=dict[Subjects, "Sequence[Line]"])
+
+    def scopes(self) -> tuple[Scope, ...]:
+        """Those there are budgets for."""
+        named = {name.partition(":")[0] for name in self.budgets}
+        return tuple(scope for scope in EVERY if scope in named)
+
+    def lines(self, subjects: Subjects) -> Sequence[Line]:
+        """What these subjects must pass."""
+        known = self._known
+        found = known.get(subjects)
+        if found is None:
+            if len(known) >= _KNOWN:
+                known.clear()  # subjects come from callers, and memory must not grow with them
+            found = known[subjects] = self._drawn(subjects)
+        return found
+
+    def _drawn(self, subjects: Subjects) -> Sequence[Line]:
+        lines: list[Line] = []
+        for scope, subject in subjects:
+            budget = self.budgets.get(f"{scope}:{subject}") if subject else None
+            if budget is None and scope == "model":
+                budget = self.budgets.get(f"model:{subject.partition('/')[2]}")
+            budget = budget or self.budgets.get(scope)
+            if budget is not None:
+                lines += [_line(scope, subject, budget, period) for period in budget.limits]
+        return lines
+
+
+def _line(scope: Scope, subject: str, budget: Budget, period: Period) -> Line:
+    limit = budget.limits[period]
+    who = f"{scope}:{fingerprint(subject)}" if subject else scope
+    span = "in total" if period == "total" else f"in a {period}"
+    row = Row(
+        key=f"budget:{who}:{period}", kind="tally", unit="nano-dollars", limit=limit if budget.hard else MOST,
+        period=period, scope=scope, says=f"more than ${limit / 1e9:g} {span}",
+        on_failure="closed" if budget.hard else "open",
+    )  # fmt: skip
+    return Line(row, budget, limit)
+
+
+class Lessons:
+    """How far guesses of a prompt's tokens are off, by model; the last calls count the most."""
+
+    def __init__(self) -> None:
+        self._shares: dict[str, float] = {}
+
+    def better(self, model: str, guessed: int) -> int:
+        """The guess, corrected by what was learned."""
+        return max(round(guessed * self._shares.get(model, 1.0)), 1)
+
+    def learn(self, model: str, guessed: int, real: int) -> None:
+        """A call has ended, and told how many tokens its prompt had."""
+        if guessed <= 0 or real <= 0:
+            return
+        if model not in self._shares and len(self._shares) >= _KNOWN:
+            self._shares.clear()
+        share = min(max(real / guessed, 0.1), 10.0)
+        self._shares[model] = self._shares.get(model, share) * 0.8 + share * 0.2
