@@ -123,7 +123,11 @@ def test_a_bomb_is_not_unpacked() -> None:
         inflated(gzip.compress(b"\0" * 50_000_000), "gzip", 10_000)
 
 
-@pytest.mark.parametrize("raw", [b"plain", gzip.compress(b"x")[:-3], gzip.compress(b"x") + b"more"])
+@pytest.mark.parametrize(
+    "raw",
+    [b"plain", gzip.compress(b"x", mtime=0)[:-3], gzip.compress(b"x", mtime=0) + b"more"],
+    ids=["not compressed", "cut short", "more behind it"],
+)
 def test_a_body_that_is_not_what_it_says_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidRequest, match="content-encoding"):
         inflated(raw, "gzip", 1000)
