@@ -8,24 +8,20 @@ back, or when nobody else answers.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from ..errors import CallError, NotCached
-from ..message import Handler, Headers, Json, Pairs, Request, Response, Watcher
-from ..notes import Notes
-from ..policy import freshness
-from ..policy.cacheable import Policy, fit, why_not
+from ..errors import NotCached
+from ..message import Body, Handler, Headers, Request, Response
+from ..policy.cacheable import Policy, why_not
 from ..policy.keys import address, answer_key
 from ..runtime import Runtime
-from ..stores.entry import Entry, Kind, digest
 from .answers import Answers
-from .kept import Held, Keeper, Understanding, form_of, kept_headers, told
+from .asking import Asking
+from .inputs import Inputs, inputs_of
+from .kept import Understanding
 from .rules import Rules
 from .tell import Cost
-
-log = logging.getLogger("llm_edge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +45,6 @@ class Keeping:
     """Whether calls share what others are asking for just now."""
 
 
-_LARGEST = 4 * 2**20
 _OPERATIONS = frozenset({"chat", "completions", "embeddings"})
 
 
@@ -81,7 +76,11 @@ class Cache:
                 raise NotCached(f"only-if-cached was asked, and the cache does not take this call: {reason}")
             return await handler(request)
         notes.cache_key = key
-        call = _Call(self, key, request, rule, handler)
+        if request.operation == "embeddings":
+            inputs = inputs_of(request)
+            if inputs is not None:
+                return await Inputs(self, request, rule, handler, inputs).answered()
+        call = Asking(self, key, request, rule, handler)
         if not controls.no_cache:
             response = call.remembered()
             if response is not None:
@@ -98,197 +97,19 @@ class Cache:
         """Why the cache passes this call by, or else its key."""
         if request.operation not in _OPERATIONS:
             return "calls of this kind are not kept", ""
-        controls = request.controls
         try:
             reason = why_not(request.dialect, request.body.json, rule.policy, operation=request.operation)
-            return reason, "" if reason else answer_key(
-                request.body, request.dialect, request.route, address(request.url, request.dialect),
-                self._place(request), controls.tenant, request.scope, controls.namespace, *_affecting(request.headers),
-            )  # fmt: skip
+            return reason, "" if reason else self.key_of(request, request.body)
         except ValueError:
             return "the body is not a JSON object", ""
 
-
-class _Call:
-    """One call under a key: what is known of it, and how it is asked."""
-
-    __slots__ = ("_answers", "_cache", "_handler", "_key", "_request", "_rule")
-
-    def __init__(self, cache: Cache, key: str, request: Request, rule: Keeping, handler: Handler) -> None:
-        self._cache, self._answers = cache, cache.answers
-        self._key, self._request, self._rule, self._handler = key, request, rule, handler
-
-    # ------------------------------------------------------------------ what is there
-
-    def remembered(self) -> Response | None:
-        """The answer memory has; one past its end only where it may still be given while it is renewed."""
-        cache, request, rule = self._cache, self._request, self._rule
-        now = cache.clock.now()
-        held = self._answers.recall(self._key, now)
-        if held is None:
-            return None
-        left = held.expires - now
-        if now >= held.until and left > 0:
-            return None  # the second tier may know better
-        most = request.controls.max_age
-        if most is not None and now - held.made > most:
-            return None
-        chance = cache.chance() if rule.early else 0.0
-        stands = freshness.verdict(left, held.entry.took, chance, stale=rule.stale_while_revalidate)
-        if stands == "old":
-            return None
-        response = self._given(held, now, stale=stands == "stale")
-        if response is not None and stands != "fresh" and not request.controls.only_if_cached:
-            self._renew()
-        return response
-
-    def _given(self, held: Held, now: float, *, stale: bool) -> Response | None:
-        """The entry as this call asks for it, and in its notes where it came from."""
-        request, entry = self._request, held.entry
-        cache = self._cache
-        response = told(entry, request, cache.understand(request.dialect), cache.clock, self._rule.pace)
-        if response is not None:
-            notes = request.notes
-            notes.cache, notes.cache_age = "STALE" if stale else "HIT", now - held.made
-            notes.target, notes.usage = entry.target, None if entry.usage is None else dict(entry.usage)
-            self._answers.stats.served(entry, stale=stale)
-        return response
-
-    async def fetched(self, request: Request) -> Response | None:
-        """The answer the second tier has, or memory by now; it goes into memory, too."""
-        response = self.remembered()
-        tier = self._cache.tier
-        if response is not None or tier is None:
-            return response
-        entry = await tier.get(self._key, self._scope())
-        if entry is None:
-            return None
-        clock = self._cache.clock
-        now, age = clock.now(), max(clock.time() - entry.made, 0.0)
-        held = self._answers.hold(entry, now=now, age=age, seconds=self._rule.ttl)
-        most = request.controls.max_age
-        if age >= entry.ttl or (most is not None and age > most):
-            return None
-        return self._given(held, now, stale=False)
-
-    def _scope(self) -> str:
-        return digest(self._request.controls.tenant, self._request.scope)
-
-    # ------------------------------------------------------------------ what has to be asked
-
-    async def asked(self) -> Response:
-        """The answer of a provider, or of whoever asks for the same just now; a stale one when there is no other."""
-        request, controls, rule = self._request, self._request.controls, self._rule
-        try:
-            if controls.no_cache:
-                return await self._ask(request)
-            alone = controls.no_store or not (rule.coalesce if controls.coalesce is None else controls.coalesce)
-            if alone:
-                return await self.fetched(request) or await self._ask(request)
-            shared = f"{self._key} {form_of(request)} {controls.max_age}"
-            response = await self._answers.flights.share(
-                shared, request, self._cache.runtime, look=self.fetched, ask=self._ask
-            )
-            if request.notes.cache == "COALESCED":
-                self._answers.stats.shared()
-            return response
-        except CallError as error:
-            stale = self._instead(error)
-            if stale is None:
-                raise
-            return stale
-
-    def _instead(self, error: CallError) -> Response | None:
-        """What is given in place of a failure, where that is allowed."""
-        if not freshness.excused(error):
-            return None
-        now = self._cache.clock.now()
-        held = self._answers.recall(self._key, now)
-        if held is None:
-            return None
-        window = max(self._rule.stale_if_error, self._request.controls.stale_if_error or 0.0)
-        left = held.expires - now
-        if -left >= window:
-            return None
-        self._request.notes.say(now, "cache", stale=True, instead_of=type(error).__name__)
-        return self._given(held, now, stale=left <= 0)
-
-    async def _ask(self, request: Request) -> Response:
-        """Ask further down, and keep what comes."""
-        self._answers.stats.missed()
-        began = self._cache.clock.now()
-        response = await self._handler(request)
+    def key_of(self, request: Request, body: Body) -> str:
+        """The key of this call with this body. ValueError when it is not a JSON object."""
         controls = request.controls
-        if response.status == 200 and not controls.no_store and controls.ttl != 0 and not request.notes.fallbacks:
-            # Another target's answer is not the answer to this key.
-            self._keep(request, response, began)
-        return response
-
-    def _keep(self, request: Request, response: Response, began: float) -> None:
-        headers = kept_headers(response.headers, form_of(request))
-        if response.stream is not None:
-
-            def keep(payload: bytes, watcher: Watcher) -> None:
-                if watcher.finished and fit(watcher.finished):
-                    self._put("stream", payload, headers, request, watcher.usage, began)
-
-            response.stream.listen(Keeper(response.stream.watcher, keep, _LARGEST))
-            return
-        body = response.body
-        if body is None or len(body.raw) > _LARGEST:
-            return
-        usage = request.notes.usage
-        finished = self._cache.understand(request.dialect).finished(body, usage)
-        if finished is not None and fit(finished):
-            self._put("whole", body.raw, headers, request, usage, began)
-
-    def _put(
-        self, kind: Kind, payload: bytes, headers: Pairs, request: Request, usage: Json | None, began: float
-    ) -> None:
-        cache, rule, controls = self._cache, self._rule, request.controls
-        tier, clock = cache.tier, cache.clock
-        ttl = controls.ttl
-        if ttl is None:
-            ttl = freshness.spread(rule.ttl if tier is None else rule.second_ttl or rule.ttl, cache.chance())
-        now, target = clock.now(), request.notes.target
-        entry = Entry(
-            key=self._key, scope=self._scope(), tenant=digest(controls.tenant), namespace=controls.namespace,
-            model=request.model, dialect=request.dialect, kind=kind, headers=headers, payload=payload,
-            made=clock.time(), ttl=ttl, usage=None if usage is None else dict(usage),
-            cost=cache.cost(target, usage, clock.time(), ""),
-            took=now - began, target=target,
+        return answer_key(
+            body, request.dialect, request.route, address(request.url, request.dialect),
+            self._place(request), controls.tenant, request.scope, controls.namespace, *_affecting(request.headers),
         )  # fmt: skip
-        self._answers.hold(entry, now=now, age=0.0, seconds=rule.ttl)
-        if tier is not None:
-            tier.put(entry)
-
-    # ------------------------------------------------------------------ renewed behind the caller's back
-
-    def _renew(self) -> None:
-        key, answers, clock = self._key, self._answers, self._cache.clock
-        if not answers.begins(key):
-            return
-        asked, now = self._request, clock.now()
-        deadline = None if asked.deadline is None else now + max(asked.deadline - now, 1.0)
-        notes = Notes(model=asked.model, operation=asked.operation, started=now, route=asked.route)
-        request = replace(asked, notes=notes, deadline=deadline)
-
-        async def work() -> None:
-            try:
-                response = await self._ask(request)
-                if response.stream is not None:
-                    async for _ in response.stream:
-                        pass
-            except Exception:
-                # Whoever asks after its end will see the failure.
-                log.debug("an answer could not be renewed", exc_info=True)
-
-        try:
-            self._cache.runtime.home().start(work, lambda: answers.over(key))
-        except RuntimeError:
-            answers.over(key)  # no thread to be had, or the loop is being closed
-        else:
-            answers.stats.again()
 
 
 def _affecting(headers: Headers) -> tuple[str, ...]:

@@ -1,0 +1,205 @@
+"""One call under its key: what is known of it, how it is asked, and what of its answer is kept."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from ..errors import CallError
+from ..message import Handler, Json, Pairs, Request, Response, Watcher
+from ..notes import Notes
+from ..policy import freshness
+from ..policy.cacheable import fit
+from ..stores.entry import Entry, Kind, digest
+from .kept import Held, Keeper, form_of, kept_headers, told
+
+if TYPE_CHECKING:
+    from .cache import Cache, Keeping
+
+log = logging.getLogger("llm_edge")
+
+LARGEST: Final = 4 * 2**20
+"""Bytes of an answer that is kept."""
+
+
+class Asking:
+    """One call under a key: what is known of it, and how it is asked."""
+
+    __slots__ = ("_answers", "_cache", "_handler", "_key", "_request", "_rule")
+
+    def __init__(self, cache: Cache, key: str, request: Request, rule: Keeping, handler: Handler) -> None:
+        self._cache, self._answers = cache, cache.answers
+        self._key, self._request, self._rule, self._handler = key, request, rule, handler
+
+    # ------------------------------------------------------------------ what is there
+
+    def remembered(self) -> Response | None:
+        """The answer memory has; one past its end only where it may still be given while it is renewed."""
+        cache, request, rule = self._cache, self._request, self._rule
+        now = cache.clock.now()
+        held = self._answers.recall(self._key, now)
+        if held is None:
+            return None
+        left = held.expires - now
+        if now >= held.until and left > 0:
+            return None  # the second tier may know better
+        most = request.controls.max_age
+        if most is not None and now - held.made > most:
+            return None
+        chance = cache.chance() if rule.early else 0.0
+        stands = freshness.verdict(left, held.entry.took, chance, stale=rule.stale_while_revalidate)
+        if stands == "old":
+            return None
+        response = self._given(held, now, stale=stands == "stale")
+        if response is not None and stands != "fresh" and not request.controls.only_if_cached:
+            self._renew()
+        return response
+
+    def _given(self, held: Held, now: float, *, stale: bool) -> Response | None:
+        """The entry as this call asks for it, and in its notes where it came from."""
+        request, entry = self._request, held.entry
+        cache = self._cache
+        response = told(entry, request, cache.understand(request.dialect), cache.clock, self._rule.pace)
+        if response is not None:
+            notes = request.notes
+            notes.cache, notes.cache_age = "STALE" if stale else "HIT", now - held.made
+            notes.target, notes.usage = entry.target, None if entry.usage is None else dict(entry.usage)
+            self._answers.stats.served(entry, stale=stale)
+        return response
+
+    async def fetched(self, request: Request) -> Response | None:
+        """The answer the second tier has, or memory by now; it goes into memory, too."""
+        response = self.remembered()
+        tier = self._cache.tier
+        if response is not None or tier is None:
+            return response
+        entry = await tier.get(self._key, self._scope())
+        if entry is None:
+            return None
+        clock = self._cache.clock
+        now, age = clock.now(), max(clock.time() - entry.made, 0.0)
+        held = self._answers.hold(entry, now=now, age=age, seconds=self._rule.ttl)
+        most = request.controls.max_age
+        if age >= entry.ttl or (most is not None and age > most):
+            return None
+        return self._given(held, now, stale=False)
+
+    def _scope(self) -> str:
+        return digest(self._request.controls.tenant, self._request.scope)
+
+    # ------------------------------------------------------------------ what has to be asked
+
+    async def asked(self) -> Response:
+        """The answer of a provider, or of whoever asks for the same just now; a stale one when there is no other."""
+        request, controls, rule = self._request, self._request.controls, self._rule
+        try:
+            if controls.no_cache:
+                return await self._ask(request)
+            alone = controls.no_store or not (rule.coalesce if controls.coalesce is None else controls.coalesce)
+            if alone:
+                return await self.fetched(request) or await self._ask(request)
+            shared = f"{self._key} {form_of(request)} {controls.max_age}"
+            response = await self._answers.flights.share(
+                shared, request, self._cache.runtime, look=self.fetched, ask=self._ask
+            )
+            if request.notes.cache == "COALESCED":
+                self._answers.stats.shared()
+            return response
+        except CallError as error:
+            stale = self._instead(error)
+            if stale is None:
+                raise
+            return stale
+
+    def _instead(self, error: CallError) -> Response | None:
+        """What is given in place of a failure, where that is allowed."""
+        if not freshness.excused(error):
+            return None
+        now = self._cache.clock.now()
+        held = self._answers.recall(self._key, now)
+        if held is None:
+            return None
+        window = max(self._rule.stale_if_error, self._request.controls.stale_if_error or 0.0)
+        left = held.expires - now
+        if -left >= window:
+            return None
+        self._request.notes.say(now, "cache", stale=True, instead_of=type(error).__name__)
+        return self._given(held, now, stale=left <= 0)
+
+    async def _ask(self, request: Request) -> Response:
+        """Ask further down, and keep what comes."""
+        self._answers.stats.missed()
+        began = self._cache.clock.now()
+        response = await self._handler(request)
+        controls = request.controls
+        if response.status == 200 and not controls.no_store and controls.ttl != 0 and not request.notes.fallbacks:
+            # Another target's answer is not the answer to this key.
+            self._keep(request, response, began)
+        return response
+
+    def _keep(self, request: Request, response: Response, began: float) -> None:
+        headers = kept_headers(response.headers, form_of(request))
+        if response.stream is not None:
+
+            def keep(payload: bytes, watcher: Watcher) -> None:
+                if watcher.finished and fit(watcher.finished):
+                    self.put("stream", payload, headers, request, watcher.usage, began)
+
+            response.stream.listen(Keeper(response.stream.watcher, keep, LARGEST))
+            return
+        body = response.body
+        if body is None or len(body.raw) > LARGEST:
+            return
+        usage = request.notes.usage
+        finished = self._cache.understand(request.dialect).finished(body, usage)
+        if finished is not None and fit(finished):
+            self.put("whole", body.raw, headers, request, usage, began)
+
+    def put(
+        self, kind: Kind, payload: bytes, headers: Pairs, request: Request, usage: Json | None, began: float
+    ) -> None:
+        cache, rule, controls = self._cache, self._rule, request.controls
+        tier, clock = cache.tier, cache.clock
+        ttl = controls.ttl
+        if ttl is None:
+            ttl = freshness.spread(rule.ttl if tier is None else rule.second_ttl or rule.ttl, cache.chance())
+        now, target = clock.now(), request.notes.target
+        entry = Entry(
+            key=self._key, scope=self._scope(), tenant=digest(controls.tenant), namespace=controls.namespace,
+            model=request.model, dialect=request.dialect, kind=kind, headers=headers, payload=payload,
+            made=clock.time(), ttl=ttl, usage=None if usage is None else dict(usage),
+            cost=cache.cost(target, usage, clock.time(), ""),
+            took=now - began, target=target,
+        )  # fmt: skip
+        self._answers.hold(entry, now=now, age=0.0, seconds=rule.ttl)
+        if tier is not None:
+            tier.put(entry)
+
+    # ------------------------------------------------------------------ renewed behind the caller's back
+
+    def _renew(self) -> None:
+        key, answers, clock = self._key, self._answers, self._cache.clock
+        if not answers.begins(key):
+            return
+        asked, now = self._request, clock.now()
+        deadline = None if asked.deadline is None else now + max(asked.deadline - now, 1.0)
+        notes = Notes(model=asked.model, operation=asked.operation, started=now, route=asked.route)
+        request = replace(asked, notes=notes, deadline=deadline)
+
+        async def work() -> None:
+            try:
+                response = await self._ask(request)
+                if response.stream is not None:
+                    async for _ in response.stream:
+                        pass
+            except Exception:
+                # Whoever asks after its end will see the failure.
+                log.debug("an answer could not be renewed", exc_info=True)
+
+        try:
+            self._cache.runtime.home().start(work, lambda: answers.over(key))
+        except RuntimeError:
+            answers.over(key)  # no thread to be had, or the loop is being closed
+        else:
+            answers.stats.again()

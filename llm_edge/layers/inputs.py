@@ -1,0 +1,190 @@
+"""
+Embeddings of several inputs, kept one by one: of a batch of which most are known, only the others are asked for.
+
+What an answer says of tokens is what was used for it: of a batch that was asked in part, that part; of one that was
+all kept, what its inputs used then. A provider tells the tokens of a whole batch, so the share of each input is worked
+out from its length; the shares add up to what was told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .. import exact
+from ..errors import NotCached
+from ..message import Body, Handler, Headers, Request, Response
+from ..stores.entry import Entry, digest
+from .asking import Asking
+from .kept import kept_headers
+
+if TYPE_CHECKING:
+    from .cache import Cache, Keeping
+
+
+def inputs_of(request: Request) -> Sequence[Any] | None:
+    """The inputs of a call that lists them; None for one input, and for what is no such list."""
+    if request.dialect != "openai.embeddings":
+        return None
+    given: Any = request.body.json.get("input")
+    if not exact.is_list(given) or not given:
+        return None
+    kinds = set(map(type, given))
+    return given if kinds in ({str}, {list}) else None
+
+
+class Inputs:
+    """One call for several inputs."""
+
+    def __init__(self, cache: Cache, request: Request, rule: Keeping, handler: Handler, inputs: Sequence[Any]) -> None:
+        self._cache, self._answers, self._request, self._rule, self._handler = (
+            cache, cache.answers, request, rule, handler,
+        )  # fmt: skip
+        self._inputs = inputs
+        self._keys = [cache.key_of(request, request.body.with_fields(input=each)) for each in inputs]
+        self._ages: list[float] = []
+
+    async def answered(self) -> Response:
+        """The answer, put together from what is kept and what had to be asked. Raises what asking raises."""
+        request, controls = self._request, self._request.controls
+        known = {} if controls.no_cache else await self._known()
+        wanted = {key: each for key, each in zip(self._keys, self._inputs, strict=True) if key not in known}
+        notes = request.notes
+        if not wanted:
+            return self._from_memory(known)
+        notes.cache = "MISS"
+        if controls.only_if_cached:
+            raise NotCached("only-if-cached was asked, and the cache does not have all inputs")
+        if not known and len(wanted) == len(self._inputs):
+            return await self._ask(request, list(wanted))
+        notes.say(self._cache.clock.now(), "cache", known=len(known), asked=len(wanted))
+        part = replace(request, body=request.body.with_fields(input=list(wanted.values())))
+        response = await self._ask(part, list(wanted))
+        order = list(wanted)
+        known.update((order[place], single) for place, single in (_singles(response, len(wanted)) or {}).items())
+        if len(known) < len(set(self._keys)):
+            return await self._handler(request)  # what came is not what was asked for, and cannot be put together
+        assert response.body is not None, "it has been taken apart"
+        usage = response.body.json.get("usage")
+        return Response(status=200, headers=response.headers, body=self._together(known, usage))
+
+    # ------------------------------------------------------------------ what is kept
+
+    async def _known(self) -> dict[str, Mapping[str, Any]]:
+        known: dict[str, Mapping[str, Any]] = {}
+        for key in dict.fromkeys(self._keys):
+            entry = await self._entry(key)
+            if entry is not None:
+                known[key] = Body(entry.payload).json
+                self._answers.stats.served(entry, stale=False)
+                self._request.notes.target = entry.target
+        return known
+
+    async def _entry(self, key: str) -> Entry | None:
+        cache, most = self._cache, self._request.controls.max_age
+        now = cache.clock.now()
+        held = self._answers.recall(key, now)
+        if held is None or now >= held.until:
+            if cache.tier is None:
+                return None
+            entry = await cache.tier.get(key, digest(self._request.controls.tenant, self._request.scope))
+            if entry is None:
+                return None
+            age = max(cache.clock.time() - entry.made, 0.0)
+            held = self._answers.hold(entry, now=cache.clock.now(), age=age, seconds=self._rule.ttl)
+        age = now - held.made
+        if now >= held.expires or (most is not None and age > most):
+            return None
+        self._ages.append(age)
+        return held.entry
+
+    def _from_memory(self, known: Mapping[str, Mapping[str, Any]]) -> Response:
+        notes = self._request.notes
+        used = sum(map(_used, map(known.__getitem__, self._keys)))
+        notes.cache, notes.cache_age = "HIT", max(self._ages)
+        notes.usage = usage = {"prompt_tokens": used, "total_tokens": used}
+        headers = Headers([("content-type", "application/json")])
+        return Response(status=200, headers=headers, body=self._together(known, usage))
+
+    def _together(self, known: Mapping[str, Mapping[str, Any]], usage: Any) -> Body:
+        data = [{**known[key]["data"][0], "index": number} for number, key in enumerate(self._keys)]
+        first = known[self._keys[0]]
+        return Body(exact.write({**first, "data": data, "usage": usage}))
+
+    # ------------------------------------------------------------------ what has to be asked
+
+    async def _ask(self, request: Request, keys: Sequence[str]) -> Response:
+        """Ask for the inputs of this request, whose keys these are, with all who ask for them just now."""
+        cache, rule, controls = self._cache, self._rule, self._request.controls
+
+        async def ask(request: Request) -> Response:
+            self._answers.stats.missed()
+            began = cache.clock.now()
+            response = await self._handler(request)
+            if response.status == 200 and not controls.no_store and controls.ttl != 0 and not request.notes.fallbacks:
+                self._keep(request, response, keys, began)
+            return response
+
+        alone = controls.no_cache or controls.no_store
+        if alone or not (rule.coalesce if controls.coalesce is None else controls.coalesce):
+            return await ask(request)
+        response = await self._answers.flights.share(
+            digest("inputs", *keys), request, cache.runtime, look=_nothing, ask=ask
+        )
+        if request.notes.cache == "COALESCED":
+            self._answers.stats.shared()
+        return response
+
+    def _keep(self, request: Request, response: Response, keys: Sequence[str], began: float) -> None:
+        singles = _singles(response, len(keys))
+        if singles is None:
+            return
+        headers = kept_headers(response.headers, "")
+        given: Any = request.body.json["input"]
+        shares = _shares(given, request.notes.usage)
+        for number, key in enumerate(keys):
+            usage = {"prompt_tokens": shares[number], "total_tokens": shares[number]}
+            payload = exact.write({**singles[number], "usage": usage})
+            call = Asking(self._cache, key, request, self._rule, self._handler)
+            call.put("whole", payload, headers, request, usage, began)
+
+
+async def _nothing(request: Request) -> Response | None:
+    return None
+
+
+def _used(single: Mapping[str, Any]) -> int:
+    usage: Any = single.get("usage")
+    tokens = usage.get("prompt_tokens") if exact.is_object(usage) else None
+    return tokens if type(tokens) is int else 0
+
+
+def _singles(response: Response, number: int) -> dict[int, Mapping[str, Any]] | None:
+    """The answer as one for each input, by their place; None when it is not of so many inputs."""
+    assert response.body is not None, "embeddings are not streamed"
+    answer = response.body.json
+    data: Any = answer.get("data")
+    if not exact.is_list(data):
+        return None
+    found: dict[int, Mapping[str, Any]] = {}
+    for place, each in enumerate(data):
+        if not exact.is_object(each) or "embedding" not in each:
+            return None
+        index = each.get("index", place)
+        found[index if type(index) is int else place] = {**answer, "data": [{**each, "index": 0}]}
+    return found if found.keys() == set(range(number)) else None
+
+
+def _shares(inputs: Sequence[Any], usage: Mapping[str, Any] | None) -> list[int]:
+    """The tokens of each input, by its length; together as many as were told."""
+    total = (usage or {}).get("prompt_tokens") or 0
+    whole = sum(map(len, inputs))
+    shares: list[int] = []
+    gone = so_far = 0
+    for each in inputs:
+        so_far += len(each)
+        upto = total * so_far // whole if whole else 0
+        shares.append(upto - gone)
+        gone = upto
+    return shares

@@ -1,0 +1,181 @@
+"""Embeddings are kept input by input: what is known is not asked for again, and the answer is in order."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import struct
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llm_edge.errors import NotCached
+from llm_edge.message import Body, Request, Response
+
+from .kit import call
+from .test_cache import UNDERSTOOD, Kept, asked
+
+if TYPE_CHECKING:
+    from tests.conftest import Colour
+
+
+def vector(given: Any, encoding: str) -> Any:
+    number = float(len(json.dumps(given)))
+    return base64.b64encode(struct.pack("<2f", number, 1.0)).decode() if encoding == "base64" else [number, 1.0]
+
+
+def embedded(request: Request) -> Response:
+    """As a provider answers: one vector for each input, ten tokens each."""
+    fields = request.body.json
+    given = fields["input"] if isinstance(fields["input"], list) else [fields["input"]]
+    given = [given] if given and isinstance(given[0], int) else given
+    data = [
+        {"object": "embedding", "index": number, "embedding": vector(each, fields.get("encoding_format", "float"))}
+        for number, each in enumerate(given)
+    ]
+    tokens = 10 * len(given)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    request.notes.usage, request.notes.target = usage, "openai/e"
+    body = {"object": "list", "data": data[::-1], "model": "e", "usage": usage}
+    return Response(status=200, body=Body(json.dumps(body).encode()))
+
+
+def kept(colour: Colour, *steps: Any, **rule: Any) -> Kept:
+    made = Kept(colour, *(steps or [embedded]), **rule)
+    made.layer.understand = lambda dialect: type(UNDERSTOOD)(UNDERSTOOD.watcher, lambda body, usage: ())
+    return made
+
+
+def ask(cache: Kept, given: Any, **fields: Any) -> tuple[Request, Any]:
+    extra = fields.pop("body", {})
+    request = call(
+        operation="embeddings", dialect="openai.embeddings", body={"model": "e", "input": given, **extra}, **fields
+    )
+    _, raw = cache.ask(request)
+    return request, json.loads(raw)
+
+
+def words(number: int, start: int = 0) -> list[str]:
+    return ["x" * (place + 1) for place in range(start, start + number)]
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+def test_of_a_batch_of_100_with_90_known_10_are_asked_and_all_are_answered_in_order(
+    colour: Colour, encoding: str
+) -> None:
+    cache, body = kept(colour), {"encoding_format": encoding}
+    ask(cache, words(90), body=body)
+    batch = words(100)[::-1]
+    request, found = ask(cache, batch, body=body)
+    assert [each["index"] for each in found["data"]] == list(range(100))
+    assert [each["embedding"] for each in found["data"]] == [vector(each, encoding) for each in batch]
+    assert len(cache.script.asked[1].body.json["input"]) == 10
+    assert found["usage"] == request.notes.usage == {"prompt_tokens": 100, "total_tokens": 100}
+    assert request.notes.cache == "MISS"
+    assert {"known": 90, "asked": 10}.items() <= request.notes.explain()["events"][0].items()
+
+
+def test_a_batch_that_is_all_known_is_a_hit_and_tells_what_it_used_then(colour: Colour) -> None:
+    cache = kept(colour)
+    _, first = ask(cache, words(5))
+    request, again = ask(cache, words(5))
+    assert (request.notes.cache, request.notes.target) == ("HIT", "openai/e")
+    assert again["data"] == sorted(first["data"], key=lambda each: each["index"])
+    assert again["usage"] == first["usage"]
+    assert len(cache.script.asked) == 1
+
+
+def test_one_input_and_a_list_of_one_and_a_batch_share_what_is_kept(colour: Colour) -> None:
+    cache = kept(colour)
+    ask(cache, "alone")
+    ask(cache, ["alone", "other"])
+    assert [request.notes.cache for request in (ask(cache, ["alone"])[0], ask(cache, "other")[0])] == ["HIT", "HIT"]
+    assert [each.body.json["input"] for each in cache.script.asked] == ["alone", ["other"]]
+
+
+def test_the_same_input_twice_in_a_batch_is_asked_once(colour: Colour) -> None:
+    cache = kept(colour)
+    _, found = ask(cache, ["a", "bb", "a"])
+    assert cache.script.asked[0].body.json["input"] == ["a", "bb"]
+    assert [each["embedding"] for each in found["data"]] == [vector(each, "float") for each in ("a", "bb", "a")]
+
+
+def test_lists_of_tokens_are_inputs_too(colour: Colour) -> None:
+    cache = kept(colour)
+    ask(cache, [[1, 2], [3]])
+    assert ask(cache, [3])[0].notes.cache == "HIT"
+    assert ask(cache, [[3], [1, 2]])[0].notes.cache == "HIT"
+    assert ask(cache, [1, 2, 3])[0].notes.cache == "MISS"
+
+
+def test_what_is_past_its_time_is_asked_again(colour: Colour) -> None:
+    cache = kept(colour, ttl=60.0)
+    ask(cache, ["a", "b"])
+    cache.clock.advance(50.0)
+    ask(cache, ["b", "c"])
+    cache.clock.advance(20.0)
+    ask(cache, ["a", "b", "c"])
+    assert [each.body.json["input"] for each in cache.script.asked] == [["a", "b"], ["c"], ["a", "b"]]
+
+
+def test_the_words_of_one_call_count_for_each_input(colour: Colour) -> None:
+    cache = kept(colour)
+    ask(cache, ["a", "b"], **asked(no_store=True))
+    ask(cache, ["a", "b"])
+    ask(cache, ["a", "b"], **asked(no_cache=True))
+    assert len(cache.script.asked) == 3
+    assert ask(cache, ["a", "b"], **asked(only_if_cached=True))[0].notes.cache == "HIT"
+    with pytest.raises(NotCached, match="does not have all inputs"):
+        ask(cache, ["a", "c"], **asked(only_if_cached=True))
+    cache.clock.advance(5.0)
+    assert ask(cache, ["a", "b"], **asked(max_age=4.0))[0].notes.cache == "MISS"
+    assert ask(cache, ["a"], body={"dimensions": 2})[0].notes.cache == "MISS"
+    assert ask(cache, ["a"], scope="other")[0].notes.cache == "MISS"
+
+
+def too_few(request: Request) -> Response:
+    response = embedded(request)
+    assert response.body is not None
+    fields = dict(response.body.json)
+    return Response(status=200, body=Body(json=fields | {"data": fields["data"][:1]}))
+
+
+def test_an_answer_that_is_not_of_each_input_is_passed_on_and_not_kept(colour: Colour) -> None:
+    cache = kept(colour, too_few, embedded)
+    _, found = ask(cache, ["a", "b"])
+    assert len(found["data"]) == 1
+    assert ask(cache, ["a", "b"])[0].notes.cache == "MISS"
+
+
+def test_a_part_that_does_not_fit_has_the_whole_asked_for(colour: Colour) -> None:
+    cache = kept(colour, embedded, too_few, embedded)
+    ask(cache, ["a", "b"])
+    _, found = ask(cache, ["a", "b", "c", "d"])
+    assert len(found["data"]) == 4
+    assert [len(each.body.json["input"]) for each in cache.script.asked] == [2, 2, 4]
+
+
+def test_the_same_batch_at_the_same_time_is_asked_once() -> None:
+    from tests.conftest import Async
+
+    with asyncio.Runner() as runner:
+        cache, gate = kept(Async(runner)), asyncio.Event()
+
+        async def slow(request: Request) -> Response:
+            response = await cache.script(request)
+            await gate.wait()
+            return response
+
+        async def many() -> list[str]:
+            body = {"model": "e", "input": ["a", "b"]}
+            requests = [call(operation="embeddings", dialect="openai.embeddings", body=body) for _ in range(4)]
+            tasks = [asyncio.create_task(cache.layer(request, slow)) for request in requests]
+            while not cache.script.asked:
+                await asyncio.sleep(0)
+            gate.set()
+            await asyncio.gather(*tasks)
+            return sorted(request.notes.cache for request in requests)
+
+        assert runner.run(many()) == ["COALESCED"] * 3 + ["MISS"]
+    assert len(cache.script.asked) == 1
