@@ -22,6 +22,11 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
             from .serve.__main__ import serve
 
             return serve(options)
+        if options.command == "keys":
+            from .serve.keys_command import lines
+
+            print("\n".join(lines(options, env)))
+            return GOOD
         if options.command == "map":
             return _map(options, env)
         return _check(options.file, options.environment, env, options.without_secrets)
@@ -45,8 +50,10 @@ def _parser() -> argparse.ArgumentParser:
         "--without-secrets", action="store_true", help="do not follow env: and file:, for machines without the secrets"
     )
     _add_map(commands)
+    from .serve import keys_command
     from .serve.__main__ import add_options
 
+    keys_command.add_options(commands)
     add_options(
         commands.add_parser("serve", help="run the sidecar", description="Serves the gateway over HTTP until stopped.")
     )

@@ -3,9 +3,10 @@
 It reads nothing on its own: files and environments are passed in. It will not accept a setting it cannot honour.
 """
 
+from .auth import ServeAuthConfig, ServeCorsConfig, ServeJwtConfig
 from .budgets import BudgetConfig
 from .edge import EdgeConfig, Sections
-from .keys import Resolved, ResolvedProvider, resolve
+from .keys import Resolved, ResolvedProvider, follow, resolve
 from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
 from .prices import PriceConfig, PricesConfig
 from .routes import RouteCache, RouteConfig, RouteDeadline, RouteHedge, RouteRetry, TargetConfig
@@ -36,11 +37,15 @@ __all__ = [
     "RouteHedge",
     "RouteRetry",
     "Sections",
+    "ServeAuthConfig",
     "ServeConfig",
+    "ServeCorsConfig",
+    "ServeJwtConfig",
     "ServeTlsConfig",
     "StoreConfig",
     "TargetConfig",
     "TelemetryConfig",
     "TierConfig",
+    "follow",
     "resolve",
 ]

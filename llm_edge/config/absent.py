@@ -15,8 +15,6 @@ LEAVE_OUT = "Remove it."
 ABSENT = (
     "guard",
     "telemetry.log_format",
-    "serve.auth",
-    "serve.cors",
     "limits.*.tokens_per_second",
     "limits.*.requests_per_hour",
     "routes.*.breaker",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as File
 
@@ -96,6 +96,17 @@ def resolve(
     if reading.problems:
         raise failure(reading.problems, config.place)
     return Resolved(providers, proxy, signing, redis, store, unusable)
+
+
+def follow(
+    config: EdgeConfig, env: Mapping[str, str], wanted: Iterable[tuple[Path, SecretStr, Callable[[str], str]]]
+) -> list[SecretStr]:
+    """These secrets, references followed; each with its path and what says what is wrong in it. Raises ConfigError."""
+    reading = _Reading(env, {})
+    found = [reading.secret(path, secret, wrong) for path, secret, wrong in wanted]
+    if reading.problems:
+        raise failure(reading.problems, config.place)
+    return [secret for secret in found if secret is not None]
 
 
 def shown(secret: SecretStr) -> str:

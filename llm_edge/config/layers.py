@@ -35,6 +35,10 @@ SERVE_NAMES: Mapping[str, tuple[str, ...]] = {
     "PORT": ("serve", "port"),
     "SERVER_TIMEOUT_SECONDS": ("deadline", "total"),
     "MAX_REQUEST_SIZE": ("serve", "max_body"),
+    "AUTH_ENABLED": ("serve", "auth", "enabled"),
+    "AUTH_HEALTH_CHECK": ("serve", "auth", "health"),
+    "API_KEYS": ("serve", "auth", "keys"),
+    "JWT_SECRET": ("serve", "auth", "jwt", "secret"),
     "TLS_CERT_PATH": ("serve", "tls", "cert_file"),
     "TLS_KEY_PATH": ("serve", "tls", "key_file"),
 }

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from . import values
+from .auth import ServeAuthConfig, ServeCorsConfig
 from .sections import Section
 from .values import refuse
 
@@ -89,3 +90,5 @@ class ServeConfig(Section):
         examples=["openai"],
     )
     tls: ServeTlsConfig = Field(default_factory=ServeTlsConfig, description="HTTPS for the sidecar itself.")
+    auth: ServeAuthConfig = Field(default_factory=ServeAuthConfig, description="Who is let in.")
+    cors: ServeCorsConfig = Field(default_factory=ServeCorsConfig, description="Pages in browsers that may ask.")

@@ -22,13 +22,15 @@ from ..config import ServeConfig
 from ..errors import EdgeError
 from ..message import Headers
 from ..runtime import Clock, ThreadClock
+from .admin import Admin
 from .callers import CALL, HEALTH, Caller, Door, OpenDoor
 from .calls import PATHS, Calls, dialect_of, id_of
+from .cors import Cors
 from .health import LIVE, Health
 from .intake import Gone, body_of, headers_of
 from .passing import Models, request_to, whole
 from .problems import Forbidden, NoSuchPath, Refused, WrongMethod, refusal, shown
-from .wire import Message, Receive, Scope, Send, answer, guards
+from .wire import App, Message, Receive, Scope, Send, answer, guards
 
 log = logging.getLogger("llm_edge.serve")
 
@@ -48,9 +50,13 @@ class Sidecar:
             front=edge.front("async"), door=door, config=config, providers=frozenset(edge.keyed),
             may_come=self._may_come,
         )  # fmt: skip
+        self._enter: App = Cors(self._inside, config.cors.origins) if config.cors.origins else self._inside
         self._pages = Starlette(routes=self._routes(), exception_handlers=_TELLERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._enter(scope, receive, send)
+
+    async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
             path: str = scope["path"]
@@ -94,6 +100,7 @@ class Sidecar:
         return [
             Route("/health", self._health),
             Route("/health/ready", self._ready),
+            *Admin(self, getattr(self.door, "keys", None), self._clock).routes(),
             Route("/v1/models", self._models),
             Route("/v1/models/{name:path}", self._model),
             Route("/v1/{rest:path}", self._pass, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
@@ -106,8 +113,15 @@ class Sidecar:
         return caller
 
     async def _health(self, request: Request) -> Response:
-        await self.admitted(request, HEALTH)
-        return said(self.health.parts())
+        parts = self.health.parts()
+        try:
+            await self.admitted(request, HEALTH)
+        except Refused:
+            if self.config.auth.health:
+                raise
+            # Whoever may not know more is told whether it is well: that is what load balancers ask.
+            parts = {"status": parts["status"]}
+        return said(parts)
 
     async def _ready(self, request: Request) -> Response:
         status, body = self.health.ready()
@@ -152,9 +166,9 @@ class Sidecar:
         return Response(await whole(response), response.status, headers={"content-type": kind})
 
     def _may_come(self, headers: Headers) -> bool:
-        """Nobody from a browser: pages of any origin could spend the house's money else."""
+        """No page in a browser, but those named: pages of any origin could spend the house's money else."""
         origin = headers.get("origin")
-        return origin is None
+        return origin is None or origin in self.config.cors.origins
 
     # ------------------------------------------------------------------ beginning and end
 

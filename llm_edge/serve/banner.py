@@ -18,6 +18,7 @@ def banner(edge: EdgeClient) -> str:
         f"llm_edge serves on {scheme}://{host}:{serve.port}",
         f"  providers  {providers}",
         f"  routes     {', '.join(config.routes) or 'none'}",
+        f"  callers    {'show a key or a token' if serve.auth.on else 'anybody who reaches this address'}",
         f"  cache      {config.cache.policy}",
         f"  limits     {', '.join(name for name, each in config.limits.items() if each.enabled) or 'none'}",
         f"  try it     curl {here}/v1/chat/completions -H 'content-type: application/json' -d '{body}'",

@@ -13,6 +13,8 @@ from .problems import Forbidden
 CALL, ADMIN, METRICS, HEALTH = "call", "admin", "metrics", "health"
 """What may be allowed: to ask models, to change the gateway, to read its numbers, to see how its parts stand."""
 
+PERMISSIONS = frozenset({CALL, ADMIN, METRICS, HEALTH})
+
 _CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization")
 _CLAIMS = ("x-llm-edge-tenant", "x-llm-edge-tier", "x-llm-edge-priority")
 """What only the app itself may say of a call; in the sidecar the caller's key says it."""
@@ -44,11 +46,11 @@ class Caller:
 
     def signed(self, request: Request) -> Request:
         """The request under this caller's name."""
-        controls = replace(request.controls, tenant=self.tenant)
+        controls = replace(request.controls, tenant=self.tenant, tier=self.tier)
         return replace(request, scope=self.scope, controls=controls)
 
 
-ANYBODY = Caller(name="anybody", permissions=frozenset({CALL, ADMIN, METRICS, HEALTH}))
+ANYBODY = Caller(name="anybody", permissions=PERMISSIONS)
 
 
 class Door(Protocol):

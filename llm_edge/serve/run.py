@@ -18,8 +18,12 @@ from granian.server.mp import MPServer
 from ..client import EdgeClient
 from ..config import EdgeConfig, ServeConfig
 from ..errors import ConfigError
+from ..runtime import ThreadClock
 from .app import Sidecar, create_app
+from .auth import door_of
 from .intake import HEADER_BYTES
+
+_OURS = ("127.0.0.1", "::1", "localhost")
 
 log = logging.getLogger("llm_edge.serve")
 
@@ -47,7 +51,8 @@ class Plan:
         for number in (signal.SIGTERM, signal.SIGINT):
             # Inherited from the parent, whose handlers would do nothing here until granian sets its own.
             signal.signal(number, signal.SIG_DFL)
-        return create_app(self.edge(), own=True)
+        edge = self.edge()
+        return create_app(edge, door=door_of(edge.config, os.environ, ThreadClock()), own=True)
 
 
 class Server(MPServer):
@@ -105,6 +110,12 @@ def check(config: EdgeConfig) -> None:
                 f"serve.tls.{name} ({config.place(('serve', 'tls', name))}): there is no such file, or it cannot be"
                 " read. Check the path."
             )
+    if not serve.auth.on and serve.auth.enabled is None and serve.host not in _OURS:
+        raise ConfigError(
+            f"serve.auth ({config.place(('serve', 'host'))}): others reach {serve.host}, and everybody would be let in."
+            " Set API_KEYS, serve.auth.database or serve.auth.jwt; or serve.auth.enabled = false, if that is meant."
+        )
+    door_of(config, os.environ, ThreadClock())
     counted = any(limit.enabled for limit in config.limits.values())
     if serve.workers > 1 and counted and config.store.kind == "memory":
         raise ConfigError(

@@ -1,0 +1,81 @@
+"""`llm-edge keys`: makes, lists, rotates and ends the keys that callers of the sidecar show."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..config import EdgeConfig
+from ..errors import ConfigError
+from ..runtime import ThreadClock
+from .callers import CALL, PERMISSIONS
+
+
+def add_options(commands: Any) -> None:  # argparse keeps the type to itself
+    """The options of the command."""
+    keys = commands.add_parser(
+        "keys",
+        help="make, list, rotate and revoke keys for the sidecar's callers",
+        description="Works on the database that serve.auth.database names. A running sidecar sees each change at once.",
+    )
+    keys.add_argument("--config", metavar="FILE", help="the configuration (default: variables and defaults)")
+    acts = keys.add_subparsers(dest="act", required=True, metavar="ACT")
+    create = acts.add_parser("create", help="make a key and show it, this once")
+    create.add_argument("--name", default="", help="what it is for")
+    create.add_argument("--tenant", default="", help="whose answers and limits it shares (default: its own)")
+    create.add_argument("--tier", default="", help="the set of limits it is held to")
+    create.add_argument(
+        "--permission", action="append", choices=sorted(PERMISSIONS), help=f"what it may do (default: {CALL})"
+    )
+    create.add_argument("--model", action="append", help="a model it may ask; * stands for anything (default: all)")
+    create.add_argument("--days", type=float, help="how long it opens (default: until it is revoked)")
+    acts.add_parser("list", help="all keys, without the keys themselves")
+    rotate = acts.add_parser("rotate", help="make a new key in place of one, which opens a while longer")
+    rotate.add_argument("id")
+    rotate.add_argument("--overlap", type=float, default=24.0, metavar="HOURS", help="how long (default: 24)")
+    revoke = acts.add_parser("revoke", help="end a key")
+    revoke.add_argument("id")
+
+
+def lines(options: argparse.Namespace, env: Mapping[str, str]) -> list[str]:
+    """Does what is asked, and gives what to print. Raises ConfigError, or InvalidRequest for what makes no sense."""
+    from .keys import KeyStore
+
+    config = EdgeConfig.load(options.config, env=env, serving=True)
+    file = config.serve.auth.database
+    if file is None:
+        raise ConfigError(
+            "serve.auth.database (default): says where keys are kept, and is not set. Under [serve.auth] add the line"
+            ' database = "~/.local/share/llm-edge/keys.db", and give the file with --config.'
+        )
+    store, who = KeyStore(file, ThreadClock()), f"cli:{_user()}"
+    try:
+        if options.act == "create":
+            text, made = store.create(
+                who, name=options.name, tenant=options.tenant, tier=options.tier, days=options.days,
+                permissions=options.permission or [CALL], models=options.model or [],
+            )  # fmt: skip
+            return [text, f"# {made.id}, shown this once"]
+        if options.act == "rotate":
+            text, made = store.rotate(who, options.id, options.overlap * 3600)
+            return [text, f"# {made.id}, shown this once; {options.id} opens for {options.overlap:g} h more"]
+        if options.act == "revoke":
+            store.revoke(who, options.id)
+            return [f"{options.id} opens no more"]
+        now = time.time()
+        return [
+            f"{key.id}  {key.state(now):8}  tenant {key.tenant}  {','.join(key.permissions)}  {key.name}".rstrip()
+            for key in store.every()
+        ]
+    finally:
+        store.close()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"  # a container without a user of that number

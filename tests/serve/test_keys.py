@@ -1,0 +1,162 @@
+"""Keys at rest: shown once, found by digest, ended at once; and a trail that only grows."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from llm_edge.errors import ConfigError, InvalidRequest
+from llm_edge.runtime import FakeClock
+from llm_edge.serve.keys import OVERLAP, KeyStore
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: FakeClock):
+    made = KeyStore(tmp_path / "keys" / "keys.db", clock)
+    yield made
+    made.close()
+
+
+def test_a_key_opens_and_says_whose_it_is(store: KeyStore) -> None:
+    text, made = store.create("me", name="app", tenant="acme", tier="pro", models=["fast*"])
+    found = store.find(text)
+    assert found == made
+    assert text.startswith("sk-edge-")
+    assert len(text) > 45
+    caller = made.caller()
+    assert (caller.tenant, caller.tier, caller.permissions, caller.models) == (
+        "acme", "pro", frozenset({"call"}), ("fast*",),
+    )  # fmt: skip
+
+
+def test_nothing_at_rest_opens_anything(store: KeyStore, tmp_path: Path) -> None:
+    text, _ = store.create("me")
+    at_rest = b"".join(file.read_bytes() for file in (tmp_path / "keys").iterdir())
+    assert text.encode() not in at_rest
+    assert text.removeprefix("sk-edge-").encode() not in at_rest
+    assert {file.stat().st_mode & 0o077 for file in (tmp_path / "keys").iterdir() if file.suffix != ".db-shm"} <= {0}
+
+
+@given(st.text(max_size=50))
+def test_no_other_text_opens(text: str) -> None:
+    assert _SHARED.find(text) is None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shared(tmp_path_factory: pytest.TempPathFactory):
+    global _SHARED
+    _SHARED = KeyStore(tmp_path_factory.mktemp("shared") / "keys.db", FakeClock())
+    _SHARED.create("me")
+    yield
+    _SHARED.close()
+
+
+_SHARED: KeyStore
+
+
+def test_a_key_ends_when_it_is_revoked(store: KeyStore) -> None:
+    text, made = store.create("me")
+    store.revoke("me", made.id)
+    assert store.find(text) is None
+    with pytest.raises(InvalidRequest, match="no active key"):
+        store.revoke("me", made.id)
+
+
+def test_a_key_ends_with_its_days(store: KeyStore, clock: FakeClock) -> None:
+    text, made = store.create("me", days=2)
+    clock.advance(86_400 * 2 - 1)
+    assert store.find(text) is not None
+    clock.advance(1)
+    assert store.find(text) is None
+    assert made.shown(clock.time())["state"] == "expired"
+
+
+def test_a_rotated_key_opens_until_its_overlap_is_over(store: KeyStore, clock: FakeClock) -> None:
+    old, made = store.create("me", tenant="acme", permissions=["call", "metrics"])
+    fresh, after = store.rotate("me", made.id)
+    assert (after.tenant, after.permissions) == ("acme", ("call", "metrics"))
+    assert store.find(old) is not None
+    clock.advance(OVERLAP)
+    assert store.find(old) is None
+    assert store.find(fresh) is not None
+    with pytest.raises(InvalidRequest, match="overlap"):
+        store.rotate("me", after.id, -1)
+
+
+def test_a_key_revoked_by_another_process_is_dead_within_a_second(
+    store: KeyStore, clock: FakeClock, tmp_path: Path
+) -> None:
+    text, made = store.create("me")
+    assert store.find(text) is not None
+    other = KeyStore(tmp_path / "keys" / "keys.db", clock)
+    other.revoke("other", made.id)
+    other.close()
+    clock.advance(1)
+    assert store.find(text) is None
+
+
+def test_the_trail_tells_every_change_and_only_grows(store: KeyStore, tmp_path: Path) -> None:
+    _, made = store.create("me")
+    store.revoke("you", made.id)
+    store.note("you", "breakers.force", "openai/x", {"state": "open"})
+    assert [(line["who"], line["what"]) for line in store.trail()] == [
+        ("you", "breakers.force"), ("you", "keys.revoke"), ("me", "keys.create"),
+    ]  # fmt: skip
+    database = sqlite3.connect(tmp_path / "keys" / "keys.db")
+    for change in ("update trail set who = 'nobody'", "delete from trail"):
+        with pytest.raises(sqlite3.IntegrityError, match="only grows"):
+            database.execute(change)
+    database.close()
+
+
+def test_a_change_that_fails_leaves_nothing_behind(store: KeyStore) -> None:
+    with pytest.raises(InvalidRequest):
+        store.rotate("me", "key_none")
+    assert store.every() == []
+    assert store.trail() == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"permissions": ["all"]}, {"name": "a\nb"}, {"tenant": "x" * 201}, {"days": 0}, {"models": ["a\0"]}]
+)
+def test_what_makes_no_key_is_refused(wrong: dict, store: KeyStore) -> None:
+    with pytest.raises(InvalidRequest):
+        store.create("me", **wrong)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "keys.db").write_text("not a database, but long enough to be looked at" * 10)
+    with pytest.raises(ConfigError, match=r"serve.auth.database"):
+        KeyStore(tmp_path / "keys.db", clock)
+
+
+def test_a_pepper_that_others_may_read_or_that_is_none_is_refused(tmp_path: Path, clock: FakeClock) -> None:
+    KeyStore(tmp_path / "keys.db", clock).close()
+    pepper = tmp_path / "keys.db.pepper"
+    pepper.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        KeyStore(tmp_path / "keys.db", clock)
+    pepper.chmod(0o600)
+    pepper.write_bytes(b"short")
+    with pytest.raises(ConfigError, match="put back"):
+        KeyStore(tmp_path / "keys.db", clock)
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be used"):
+        KeyStore(tmp_path / "file" / "keys.db", clock)
+
+
+def test_keys_open_in_a_forked_child_too(store: KeyStore) -> None:
+    text, _ = store.create("me")
+    store.after_fork()
+    assert store.find(text) is not None
