@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import footprint, inside, report, rounds, traffic
+from . import dialects, footprint, inside, report, rounds, traffic
 from .contenders import CONTENDERS
 from .peers import PEERS
-from .promises import Promise, kept, passing, promises
+from .promises import Promise, kept, passing, promises, translating
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -35,6 +35,7 @@ def main() -> int:
     hits = {colour: inside.hit(colour) for colour in ("sync", "async")}
     chunks = {colour: inside.chunk(colour) for colour in ("sync", "async")}
     between = passing({colour: traffic.part(colour) for colour in ("sync", "async")})
+    between += translating(dialects.measure(options.peers or None))
     print("Calls...", file=sys.stderr, flush=True)
     results = rounds.measure(names, quick=options.quick, peers_folder=options.peers or None)
     rows = [*promises(results, hits, chunks, foot), *between]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .dialects import Cost
 from .footprint import Footprint
 from .rounds import Cell, Results, added, ratio
 
@@ -75,6 +76,24 @@ def passing(traffic: dict[str, float]) -> list[Promise]:
     """What a call that goes well spends between the cache and the provider."""
     what = "limits, router, breaker and retry together, no failure"
     return [Promise(f"{what}, {colour}", "≤ 25 µs", f"{took:.1f} µs", took <= 25) for colour, took in traffic.items()]
+
+
+def translating(cost: Cost) -> list[Promise]:
+    """What is read of a call that keeps its dialect, and what it costs to change it."""
+    return [*_translating(cost)]
+
+
+def _translating(cost: Cost) -> Iterator[Promise]:
+    for vendor, took in cost.read.items():
+        what = f"what is read of a call that keeps its dialect, {vendor}, 1 KB"
+        yield Promise(what, "≤ 20 µs", f"{took:.1f} µs", took <= 20)
+    for vendor, took in cost.whole.items():
+        measured = f"{took:.1f} µs" + (f" (litellm {cost.peer[vendor]:.0f} µs)" if vendor in cost.peer else "")
+        yield Promise(f"OpenAI chat to {vendor} and back, 1 KB", "≤ 60 µs", measured, took <= 60)
+    for vendor, took in cost.chunk.items():
+        yield Promise(f"a streamed chunk from {vendor} to OpenAI chat", "≤ 15 µs", f"{took:.1f} µs", took <= 15)
+    for vendor, took in cost.watched.items():
+        yield Promise(f"a streamed chunk of {vendor}'s, watched", "≤ 3 µs", f"{took:.1f} µs", took <= 3)
 
 
 def _there(foot: Footprint) -> Iterator[Promise]:

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..errors import CallError, InvalidRequest
+from ..errors import BadRequest, CallError, InvalidRequest
 from ..message import Body, Handler, Json, Request, Response, Stream
 from ..providers.base import Adapter, Target
 from ..providers.dialects import by_name
+from ..providers.translation import frames
 from ..providers.translation.core import Exchange, OnUnsupported, Reader, Told, Translation, Writer
+from ..providers.translation.simpler import in_words, too_complex
 from ..providers.translation.table import told, translation
 from ..runtime import Clock
 
@@ -62,15 +64,30 @@ class Translate:
             created=int(self.clock.time()), streaming=request.streaming, on_unsupported=self.on_unsupported,
         )  # fmt: skip
         exchange.chat = caller.request_to_chat(request.body.json, exchange)
-        body = Body(json=provider.request_from_chat(exchange.chat, exchange))
-        request.notes.say(self.clock.now(), "translate", into=theirs, changes=list(exchange.changes))
         try:
-            response = await handler(replace(request, dialect=theirs, body=body))
+            response = await self._asked(request, handler, theirs, provider, exchange)
         except CallError as error:
             # Its words are in a language the caller does not speak; its class and status say what happened.
             error.response = None
             raise
         return self._back(response, request, caller, provider, exchange)
+
+    async def _asked(
+        self, request: Request, handler: Handler, theirs: str, provider: Told, exchange: Exchange
+    ) -> Response:
+        """The provider's answer. A schema it finds too complex is asked for once more, in words."""
+        body = _body(provider.request_from_chat(exchange.chat, exchange))
+        request.notes.say(self.clock.now(), "translate", into=theirs, changes=list(exchange.changes))
+        try:
+            return await handler(replace(request, dialect=theirs, body=body))
+        except BadRequest as error:
+            simpler = in_words(exchange.chat) if too_complex(error) else None
+            if simpler is None:
+                raise
+        body = _body(provider.request_from_chat(simpler, exchange))
+        change = f"`response_format` went in words: its schema is too complex for {self.target.name}"
+        request.notes.say(self.clock.now(), "translate", into=theirs, changes=[change])
+        return await handler(replace(request, dialect=theirs, body=body))
 
     def _back(
         self, response: Response, request: Request, caller: Translation, provider: Told, exchange: Exchange
@@ -85,10 +102,15 @@ class Translate:
         assert response.body is not None, "an answer is a body or a stream"
         before = len(exchange.changes)
         chat = provider.answer_to_chat(response.body.json, exchange)
-        answer = Body(json=caller.answer_from_chat(chat, exchange))
+        answer = _body(caller.answer_from_chat(chat, exchange))
         if exchange.changes[before:]:
             request.notes.say(self.clock.now(), "translate", changes=exchange.changes[before:])
         return Response(status=response.status, headers=headers, body=answer)
+
+
+def _body(made: Json) -> Body:
+    """What was made of JSON needs no search for what is none."""
+    return Body(frames.dump(made), made)
 
 
 class _Interpreted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -17,18 +17,20 @@ _SNAKE = re.compile(r"_([a-z0-9])")
 
 def mapping(value: Any) -> Json:
     """The object, or an empty one."""
-    # isinstance leaves the parts of a dict unknown to type checkers; JSON's are Any.
-    return cast("Json", value) if isinstance(value, dict) else _NOTHING
+    found: Json = value  # JSON's types are Any, and known so; isinstance alone would leave them unknown
+    return found if isinstance(found, dict) else _NOTHING
 
 
 def listing(value: Any) -> Sequence[Any]:
     """The list, or an empty one."""
-    return cast("Sequence[Any]", value) if isinstance(value, list) else ()  # as above
+    found: Sequence[Any] = value  # as above
+    return found if isinstance(found, list) else ()
 
 
 def objects(value: Any) -> list[Json]:
     """The objects in a list; what is no object is left out."""
-    return [cast("Json", item) for item in listing(value) if isinstance(item, dict)]  # as above
+    found: Sequence[Any] = value  # as above
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def string(value: Any) -> str:

@@ -16,6 +16,7 @@ from .openai import no_text, no_tool_calls
 from .tails import object_in_tail
 from .watch import EventWatcher
 
+_COUNTS, _TEXT = b'"usageMetadata"', b'"text"'
 _FINISH_IN_TAIL = re.compile(rb'"finishReason"\s*:\s*"([A-Z_]+)"')
 
 
@@ -25,30 +26,71 @@ class GenerateWatcher(EventWatcher):
 
     There is no terminal event: the last frame of each candidate has a finishReason, and frames with
     usage or grounding may still follow. So the bytes are read to their end, which then is judged.
+
+    A frame with nothing but text is known by how the last one began and went on. Only the counts at its end are
+    kept, to be read when they are asked for: of frames whose counts have the same names, the last one's.
     """
 
-    __slots__ = ("_usage",)
+    __slots__ = ("_beginning", "_middle", "_names", "_tail", "_usage")
 
     terminal = "a finishReason for every candidate"
 
     def __init__(self) -> None:
         super().__init__()
         self._usage: dict[str, Any] = {}
+        self._beginning = b""
+        """What a frame with nothing but text begins with, up to the text."""
+        self._middle = b""
+        """What such a frame has between its text and its counts."""
+        self._tail = b""
+        """The counts of the last frame that was not read."""
+        self._names = b""
+        """The same without its numbers."""
 
     @property
     def usage(self) -> Mapping[str, Any] | None:
+        self._read_tail()
         return usage_of(self._usage)
 
     def _event(self, name: bytes, data: bytes, whole: bool) -> None:
-        if whole:
+        if not whole:
+            match = _FINISH_IN_TAIL.search(data)
+            if match:
+                self._reasons[0] = match[1].decode()
+            self._count(object_in_tail(data, "usageMetadata"))
+        elif not self._is_text(data):
+            self._read_tail()
             item = self._object(data)
             if item is not None:
                 self._frame(item)
-            return
-        match = _FINISH_IN_TAIL.search(data)
-        if match:
-            self._reasons[0] = match[1].decode()
-        self._count(object_in_tail(data, "usageMetadata"))
+                self._learn(data)
+
+    def _is_text(self, data: bytes) -> bool:
+        """Whether the frame is one more piece of the only answer; its counts are put aside."""
+        if not self._beginning or not data.startswith(self._beginning):
+            return False
+        at = data.rfind(_COUNTS)
+        if not data.endswith(self._middle, 0, at) or data[-1:] != b"}":
+            return False
+        tail = data[at:]
+        if tail != self._tail:
+            names: bytes = tail.translate(None, b"0123456789")
+            if names != self._names:
+                self._read_tail()
+            self._tail, self._names = tail, names
+        return True
+
+    def _learn(self, data: bytes) -> None:
+        at = data.rfind(_COUNTS)
+        text = data.find(_TEXT)
+        end = data.rfind(b'"}]', 0, at)
+        plain = not self._reasons and self._open == {0} and 0 < text < end < at
+        self._beginning, self._middle = (data[: text + len(_TEXT)], data[end:at]) if plain else (b"", b"")
+
+    def _read_tail(self) -> None:
+        tail, self._tail = self._tail, b""
+        if tail:
+            self._count(mapping(parse(b"{" + tail)).get("usageMetadata"))
 
     def _bare_object(self, data: bytes) -> None:
         item = mapping(parse(data))
@@ -57,22 +99,32 @@ class GenerateWatcher(EventWatcher):
             self._frame(item)
 
     def _frame(self, item: Json) -> None:
-        item = camel(item)
-        self.model = self.model or string(item.get("modelVersion"))
-        self._count(item.get("usageMetadata"))
-        for candidate in map(camel, objects(item.get("candidates"))):
+        if "usageMetadata" not in item:
+            item = camel(item)  # in Google's own spelling nearly always, and every frame passes here
+        if not self.model:
+            self.model = string(item.get("modelVersion"))
+        usage = item.get("usageMetadata")
+        if usage:
+            self._count(usage)
+        for candidate in objects(item.get("candidates")):
             index = count(candidate.get("index")) or 0
             self._open.add(index)
-            reason = reason_of(candidate.get("finishReason"))
-            if reason:
-                self._reasons[index] = reason
-        blocked = camel(mapping(item.get("promptFeedback"))).get("blockReason")
-        if blocked:
-            self._reasons.setdefault(0, str(blocked))
+            reason = candidate.get("finishReason") or candidate.get("finish_reason")
+            if reason and reason_of(reason):
+                self._reasons[index] = reason_of(reason)
+        if "promptFeedback" in item:
+            blocked = camel(mapping(item["promptFeedback"])).get("blockReason")
+            if blocked:
+                self._reasons.setdefault(0, str(blocked))
 
     def _count(self, usage: Any) -> None:
         # The last word on each key; keys that vanish keep what they said.
-        self._usage.update({name: value for name, value in camel(mapping(usage)).items() if value is not None})
+        told = mapping(usage)
+        if "totalTokenCount" not in told:
+            told = camel(told)
+        if None in told.values():
+            told = {name: value for name, value in told.items() if value is not None}
+        self._usage.update(told)
 
 
 def action_of(body: Json) -> str:

@@ -1,0 +1,226 @@
+"""What translation costs: a chat of 1 KB there and back, a piece of a stream; beside litellm's, where installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from llm_edge import EdgeClient
+from llm_edge.message import Body, Headers, Operation, Request, Response
+from llm_edge.providers.dialects import by_name
+from llm_edge.providers.translation import frames
+from llm_edge.providers.translation.core import Exchange, Translation
+from llm_edge.providers.translation.table import translation
+from llm_edge.runtime import drive
+
+from .inside import Instant
+
+_CALLS, _ROUNDS = 300, 9
+_HEADERS = Headers([("content-type", "application/json"), ("x-api-key", "no-key"), ("x-goog-api-key", "no-key")])
+_TOOL = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+CHAT: dict[str, Any] = {
+    "model": "m",
+    "max_completion_tokens": 500,
+    "messages": [
+        {"role": "system", "content": "You are a careful assistant. " * 6},
+        {"role": "user", "content": "Tell me about the weather in Tromsø, please. " * 4},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Tromsø"}'},
+                 "extra_content": {"google": {"thought_signature": "Q3B3QkFkSHRpbTluWVE9PQ=="}}}
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": '{"celsius": -3, "wind": "calm"}'},
+    ],
+    "tools": [
+        {"type": "function", "function": {"name": "weather", "description": "The weather", "parameters": _TOOL}}
+    ],
+}  # fmt: skip
+"""About 1 KB: a question, a call and its result."""
+WORDS = "It is three below zero, calm and clear. Dress warmly. " * 4
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """A provider's dialect, and what it answers."""
+
+    name: str
+    dialect: str
+    model: str
+    answer: dict[str, Any]
+    event: bytes
+    """A piece of text on its way."""
+    first: bytes
+    """What comes before it."""
+    url: str
+    """Where its SDK would point."""
+
+
+VENDORS = (
+    Vendor(
+        "Anthropic",
+        "anthropic.messages",
+        "claude-opus-4-8",
+        {
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-4-8",
+            "content": [{"type": "text", "text": WORDS}], "stop_reason": "end_turn", "stop_sequence": None,
+            "usage": {"input_tokens": 100, "output_tokens": 50, "cache_read_input_tokens": 0,
+                      "cache_creation_input_tokens": 0},
+        },
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+        b'"delta":{"type":"text_delta","text":" piece by"}}\n\n',
+        b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","type":"message",'
+        b'"role":"assistant","model":"claude-opus-4-8","content":[],"usage":{"input_tokens":9,"output_tokens":1}}}\n\n'
+        b'event: content_block_start\ndata: {"type":"content_block_start","index":0,'
+        b'"content_block":{"type":"text","text":""}}\n\n',
+        "https://api.anthropic.com/v1/messages",
+    ),
+    Vendor(
+        "Gemini",
+        "gemini.generate",
+        "gemini-3.8-flash",
+        {
+            "candidates": [
+                {"content": {"parts": [{"text": WORDS}], "role": "model"}, "finishReason": "STOP", "index": 0}
+            ],
+            "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 50, "totalTokenCount": 150},
+            "modelVersion": "gemini-3.8-flash", "responseId": "resp-1",
+        },
+        b'data: {"candidates": [{"content": {"parts": [{"text": " piece by"}],"role": "model"},"index": 0}],'
+        b'"usageMetadata": {"promptTokenCount": 100,"totalTokenCount": 100},"modelVersion": "gemini-3.8-flash",'
+        b'"responseId": "resp-1"}\r\n\r\n',
+        b"",
+        "https://generativelanguage.googleapis.com/v1beta/models/gemini-3.8-flash:generateContent",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Microseconds of CPU."""
+
+    whole: dict[str, float]
+    """A chat of 1 KB there and its answer back, by vendor."""
+    chunk: dict[str, float]
+    """A piece of a stream, read and written, by vendor."""
+    read: dict[str, float]
+    """What a call that keeps its dialect costs more than one that is not read at all, by vendor."""
+    watched: dict[str, float]
+    """A piece of a stream that keeps its dialect, watched, by vendor."""
+    peer: dict[str, float]
+    """litellm's for the same chat there and its answer back; empty where it is not installed."""
+
+
+def measure(peers_folder: str | None = None) -> Cost:
+    """All of it."""
+    return Cost(
+        whole={vendor.name: timed(there_and_back(vendor)) for vendor in VENDORS},
+        chunk={vendor.name: timed(one_chunk(vendor)) for vendor in VENDORS},
+        read={vendor.name: _read(vendor) for vendor in VENDORS},
+        watched={vendor.name: _watched(vendor) for vendor in VENDORS},
+        peer=_peer(peers_folder),
+    )
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Microseconds of CPU for one call, the median of several rounds."""
+
+    def once() -> float:
+        began = time.process_time()
+        for _ in range(_CALLS):
+            work()
+        return (time.process_time() - began) / _CALLS * 1e6
+
+    return median([once() for _ in range(_ROUNDS + 1)][1:])
+
+
+def _halves(vendor: Vendor) -> tuple[Translation, Translation]:
+    caller, provider = translation("openai.chat"), translation(vendor.dialect)
+    assert caller is not None
+    assert provider is not None
+    return caller, provider
+
+
+def _exchange(vendor: Vendor) -> Exchange:
+    return Exchange(model=vendor.model, provider=vendor.name.lower(), request_id="r1", created=1)
+
+
+def there_and_back(vendor: Vendor) -> Callable[[], tuple[bytes, bytes]]:
+    """From the caller's bytes to the provider's, and from its answer's bytes to the caller's."""
+    caller, provider = _halves(vendor)
+    asked, answered = json.dumps(CHAT).encode(), json.dumps(vendor.answer).encode()
+
+    def work() -> tuple[bytes, bytes]:
+        into = _exchange(vendor)
+        into.chat = caller.request_to_chat(Body(asked).json, into)
+        sent = frames.dump(provider.request_from_chat(into.chat, into))
+        chat = provider.answer_to_chat(Body(answered).json, into)
+        return sent, frames.dump(caller.answer_from_chat(chat, into))
+
+    return work
+
+
+def one_chunk(vendor: Vendor) -> Callable[[], bytes]:
+    """A piece of the provider's stream as the caller's."""
+    caller, provider = _halves(vendor)
+    into = _exchange(vendor)
+    reader, writer = provider.reader(into), caller.writer(into)
+    if vendor.first:
+        reader.feed(vendor.first)
+    piece = vendor.event
+    return lambda: b"".join([writer.write(chunk) for chunk in reader.feed(piece)])
+
+
+def _read(vendor: Vendor) -> float:
+    """Through the chain, with nothing on that needs an answer read: what is left is what the hop reads of it."""
+    off: Any = {"cache": {"policy": "off"}, "breaker": {"enabled": False}, "retry": {"attempts": 1}}
+    edge = EdgeClient(env={}, **off)
+    answered = json.dumps(vendor.answer).encode()
+    handler = edge.front("sync", Instant("application/json", [answered])).handler
+    provider = translation(vendor.dialect)
+    assert provider is not None
+    raw = frames.dump(provider.request_from_chat(CHAT, _exchange(vendor)))
+
+    def call(operation: Operation, dialect: str) -> bytes:
+        request = Request(
+            operation=operation, dialect=dialect, body=Body(raw), model=vendor.model, url=vendor.url, headers=_HEADERS
+        )
+        response = drive(handler(request))
+        return response.body.raw if response.body is not None else drive(_drained(response))
+
+    return timed(lambda: call("chat", vendor.dialect)) - timed(lambda: call("opaque", "opaque"))
+
+
+async def _drained(response: Response) -> bytes:
+    assert response.stream is not None
+    return b"".join([chunk async for chunk in response.stream])
+
+
+def _watched(vendor: Vendor) -> float:
+    dialect = by_name(vendor.dialect)
+    assert dialect is not None
+    watcher = dialect.watcher()
+    watcher.feed(vendor.first + vendor.event)
+    return timed(lambda: watcher.feed(vendor.event))
+
+
+def _peer(folder: str | None) -> dict[str, float]:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
+    command = [sys.executable, "-m", "benchmarks.dialects_litellm"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    found: dict[str, float] = json.loads(done.stdout) if done.returncode == 0 else {}
+    return found
