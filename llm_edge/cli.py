@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
             return GOOD
         if options.command == "map":
             return _map(options, env)
+        if options.command == "doctor":
+            return _doctor(options, env)
         return _check(options.file, options.environment, env, options.without_secrets)
     except (ConfigError, InvalidRequest) as error:
         print(f"llm-edge: {error}", file=sys.stderr)
@@ -49,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--without-secrets", action="store_true", help="do not follow env: and file:, for machines without the secrets"
     )
+    _add_doctor(commands)
     _add_map(commands)
     from .serve import keys_command
     from .serve.__main__ import add_options
@@ -73,6 +76,27 @@ def _add_map(commands: Any) -> None:  # argparse keeps the type to itself
     bulk.add_argument("--concurrency", type=int, default=16, metavar="N", help="calls at once (default: 16)")
     bulk.add_argument("--rpm", type=float, metavar="N", help="calls begun per minute, at most")
     bulk.add_argument("--quiet", action="store_true", help="show no bar")
+
+
+def _add_doctor(commands: Any) -> None:  # argparse keeps the type to itself
+    doctor = commands.add_parser(
+        "doctor",
+        help="ask each provider one tiny question and say what is wrong",
+        description="Asks each provider that is configured, or has a key in its variable, one tiny question: whether"
+        " the key is taken, the model known, streaming works, the clocks agree, and what stands between. It costs a"
+        " few tokens each.",
+    )
+    doctor.add_argument("file", nargs="?", help="the configuration (default: edge.toml, where there is one)")
+    doctor.add_argument("--environment", metavar="NAME", help="the environment to use (default: $LLM_EDGE_ENV)")
+    doctor.add_argument(
+        "--provider", action="append", default=[], metavar="NAME", help="only this one; may be repeated"
+    )
+    doctor.add_argument(
+        "--model", action="append", default=[], metavar="PROVIDER/MODEL",
+        help="the model to ask for, in place of the one that routes name; may be repeated",
+    )  # fmt: skip
+    doctor.add_argument("--every", action="store_true", help="ask for every model that a route names")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _map(options: argparse.Namespace, env: Mapping[str, str]) -> int:
@@ -114,3 +138,23 @@ def _check(file: str, environment: str | None, env: Mapping[str, str], without_s
 
     print(to_toml(config, note=place), end="")
     return GOOD
+
+
+def _doctor(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from pathlib import Path
+
+    from .config import EdgeConfig
+    from .doctor.examine import examine
+    from .doctor.findings import as_json, as_text
+
+    file = options.file or ("edge.toml" if Path("edge.toml").is_file() else None)
+    config = EdgeConfig.load(file, env=env, environment=options.environment)
+    found = examine(config, env, only=options.provider, models=options.model, every=options.every)
+    told = as_json(found)
+    if options.json:
+        import json
+
+        print(json.dumps(told, indent=2))
+    else:
+        print("\n".join(as_text(found)))
+    return GOOD if told["well"] else FAILED

@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"layers", "reply"},
     {"http"},
     {"config", "clouds", "targets", "build", "answers", "breakers", "choosing", "places", "limits", "budgets"},
-    {"bulk", "client", "serve", "testing", "cli", "transports", "httpx"},
+    {"bulk", "client", "serve", "testing", "cli", "doctor", "transports", "httpx"},
     {"__init__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -52,6 +52,8 @@ NEIGHBOURS = {
     ("answers", "config"),
     ("limits", "config"),
     ("cli", "client"),
+    ("cli", "doctor"),
+    ("doctor", "client"),
     ("cli", "bulk"),
     ("client", "bulk"),  # inside `map` and `amap`
     ("cli", "serve"),

@@ -73,7 +73,7 @@ def test_claude_is_told_the_version_in_the_body_and_the_model_outside(
     assert provider.last.json["anthropic_version"] == OLDER
     assert "model" not in provider.last.json
     assert "anthropic-version" not in provider.last.headers
-    chunks = colour.items(colour.chat(edge, "claude", "hi", stream=True))
+    chunks = colour.items(colour.chat(edge, "claude", "something else", stream=True))
     assert "".join(chunk.text for chunk in chunks) == "A door."
     assert provider.last.path.endswith("/claude-haiku-4-5@20251001:streamRawPredict")
     assert provider.last.json["stream"] is True
