@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
 
             print("\n".join(lines(options, env)))
             return GOOD
+        if options.command == "spend":
+            return _spend(options)
         if options.command == "map":
             return _map(options, env)
         if options.command == "doctor":
@@ -53,6 +55,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_doctor(commands)
     _add_map(commands)
+    spend = commands.add_parser(
+        "spend", help="add up a usage log: who spent what", description="Adds up a usage log: who spent what."
+    )
+    spend.add_argument("file", nargs="?", default="usage.jsonl", help="the usage log (default: usage.jsonl)")
+    spend.add_argument(
+        "--by", default="tenant", choices=["tenant", "key", "user", "route", "model", "target", "day"],
+        help="whose sums (default: tenant)",
+    )  # fmt: skip
+    spend.add_argument("--json", action="store_true", help="print JSON")
     from .serve import keys_command
     from .serve.__main__ import add_options
 
@@ -119,6 +130,21 @@ def _map(options: argparse.Namespace, env: Mapping[str, str]) -> int:
             return STOPPED
     print(f"{answered} answered, {failed} failed", file=sys.stderr)
     return FAILED if failed else GOOD
+
+
+def _spend(options: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from .money.spend import read, summed, table
+
+    rows = summed(read(Path(options.file)), options.by)
+    if options.json:
+        print(json.dumps([asdict(row) for row in rows]))
+    else:
+        print("\n".join(table(rows, options.by)))
+    return GOOD
 
 
 def _check(file: str, environment: str | None, env: Mapping[str, str], without_secrets: bool) -> int:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from .bulk.items import Result
     from .config import Sections
+    from .money.spend import UsageLog
     from .telemetry.metrics import Metrics
 
 Messages: TypeAlias = str | Sequence[Mapping[str, Any]]
@@ -96,6 +97,12 @@ class EdgeClient:
                 clock or ThreadClock(), tracer_provider=tracer_provider, meter_provider=meter_provider,
                 content=self.config.telemetry.capture_content, finished=finished,
             ))  # fmt: skip
+        self._usage: UsageLog | None = None
+        if self.config.telemetry.usage_log is not None:
+            from .money.spend import UsageLog
+
+            self._usage = UsageLog(self.config.telemetry.usage_log, clock or ThreadClock())
+            self._house.listeners.append(self._usage)
         self._metrics: Metrics | None = None
         if self.config.telemetry.metrics:
             self._metrics = self.metrics
@@ -423,6 +430,8 @@ class EdgeClient:
         if chain is not None:
             drive(chain.send.aclose())
         drive(self._house.answers.close(Blocking()))
+        if self._usage is not None:
+            self._usage.close()
 
     async def aclose(self) -> None:
         """Close all connections, those of this event loop included."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from . import values
 from .sections import Section
 
 
@@ -17,6 +18,11 @@ class TelemetryConfig(Section):
     traces: bool = Field(
         default=True,
         description="Whether calls leave spans, and metrics of OpenTelemetry, once the app has set up its SDK.",
+    )
+    usage_log: values.FilePath | None = Field(
+        default=None,
+        description="A file that gets a line of JSON for each call: who, what, how much. `llm-edge spend` adds it up.",
+        examples=["usage.jsonl"],
     )
     capture_content: bool = Field(
         default=False, description="Whether prompts and answers stand in spans. They may hold personal data."

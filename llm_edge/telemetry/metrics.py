@@ -238,10 +238,10 @@ def _happened(metrics: Metrics, notes: Notes, target: str) -> None:
     """What the layers said on the way."""
     for _, layer, facts in notes.events:
         reason = str(facts.get("after", ""))
-        pair = metrics.model(str(facts.get("next") or facts.get("target") or target))
+        pair = metrics.model(str(facts.get("next") or facts.get("asks") or facts.get("target") or target))
         if layer == "router" and "next" in facts:
             metrics.child("llm_edge_fallbacks_total", *pair, reason).inc()
-        elif layer == "hedge" and "refused" not in facts:
+        elif layer == "hedge" and "asks" in facts:
             metrics.child("llm_edge_hedges_total", *pair, reason or "slow").inc()
         elif layer in {"limit", "budget"} and "refused" in facts:
             name = "llm_edge_rate_limited_total" if layer == "limit" else "llm_edge_budget_rejected_total"

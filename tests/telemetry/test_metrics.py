@@ -158,7 +158,8 @@ def test_what_layers_say_is_counted() -> None:
     metrics = Metrics(FakeClock())
     request = Request(body=Body(b"{}"))
     for layer, facts in (
-        ("hedge", {"target": "a/m"}), ("budget", {"scope": "tenant:acme", "refused": "spent"}),
+        ("hedge", {"asks": "a/m", "after_s": 0.1}), ("hedge", {"answered": "a/m"}),
+        ("budget", {"scope": "tenant:acme", "refused": "spent"}),
         ("store", {"store": "redis", "did": "get"}), ("guard", {"found": {"email": 2}, "action": "redact"}),
         ("limit", {"scope": "global", "waited_s": 1}), ("retry", {"after": "Overloaded", "refused": "too many"}),
     ):  # fmt: skip
