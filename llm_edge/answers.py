@@ -32,7 +32,8 @@ def keeping(config: EdgeConfig) -> Keeping:
     return Keeping(
         policy=kept.policy if second is not None or (kept.entries and kept.bytes) else "off",
         ttl=kept.ttl, second_ttl=second, stale_while_revalidate=kept.stale_while_revalidate,
-        stale_if_error=kept.stale_if_error, early=kept.early_refresh, pace=kept.replay_pace, coalesce=kept.coalesce,
+        stale_if_error=kept.stale_if_error, early=kept.early_refresh, pace=kept.replay_pace,
+        coalesce=kept.coalesce, lease=kept.lease,
     )  # fmt: skip
 
 

@@ -224,6 +224,11 @@ class CacheConfig(Section):
     coalesce: bool = Field(
         default=True, description="Whether identical calls at the same time share one call to the provider."
     )
+    lease: values.SecondsOrNone = Field(
+        default=30.0,
+        description="How long other processes wait for an answer that one of them is asking for, where they share a"
+        " second tier; 0 lets each ask for itself.",
+    )
     replay_pace: values.SecondsOrNone = Field(
         default=0.0, description="The pause between two events of a kept stream, in seconds; 0 gives it at once."
     )

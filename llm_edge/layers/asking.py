@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..errors import CallError
-from ..message import Handler, Json, Pairs, Request, Response, Watcher
+from ..message import Handler, Json, OnEnd, Pairs, Request, Response, Watcher
 from ..notes import Notes
 from ..policy import freshness
 from ..policy.cacheable import fit
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("llm_edge")
 
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
+"""Seconds between two looks at whether another process has the answer."""
 LARGEST: Final = 4 * 2**20
 """Bytes of an answer that is kept."""
 
@@ -101,7 +105,7 @@ class Asking:
                 return await self.fetched(request) or await self._ask(request)
             shared = f"{self._key} {form_of(request)} {controls.max_age}"
             response = await self._answers.flights.share(
-                shared, request, self._cache.runtime, look=self.fetched, ask=self._ask
+                shared, request, self._cache.runtime, look=self.fetched, ask=self._ask_for_all
             )
             if request.notes.cache == "COALESCED":
                 self._answers.stats.shared()
@@ -127,11 +131,44 @@ class Asking:
         self._request.notes.say(now, "cache", stale=True, instead_of=type(error).__name__)
         return self._given(held, now, stale=left <= 0)
 
-    async def _ask(self, request: Request) -> Response:
-        """Ask further down, and keep what comes."""
+    async def _ask_for_all(self, request: Request) -> Response:
+        """Ask while other processes wait for the answer; or wait for theirs, as long as it makes sense."""
+        tier, clock, lease = self._cache.tier, self._cache.clock, self._rule.lease
+        if tier is None or lease <= 0:
+            return await self._ask(request)
+        name, token = f"{self._key} {form_of(request)}", secrets.token_hex(8)
+        until, pause = self._patience(request, lease), _FIRST_PAUSE
+        while await tier.claim(name, token, lease) is False:  # None: the store cannot say
+            if clock.now() >= until:
+                return await self._ask(request)
+            await clock.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            found = await self.fetched(request)
+            if found is not None:
+                return found
+        try:
+            found = await self.fetched(request) if pause > _FIRST_PAUSE else None
+            response = found or await self._ask(request, over=lambda: tier.release(name, token))
+        except BaseException:
+            tier.release(name, token)
+            raise
+        if response.stream is None or found is not None:
+            tier.release(name, token)
+        return response
+
+    def _patience(self, request: Request, lease: float) -> float:
+        """Until when another process is waited for: half of the time there is, and no longer than a lease."""
+        now = self._cache.clock.now()
+        return now + (lease if request.deadline is None else min(lease, max(request.deadline - now, 0.0) / 2))
+
+    async def _ask(self, request: Request, over: Callable[[], None] | None = None) -> Response:
+        """Ask further down, and keep what comes; `over` is told when a stream has been kept, or has ended otherwise."""
         self._answers.stats.missed()
         began = self._cache.clock.now()
         response = await self._handler(request)
+        if over is not None and response.stream is not None:
+            # Before the keeper: who listens first hears the end last.
+            response.stream.listen(OnEnd(lambda error: over()))
         controls = request.controls
         if response.status == 200 and not controls.no_store and controls.ttl != 0 and not request.notes.fallbacks:
             # Another target's answer is not the answer to this key.

@@ -43,6 +43,8 @@ class Keeping:
     """Seconds between the events of a stream that is told again."""
     coalesce: bool = True
     """Whether calls share what others are asking for just now."""
+    lease: float = 0.0
+    """Seconds for which other processes wait for an answer that one is asking for, where a second tier is shared."""
 
 
 _OPERATIONS = frozenset({"chat", "completions", "embeddings"})

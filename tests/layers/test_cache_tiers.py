@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from llm_edge import EdgeClient
+from llm_edge.errors import Overloaded
 from llm_edge.layers.answers import Answers
 from llm_edge.layers.cache import Cache, Keeping
 from llm_edge.layers.kept import Held
 from llm_edge.layers.rules import Rules
-from llm_edge.message import Request
+from llm_edge.message import Request, Response
 from llm_edge.runtime import FakeClock
 from llm_edge.stores.disk import disk_tier
 from llm_edge.stores.memory import MemoryStore
 from llm_edge.stores.tier import SecondTier
 from llm_edge.testing import Provider, stream
+from tests.conftest import Sync
 from tests.stores.kit import BOUND, Ticking
 
 from .kit import Script, answer, call, failed, read_all, streamed
@@ -172,3 +178,77 @@ def test_an_edge_client_keeps_answers_for_the_next_one(colour: Colour, tmp_path:
         colour.close(edge)
     assert told == [("MISS", "kept"), ("HIT", "kept"), ("HIT", "kept"), ("HIT", "kept")]
     provider.asked(1)
+
+
+# ---------------------------------------------------------------------- one call for several processes
+
+
+def on_threads(*work: Any) -> list[Any]:
+    with ThreadPoolExecutor(len(work)) as pool:
+        return [each.result() for each in [pool.submit(each) for each in work]]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_processes_that_ask_the_same_share_one_call(tmp_path: Path, streaming: bool) -> None:
+    clock, gate, asked_once = Ticking(), threading.Event(), threading.Event()
+
+    def slow(request: Request) -> Response:
+        asked_once.set()
+        assert gate.wait(BOUND)
+        return streamed() if streaming else answer()
+
+    one, other = (Process(Sync(), tmp_path / "kept", clock, slow, lease=1e6) for _ in range(2))
+
+    def second() -> tuple[str, bytes]:
+        assert asked_once.wait(BOUND)
+        return other.ask(streaming=streaming)
+
+    def third() -> None:
+        assert asked_once.wait(BOUND)
+        end = time.monotonic() + BOUND
+        while len(clock.slept) < 3 and time.monotonic() < end:
+            os.sched_yield()
+        gate.set()
+
+    first, again, _ = on_threads(lambda: one.ask(streaming=streaming), second, third)
+    assert (first[0], again[0]) == ("MISS", "HIT")
+    assert first[1] == again[1]
+    assert len(one.script.asked) + len(other.script.asked) == 1
+    one.close()
+    other.close()
+
+
+def test_a_process_that_died_with_the_lease_holds_nobody_up_for_longer_than_that(processes: Any) -> None:
+    one, other = processes(lease=30.0), processes(lease=30.0)
+
+    async def die() -> None:
+        name = f"{key_of(one, call())} "
+        assert await one.tier.view(one.colour.runtime(one.clock)).claim(name, "dead", 30.0)
+
+    one.colour.run(die())
+    assert other.ask()[0] == "MISS"
+    assert 0 < sum(other.clock.slept) <= 31.0
+
+
+def test_who_has_little_time_waits_half_of_it_and_asks_by_itself(processes: Any) -> None:
+    one = processes(lease=30.0)
+
+    async def hold() -> None:
+        assert await one.tier.view(one.colour.runtime(one.clock)).claim(f"{key_of(one, call())} ", "held", 1e4)
+
+    one.colour.run(hold())
+    assert one.ask(deadline=one.clock.now() + 4.0)[0] == "MISS"
+    assert 2.0 <= sum(one.clock.slept) <= 2.5
+
+
+def test_a_call_that_fails_gives_the_lease_back(processes: Any) -> None:
+    one, other = processes(failed(), lease=30.0), processes(lease=30.0)
+    with pytest.raises(Overloaded):
+        one.ask()
+    one.written()
+    assert other.ask()[0] == "MISS"
+    assert other.clock.slept == []
+
+
+def key_of(process: Process, request: Request) -> str:
+    return process.layer.key_of(request, request.body)
