@@ -44,6 +44,7 @@ PLACES = (
     Place("OpenAI", "openai.chat", "openai", "gpt-5.4"),
     Place("Anthropic", "anthropic.messages", "anthropic", "claude-opus-4-8"),
     Place("Gemini", "gemini.generate", "gemini", "gemini-3.8-flash"),
+    Place("Bedrock (Claude)", "bedrock.converse", "bedrock", "us.anthropic.claude-opus-4-8"),
 )
 
 
@@ -94,7 +95,7 @@ def _picture(url: str) -> Json:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-_CLAUDE, _GEMINI = "anthropic.messages", "gemini.generate"
+_CLAUDE, _GEMINI, _CONVERSE = "anthropic.messages", "gemini.generate", "bedrock.converse"
 _PDF = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}}
 _SOUND = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
 _MARKED = {"type": "text", "text": "long", "cache_control": {"type": "ephemeral"}}
@@ -106,17 +107,21 @@ FEATURES = (
     Feature(
         "system and developer messages first",
         {"messages": [{"role": "developer", "content": "Be brief."}, HI]},
-        {_CLAUDE: "system.0.text", _GEMINI: "systemInstruction.parts.0.text"},
+        {_CLAUDE: "system.0.text", _GEMINI: "systemInstruction.parts.0.text", _CONVERSE: "system.0.text"},
     ),
     Feature(
         "system messages in the middle",
         {"messages": [HI, {"role": "assistant", "content": "a"}, HI, {"role": "system", "content": "Be kind."}]},
-        {_CLAUDE: "messages.3.content.0.text"},
+        {_CLAUDE: "messages.3.content.0.text", _CONVERSE: "messages.3.content.0.text"},
     ),
     Feature(
         "pictures as data",
         _says(_picture(f"data:image/png;base64,{PNG}")),
-        {_CLAUDE: "messages.0.content.0.source.data", _GEMINI: "contents.0.parts.0.inlineData.data"},
+        {
+            _CLAUDE: "messages.0.content.0.source.data",
+            _GEMINI: "contents.0.parts.0.inlineData.data",
+            _CONVERSE: "messages.0.content.0.image.source.bytes",
+        },
     ),
     Feature(
         "pictures by https address",
@@ -126,43 +131,66 @@ FEATURES = (
     Feature(
         "PDF documents",
         _says(_PDF),
-        {_CLAUDE: "messages.0.content.0.source.data", _GEMINI: "contents.0.parts.0.inlineData.data"},
+        {
+            _CLAUDE: "messages.0.content.0.source.data",
+            _GEMINI: "contents.0.parts.0.inlineData.data",
+            _CONVERSE: "messages.0.content.0.document.source.bytes",
+        },
     ),
     Feature("sound", _says(_SOUND), {_GEMINI: "contents.0.parts.0.inlineData.data"}),
     Feature(
         "marks for a prompt cache",
         _says(_MARKED),
-        {_CLAUDE: "messages.0.content.0.cache_control.type"},
+        {_CLAUDE: "messages.0.content.0.cache_control.type", _CONVERSE: "messages.0.content.1.cachePoint.type"},
     ),
     Feature(
         "tools",
         {"tools": [TOOL]},
-        {_CLAUDE: "tools.0.input_schema", _GEMINI: "tools.0.functionDeclarations.0.parametersJsonSchema"},
+        {
+            _CLAUDE: "tools.0.input_schema",
+            _GEMINI: "tools.0.functionDeclarations.0.parametersJsonSchema",
+            _CONVERSE: "toolConfig.tools.0.toolSpec.inputSchema.json",
+        },
     ),
     Feature(
         "`tool_choice`: `required`",
         {"tools": [TOOL], "tool_choice": "required"},
-        {_CLAUDE: "tool_choice.type", _GEMINI: "toolConfig.functionCallingConfig.mode"},
+        {
+            _CLAUDE: "tool_choice.type",
+            _GEMINI: "toolConfig.functionCallingConfig.mode",
+            _CONVERSE: "toolConfig.toolChoice.any",
+        },
     ),
     Feature(
         "`tool_choice`: one by name",
         {"tools": [TOOL, SECOND], "tool_choice": {"type": "function", "function": {"name": "w"}}},
-        {_CLAUDE: "tool_choice.name", _GEMINI: "toolConfig.functionCallingConfig.allowedFunctionNames.0"},
+        {
+            _CLAUDE: "tool_choice.name",
+            _GEMINI: "toolConfig.functionCallingConfig.allowedFunctionNames.0",
+            _CONVERSE: "toolConfig.toolChoice.tool.name",
+        },
     ),
     Feature(
         "`tool_choice`: `none`",
         {"tools": [TOOL], "tool_choice": "none"},
-        {_CLAUDE: "tool_choice.type", _GEMINI: "toolConfig.functionCallingConfig.mode"},
+        {_CLAUDE: "tool_choice.type", _GEMINI: "toolConfig.functionCallingConfig.mode", _CONVERSE: "messages"},
     ),
     Feature(
         "`parallel_tool_calls: false`",
         {"tools": [TOOL], "parallel_tool_calls": False},
-        {_CLAUDE: "tool_choice.disable_parallel_tool_use"},
+        {
+            _CLAUDE: "tool_choice.disable_parallel_tool_use",
+            _CONVERSE: "additionalModelRequestFields.tool_choice.disable_parallel_tool_use",
+        },
     ),
     Feature(
         "calls at once and their results",
         _history(signature=_SIGNED),
-        {_CLAUDE: "messages.2.content.1.tool_use_id", _GEMINI: "contents.2.parts.1.functionResponse.id"},
+        {
+            _CLAUDE: "messages.2.content.1.tool_use_id",
+            _GEMINI: "contents.2.parts.1.functionResponse.id",
+            _CONVERSE: "messages.2.content.1.toolResult.toolUseId",
+        },
     ),
     Feature(
         "pictures in results",
@@ -170,22 +198,34 @@ FEATURES = (
         {
             _CLAUDE: "messages.2.content.0.content.0.source.data",
             _GEMINI: "contents.2.parts.0.functionResponse.parts.0.inlineData.data",
+            _CONVERSE: "messages.2.content.0.toolResult.content.0.image.source.bytes",
         },
     ),
     Feature(
         "thinking, signed by Claude, given back",
         _history(thinking=_THOUGHT),
-        {_CLAUDE: "messages.1.content.0.signature"},
+        {
+            _CLAUDE: "messages.1.content.0.signature",
+            _CONVERSE: "messages.1.content.0.reasoningContent.reasoningText.signature",
+        },
     ),
     Feature(
         "`reasoning_effort`",
         {"reasoning_effort": "high"},
-        {_CLAUDE: "output_config.effort", _GEMINI: "generationConfig.thinkingConfig.thinkingLevel"},
+        {
+            _CLAUDE: "output_config.effort",
+            _GEMINI: "generationConfig.thinkingConfig.thinkingLevel",
+            _CONVERSE: "additionalModelRequestFields.output_config.effort",
+        },
     ),
     Feature(
         "answers by a JSON schema",
         {"response_format": _FORM},
-        {_CLAUDE: "output_config.format.schema", _GEMINI: "generationConfig.responseJsonSchema"},
+        {
+            _CLAUDE: "output_config.format.schema",
+            _GEMINI: "generationConfig.responseJsonSchema",
+            _CONVERSE: "outputConfig.textFormat.structure.jsonSchema.schema",
+        },
     ),
     Feature(
         "JSON without a schema",
@@ -195,14 +235,26 @@ FEATURES = (
     Feature(
         "a schema together with tools",
         {"response_format": _FORM, "tools": [TOOL]},
-        {_CLAUDE: "output_config.format.schema", _GEMINI: "generationConfig.responseJsonSchema"},
+        {
+            _CLAUDE: "output_config.format.schema",
+            _GEMINI: "generationConfig.responseJsonSchema",
+            _CONVERSE: "outputConfig.textFormat.structure.jsonSchema.schema",
+        },
     ),
     Feature(
         "`max_completion_tokens`, `max_tokens`",
         {"max_completion_tokens": 100},
-        {_CLAUDE: "max_tokens", _GEMINI: "generationConfig.maxOutputTokens"},
+        {_CLAUDE: "max_tokens", _GEMINI: "generationConfig.maxOutputTokens", _CONVERSE: "inferenceConfig.maxTokens"},
     ),
-    Feature("`stop`", {"stop": "END"}, {_CLAUDE: "stop_sequences.0", _GEMINI: "generationConfig.stopSequences.0"}),
+    Feature(
+        "`stop`",
+        {"stop": "END"},
+        {
+            _CLAUDE: "stop_sequences.0",
+            _GEMINI: "generationConfig.stopSequences.0",
+            _CONVERSE: "inferenceConfig.stopSequences.0",
+        },
+    ),
     Feature("`temperature`, `top_p`", {"temperature": 0.3, "top_p": 0.9}),
     Feature("`presence_penalty`, `frequency_penalty`", {"presence_penalty": 0.1}),
     Feature("`seed`", {"seed": 7}, {_GEMINI: "generationConfig.seed"}),
@@ -221,9 +273,13 @@ FEATURES = (
     Feature(
         "`web_search_options`", {"web_search_options": {}}, {_CLAUDE: "tools.0.name", _GEMINI: "tools.0.googleSearch"}
     ),
-    Feature("`service_tier`", {"service_tier": "default"}, {_CLAUDE: "service_tier", _GEMINI: "serviceTier"}),
+    Feature(
+        "`service_tier`",
+        {"service_tier": "default"},
+        {_CLAUDE: "service_tier", _GEMINI: "serviceTier", _CONVERSE: "serviceTier.type"},
+    ),
     Feature("`user`, `safety_identifier`", {"user": "u-1"}, {_CLAUDE: "metadata.user_id"}),
-    Feature("`metadata`", {"metadata": {"team": "a"}}),
+    Feature("`metadata`", {"metadata": {"team": "a"}}, {_CONVERSE: "requestMetadata.team"}),
     Feature("`store`", {"store": True}, {_GEMINI: "store"}),
     Feature("`prediction`", {"prediction": {"type": "content", "content": "x"}}),
     Feature("`verbosity`", {"verbosity": "low"}),
@@ -265,6 +321,14 @@ def _generated(*parts: Json, usage: Json | None = None, **more: Any) -> Json:
     return {"candidates": [candidate], "usageMetadata": {"promptTokenCount": 5, "totalTokenCount": 12, **(usage or {})}}
 
 
+def _conversed(*blocks: Json, **usage: int) -> Json:
+    message = {"role": "assistant", "content": list(blocks)}
+    counts = {"inputTokens": 5, "outputTokens": 7, "totalTokens": 12, **usage}
+    return {"output": {"message": message}, "stopReason": "end_turn", "usage": counts}
+
+
+_REASONED = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}}
+_WEB = {"title": "A", "location": {"web": {"url": "https://a", "domain": "a"}}}
 _CITED = {"type": "web_search_result_location", "url": "https://a", "title": "A", "cited_text": "a"}
 _GROUNDED = {
     "groundingChunks": [{"web": {"uri": "https://a", "title": "A"}}],
@@ -276,13 +340,18 @@ _NOT_OPENAIS = frozenset({"thinking", "signatures of thinking", "pictures"})
 """What OpenAI's chat format has no field for; it arrives in a field of ours."""
 
 RETURNS = (
-    Returned("text", f"{_FIRST}.content", {_CLAUDE: _message(_TEXT), _GEMINI: _generated({"text": "a"})}),
+    Returned(
+        "text",
+        f"{_FIRST}.content",
+        {_CLAUDE: _message(_TEXT), _GEMINI: _generated({"text": "a"}), _CONVERSE: _conversed({"text": "a"})},
+    ),
     Returned(
         "calls of tools",
         f"{_FIRST}.tool_calls.0.function.arguments",
         {
             _CLAUDE: _message({"type": "tool_use", "id": "t", "name": "w", "input": {"a": 1}}),
             _GEMINI: _generated({"functionCall": {"name": "w", "args": {"a": 1}}}),
+            _CONVERSE: _conversed({"toolUse": {"toolUseId": "t", "name": "w", "input": {"a": 1}}}),
         },
     ),
     Returned(
@@ -291,6 +360,7 @@ RETURNS = (
         {
             _CLAUDE: _message({"type": "thinking", "thinking": "hm", "signature": "s"}, _TEXT),
             _GEMINI: _generated({"text": "hm", "thought": True}, {"text": "a"}),
+            _CONVERSE: _conversed(_REASONED, {"text": "a"}),
         },
     ),
     Returned(
@@ -299,6 +369,7 @@ RETURNS = (
         {
             _CLAUDE: _message({"type": "thinking", "thinking": "hm", "signature": "s"}, _TEXT),
             _GEMINI: _generated({"text": "a", "thoughtSignature": "U0lH"}),
+            _CONVERSE: _conversed(_REASONED, {"text": "a"}),
         },
     ),
     Returned(
@@ -317,6 +388,7 @@ RETURNS = (
         {
             _CLAUDE: _message({**_TEXT, "citations": [_CITED]}),
             _GEMINI: _generated({"text": "a"}, groundingMetadata=_GROUNDED),
+            _CONVERSE: _conversed({"citationsContent": {"content": [{"text": "a"}], "citations": [_WEB]}}),
         },
     ),
     Returned(
@@ -349,12 +421,16 @@ RETURNS = (
         {
             _CLAUDE: _message(_TEXT, usage={"input_tokens": 5, "output_tokens": 7, "cache_read_input_tokens": 3}),
             _GEMINI: _generated({"text": "a"}, usage={"cachedContentTokenCount": 3}),
+            _CONVERSE: _conversed({"text": "a"}, cacheReadInputTokens=3),
         },
     ),
     Returned(
         "tokens written to the cache",
         "usage.prompt_tokens_details.cache_write_tokens",
-        {_CLAUDE: _message(_TEXT, usage={"input_tokens": 5, "output_tokens": 7, "cache_creation_input_tokens": 3})},
+        {
+            _CLAUDE: _message(_TEXT, usage={"input_tokens": 5, "output_tokens": 7, "cache_creation_input_tokens": 3}),
+            _CONVERSE: _conversed({"text": "a"}, cacheWriteInputTokens=3),
+        },
     ),
     Returned(
         "tokens of thinking",

@@ -65,8 +65,8 @@ _READ: Final = frozenset(
 class Content:
     """Writes the content of messages down; knows which names of documents are taken."""
 
-    def __init__(self, exchange: Exchange, family: Family) -> None:
-        self._exchange, self._family = exchange, family
+    def __init__(self, exchange: Exchange, family: Family, *, hears: bool = True) -> None:
+        self._exchange, self._family, self._hears = exchange, family, hears
         self._names: set[str] = set()
 
     def blocks(self, content: Any, place: str) -> list[Json]:
@@ -109,6 +109,8 @@ class Content:
         if kind == "file":
             return self._file(mapping(part.get("file")), f"{place}.file")
         if kind == "input_audio":
+            if not self._hears:
+                raise self._exchange.impossible(place, f"{self._exchange.model} hears nothing; send the words as text")
             audio = mapping(part.get("input_audio"))
             return {"audio": {"format": string(audio.get("format")), "source": {"bytes": string(audio.get("data"))}}}
         if kind == "video_url":

@@ -75,7 +75,7 @@ class Turns:
     def __init__(self, exchange: Exchange, capabilities: Capabilities, family: Family) -> None:
         self.turns: list[dict[str, Any]] = []
         self._exchange, self._family = exchange, family
-        self._content = Content(exchange, family)
+        self._content = Content(exchange, family, hears=capabilities.audio)
         self._inline = capabilities.system_inline
         self._calls: dict[str, str] = {}
         """The last turn's calls: the caller's ids, and what Bedrock is told."""

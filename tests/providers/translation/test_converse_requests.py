@@ -345,7 +345,12 @@ def test_documents_get_names_of_their_own_and_a_word_beside_them() -> None:
     ],
 )  # fmt: skip
 def test_a_part_becomes_a_block(part: dict[str, Any], block: dict[str, Any]) -> None:
-    assert block in told(messages=[user([text("look"), part])])["messages"][0]["content"]
+    assert block in told("amazon.nova-pro-v1:0", messages=[user([text("look"), part])])["messages"][0]["content"]
+
+
+def test_claude_hears_nothing() -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    assert "hears nothing" in refused(messages=[user([sound])])
 
 
 def test_parts_and_messages_tell_what_they_lose() -> None:
