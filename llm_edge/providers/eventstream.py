@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from zlib import crc32
 
 CONTENT_TYPE: Final = "application/vnd.amazon.eventstream"
@@ -39,32 +38,24 @@ class Garbled(ValueError):
     """A message went wrong on the way, or the bytes are no event stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One message."""
 
     headers: Mapping[str, Value]
+    event: str
+    """What the event is called; empty for an error."""
+    error: str
+    """The code of the error this message is; empty when it is none."""
     payload: bytes
 
     def text(self, name: str) -> str:
         """A header that is a string; empty when there is none."""
-        value = self.headers.get(name, "")
-        return value if isinstance(value, str) else ""
+        return _text_of(self.headers, name)
 
-    @property
-    def event(self) -> str:
-        """What the event is called; empty for an error."""
-        return self.text(":event-type") if self.text(":message-type") in ("event", "") else ""
 
-    @property
-    def error(self) -> str:
-        """The code of the error this message is; empty when it is none."""
-        kind = self.text(":message-type")
-        if kind == "exception":
-            return self.text(":exception-type") or "unknownException"
-        if kind == "error":
-            return self.text(":error-code") or "unknownError"
-        return ""
+def _text_of(headers: Mapping[str, Value], name: str) -> str:
+    value = headers.get(name, "")
+    return value if isinstance(value, str) else ""
 
 
 class Frames:
@@ -86,28 +77,31 @@ class Frames:
 
     def feed(self, chunk: bytes) -> Sequence[Frame]:
         """The messages that are complete with this chunk."""
-        held = self._held
-        held += chunk
-        if len(held) < self._need or self.garbled:
+        if self.garbled:
             return ()
+        if self._held:
+            self._held += chunk
+            if len(self._held) < self._need:
+                return ()
+            chunk = bytes(self._held)
         frames: list[Frame] = []
-        at = 0
+        at, size = 0, len(chunk)
+        self._need = _PRELUDE.size
         try:
-            while len(held) - at >= _PRELUDE.size:
-                total, headers = _lengths(held, at)
-                if len(held) - at < total:
+            while size - at >= _PRELUDE.size:
+                total, headers = _lengths(chunk, at)
+                if size - at < total:
                     self._need = total
                     break
-                frames.append(_frame(bytes(held[at : at + total]), headers))
+                frames.append(_frame(chunk[at : at + total], headers))
                 at += total
-                self._need = _PRELUDE.size
         except Garbled as error:
             self.garbled = str(error)
-        del held[:at]
+        self._held = bytearray(chunk[at:])
         return frames
 
 
-def _lengths(held: bytearray, at: int) -> tuple[int, int]:
+def _lengths(held: bytes, at: int) -> tuple[int, int]:
     """The message's length and its headers', which their checksum vouches for."""
     total, headers, check = _PRELUDE.unpack_from(held, at)
     if crc32(held[at : at + 8]) != check:
@@ -122,7 +116,7 @@ def _frame(raw: bytes, headers: int) -> Frame:
     if crc32(raw[: -_CRC.size]) != check:
         raise Garbled("a message does not fit its checksum")
     start = _PRELUDE.size + headers
-    return Frame(_headers(raw[_PRELUDE.size : start]), raw[start : -_CRC.size])
+    return Frame(*_headers(raw[_PRELUDE.size : start]), raw[start : -_CRC.size])
 
 
 # ------------------------------------------------------------------ headers
@@ -167,7 +161,8 @@ _READERS: dict[int, _Read] = {
 
 
 @lru_cache(maxsize=64)
-def _headers(raw: bytes) -> Mapping[str, Value]:
+def _headers(raw: bytes) -> tuple[Mapping[str, Value], str, str]:
+    """The headers, and the event's or the error's name among them."""
     found: dict[str, Value] = {}
     at = 0
     try:
@@ -179,7 +174,12 @@ def _headers(raw: bytes) -> Mapping[str, Value]:
             found[name] = value
     except (IndexError, KeyError, UnicodeDecodeError, struct.error):
         raise Garbled("the headers of a message cannot be read") from None
-    return found
+    kind = _text_of(found, ":message-type")
+    if kind == "exception":
+        return found, "", _text_of(found, ":exception-type") or "unknownException"
+    if kind == "error":
+        return found, "", _text_of(found, ":error-code") or "unknownError"
+    return found, _text_of(found, ":event-type") if kind in ("event", "") else "", ""
 
 
 # ------------------------------------------------------------------ writing
