@@ -127,6 +127,10 @@ class Notes:
             ],
             fallbacks=self.fallbacks,
             events=[{"at_ms": _ms(moment - started), "layer": layer, **facts} for moment, layer, facts in self.events],
+            limits=[
+                {"unit": unit, "limit": most, "left": left, "reset_s": round(reset, 3)}
+                for unit, most, left, reset in self.limits
+            ],
             usage=None if self.usage is None else dict(self.usage),
             cost_usd=_usd(self.cost),
             saved_usd=_usd(self.saved),
@@ -143,6 +147,14 @@ def _usd(nano: int | None) -> float | None:
 
 def _ms(seconds: float) -> float:
     return round(seconds * 1e3, 3)
+
+
+def _dollars(usd: float | None) -> str:
+    return "not known" if usd is None else "nothing" if usd == 0 else f"${usd:.9f}".rstrip("0")
+
+
+def _saved(usd: float | None) -> str:
+    return f", saved {_dollars(usd)}" if usd else ""
 
 
 class Story(dict[str, Any]):
@@ -173,6 +185,9 @@ class Story(dict[str, Any]):
         if self["usage"]:
             tokens = ", ".join(f"{k}={v}" for k, v in self["usage"].items() if isinstance(v, int))
             lines.append(f"  usage     {tokens}")
+        lines += [f"  limit     {each['left']} of {each['limit']} {each['unit']} left" for each in self["limits"]]
+        if self["duration_ms"] is not None:
+            lines.append(f"  cost      {_dollars(self['cost_usd'])}{_saved(self['saved_usd'])}")
         if self["error"]:
             lines.append(f"  error     {self['error']}")
         if self["duration_ms"] is not None:

@@ -21,6 +21,7 @@ def a_call() -> Notes:
     notes.target, notes.fallbacks = "local/b", 1
     notes.upstream, notes.waited, notes.first_byte, notes.ended = 0.2, 0.05, 100.25, 100.302
     notes.usage, notes.cost = {"prompt_tokens": 3, "total_tokens": 5, "details": {}}, 1_500
+    notes.limits = [("requests", 10, 7, 18.0)]
     return notes
 
 
@@ -34,6 +35,7 @@ def test_the_story_is_plain_json() -> None:
     assert story["events"] == [{"at_ms": 150.0, "layer": "retry", "after": "Overloaded", "wait_s": 0.05}]
     assert (story["duration_ms"], story["overhead_ms"], story["first_byte_ms"]) == (302.0, 52.0, 250.0)
     assert story["cost_usd"] == 1.5e-06
+    assert story["limits"] == [{"unit": "requests", "limit": 10, "left": 7, "reset_s": 18.0}]
 
 
 def test_printed_it_reads_in_the_order_things_happened() -> None:
@@ -46,6 +48,8 @@ def test_printed_it_reads_in_the_order_things_happened() -> None:
         "    150.0 ms  retry: after=Overloaded, wait_s=0.05",
         "    201.0 ms  asked local/b: ok (200) after 100.0 ms",
         "  usage     prompt_tokens=3, total_tokens=5",
+        "  limit     7 of 10 requests left",
+        "  cost      $0.0000015",
         "  took      302.000 ms, of which llm_edge 52.000 ms",
     ]
 
@@ -78,6 +82,17 @@ def test_what_is_read_from_a_story_cannot_change_the_call() -> None:
     story["usage"].clear()
     assert notes.explain()["targets"] == ["openai/a", "local/b"]
     assert notes.explain()["usage"]
+
+
+def test_what_a_call_cost_is_told_as_known_unknown_or_nothing() -> None:
+    told = {
+        str(Notes(started=0, ended=1, cost=cost, saved=saved).explain()).splitlines()[2]
+        for cost, saved in ((None, None), (0, None), (0, 2_500_000), (12, None))
+    }
+    assert told == {
+        "  cost      not known", "  cost      nothing", "  cost      nothing, saved $0.0025",
+        "  cost      $0.000000012",
+    }  # fmt: skip
 
 
 def test_overhead_is_never_less_than_nothing() -> None:
