@@ -130,6 +130,7 @@ class ServeAuthConfig(Section):
     health: bool = Field(
         default=False, description="Whether /health needs a key too; without one it then says nothing of the parts."
     )
+    metrics: bool = Field(default=True, description="Whether /metrics needs a key too, with that permission.")
     jwt: ServeJwtConfig = Field(default_factory=ServeJwtConfig, description="Tokens, besides keys.")
 
     @property

@@ -35,6 +35,7 @@ SERVE_NAMES: Mapping[str, tuple[str, ...]] = {
     "PORT": ("serve", "port"),
     "SERVER_TIMEOUT_SECONDS": ("deadline", "total"),
     "MAX_REQUEST_SIZE": ("serve", "max_body"),
+    "ENABLE_METRICS": ("serve", "metrics"),
     "AUTH_ENABLED": ("serve", "auth", "enabled"),
     "AUTH_HEALTH_CHECK": ("serve", "auth", "health"),
     "API_KEYS": ("serve", "auth", "keys"),

@@ -89,6 +89,7 @@ class ServeConfig(Section):
         " own key is shown there. Default: such paths are refused.",
         examples=["openai"],
     )
+    metrics: bool = Field(default=True, description="Whether calls are counted for Prometheus, under /metrics.")
     tls: ServeTlsConfig = Field(default_factory=ServeTlsConfig, description="HTTPS for the sidecar itself.")
     auth: ServeAuthConfig = Field(default_factory=ServeAuthConfig, description="Who is let in.")
     cors: ServeCorsConfig = Field(default_factory=ServeCorsConfig, description="Pages in browsers that may ask.")

@@ -26,13 +26,14 @@ def serve(options: argparse.Namespace) -> int:
     """Serves until told to stop; gives the exit code."""
     try:
         from .banner import banner
-        from .run import Plan, Server, check
+        from .run import Plan, Server, check, share_counts
     except ImportError as error:
         print(f"llm-edge: the sidecar needs more packages ({error}): pip install 'llm_edge[serve]'", file=sys.stderr)
         return BAD
     given = {name: value for name in ("host", "port", "workers") if (value := getattr(options, name)) is not None}
     plan = Plan(options.config, options.environment, {"serve": given} if given else None)
     try:
+        shared = share_counts(plan.config())
         edge = plan.edge()
         check(edge.config)
         server = Server(plan, edge.config.serve)
@@ -45,7 +46,11 @@ def serve(options: argparse.Namespace) -> int:
         level=os.environ.get("LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(name)s: %(message)s"
     )
     print(words, flush=True)
-    server.run()
+    try:
+        server.run()
+    finally:
+        if shared is not None:
+            shared.cleanup()
     return GOOD
 
 

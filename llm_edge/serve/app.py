@@ -23,7 +23,7 @@ from ..errors import EdgeError
 from ..message import Headers
 from ..runtime import Clock, ThreadClock
 from .admin import Admin
-from .callers import CALL, HEALTH, Caller, Door, OpenDoor
+from .callers import CALL, HEALTH, METRICS, Caller, Door, OpenDoor
 from .calls import PATHS, Calls, dialect_of, id_of
 from .cors import Cors
 from .health import LIVE, Health
@@ -44,6 +44,7 @@ class Sidecar:
         self.edge, self.config, self.door = edge, config, door
         self._own = own
         self._clock: Clock = clock or ThreadClock()
+        self._counts = edge.metrics if config.metrics else None  # from its first use on calls are counted
         self.health = Health(edge, self._clock, self._clock.now())
         self.models = Models(edge, self._clock)
         self.calls = Calls(
@@ -100,6 +101,7 @@ class Sidecar:
         return [
             Route("/health", self._health),
             Route("/health/ready", self._ready),
+            Route("/metrics", self._metrics),
             *Admin(self, getattr(self.door, "keys", None), self._clock).routes(),
             Route("/v1/models", self._models),
             Route("/v1/models/{name:path}", self._model),
@@ -126,6 +128,13 @@ class Sidecar:
     async def _ready(self, request: Request) -> Response:
         status, body = self.health.ready()
         return Response(body, status, media_type="application/json")
+
+    async def _metrics(self, request: Request) -> Response:
+        if self._counts is None:
+            raise NoSuchPath("metrics are switched off; whoever runs the gateway sets serve.metrics")
+        if self.config.auth.metrics:
+            await self.admitted(request, METRICS)
+        return Response(self._counts.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _models(self, request: Request) -> Response:
         caller = await self.admitted(request, CALL)

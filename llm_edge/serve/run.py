@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
@@ -122,3 +123,17 @@ def check(config: EdgeConfig) -> None:
             f"serve.workers ({config.place(('serve', 'workers'))}): each worker would count [limits] for itself."
             ' Under [store] add the lines kind = "redis" and url = "redis://127.0.0.1:6379/0", or set workers = 1.'
         )
+
+
+def share_counts(config: EdgeConfig) -> TemporaryDirectory[str] | None:
+    """
+    A directory in which the workers add up what they count, where there are many; gone with what this gives.
+
+    To be called before anything is counted: prometheus-client looks for the directory once, when it is loaded.
+    """
+    name = "PROMETHEUS_MULTIPROC_DIR"
+    if config.serve.workers == 1 or not config.serve.metrics or os.environ.get(name):
+        return None
+    shared = TemporaryDirectory(prefix="llm-edge-counts-")
+    os.environ[name] = shared.name
+    return shared

@@ -179,6 +179,24 @@ def test_health_says_little_to_strangers(sidecar: Make, keys: LockedDoor) -> Non
     assert "breakers" in closed("GET", "/health", headers=bearer(text)).json
 
 
+def test_metrics_need_their_permission_unless_told_otherwise(
+    sidecar: Make, provider: Provider, keys: LockedDoor
+) -> None:
+    provider.script(answer("Paris."))
+    app = sidecar(door=keys)
+    assert keys.keys is not None
+    reader = bearer(keys.keys.create("me", permissions=["metrics"])[0])
+    assert app("GET", "/metrics").status == 401
+    assert app("GET", "/metrics", headers=bearer(KEY)).status == 403
+    app("POST", CHAT, question("counted?"), bearer(KEY))
+    told = app("GET", "/metrics", headers=reader)
+    assert told.headers["content-type"].startswith("text/plain")
+    counted = [line for line in told.body.decode().splitlines() if line.startswith("llm_edge_requests_total{")]
+    assert [line.split()[-1] for line in counted] == ["1.0"]
+    assert sidecar(door=keys, serve={"auth": {"keys": [KEY], "metrics": False}})("GET", "/metrics").status == 200
+    assert sidecar(serve={"metrics": False})("GET", "/metrics").status == 404
+
+
 def test_answers_are_kept_apart_by_caller(sidecar: Make, provider: Provider, keys: LockedDoor) -> None:
     provider.script(answer("Paris."))
     app, store = sidecar(door=keys), keys.keys

@@ -254,6 +254,22 @@ def _answered(process: Process) -> bytes:
         return b""
 
 
+def test_workers_count_together(upstream: str, provider: Provider, tmp_path: Path) -> None:
+    provider.script(answer("Paris."))
+    with running(tmp_path, toml(upstream), "--workers", "2") as process:
+        assert _until(lambda: _workers(process) == 2)
+        for at in range(6):
+            assert b"Paris." in process.raw(post(CHAT, body(f"worker {at}?")))
+        told = process.raw(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").decode()
+        counted = [float(line.split()[-1]) for line in told.splitlines() if line.startswith("llm_edge_requests_total{")]
+        assert sum(counted) == 6
+
+
+def _workers(process: Process) -> int:
+    number = process.process.pid
+    return len(Path(f"/proc/{number}/task/{number}/children").read_text().split())
+
+
 def test_it_says_where_it_is_and_no_secret(upstream: str, tmp_path: Path) -> None:
     with running(tmp_path, toml(upstream)) as process:
         assert str(process.port) in process.printed("llm_edge serves on")
