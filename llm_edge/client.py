@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .config import Sections
     from .money.spend import UsageLog
     from .telemetry.metrics import Metrics
+    from .tools import CacheTools
 
 Messages: TypeAlias = str | Sequence[Mapping[str, Any]]
 Input: TypeAlias = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
@@ -354,6 +355,13 @@ class EdgeClient:
     def keyed(self) -> Sequence[str]:
         """The providers that can be asked: those configured, and those whose key stands in the environment."""
         return self._house.targets.keyed()
+
+    @property
+    def cache(self) -> CacheTools:
+        """The cache, looked into: `edge.cache.stats()`, `.clear(tenant="ada")`, `.warm(requests)`."""
+        from .tools import CacheTools
+
+        return CacheTools(self._house.answers, self._clock, self.map, self.amap)
 
     @property
     def breakers(self) -> Breakers:

@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"layers", "reply"},
     {"http"},
     {"config", "clouds", "targets", "build", "answers", "breakers", "choosing", "places", "limits", "budgets"},
-    {"bulk", "client", "serve", "testing", "cli", "doctor", "transports", "httpx"},
+    {"bulk", "client", "tools", "serve", "testing", "cli", "doctor", "transports", "httpx"},
     {"__init__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -58,6 +58,7 @@ NEIGHBOURS = {
     ("client", "bulk"),  # inside `map` and `amap`
     ("cli", "serve"),
     ("serve", "client"),
+    ("client", "tools"),
     ("transports", "client"),
     ("httpx", "client"),
     ("client", "transports"),  # inside `http_client`, which makes one

@@ -1,0 +1,123 @@
+"""`edge.cache`: what the cache has done, and how it is emptied and filled by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .layers.answers import Answers
+from .runtime import Awaiting, Blocking, Clock, Runtime, ThreadClock, drive
+from .stores.entry import digest
+from .stores.tombstones import tag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheReport:
+    """What one client's cache has done since it was made."""
+
+    hits: int
+    misses: int
+    """Calls that went on to a provider."""
+    coalesced: int
+    """Calls answered by another's."""
+    stale: int
+    """Answers given past their end."""
+    bypassed: int
+    """Calls that are none for the cache."""
+    refreshed: int
+    """Answers asked for again in the background."""
+    entries: int
+    """Answers in memory."""
+    bytes: int
+    """What they weigh there."""
+    saved_seconds: float
+    """What providers had taken for the answers that were given again."""
+    saved_usd: float
+    """What those answers had cost, where that is known."""
+    second: Mapping[str, Any] | None
+    """Counters of the second tier; None where there is none."""
+
+
+class Done(Protocol):
+    """What is told of one request of a job."""
+
+    @property
+    def error(self) -> object: ...
+
+
+class CacheTools:
+    """Looks into the cache of one client. Nothing here is needed for it to work."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        clock: Clock | None,
+        ask: Callable[..., Iterator[Done]],
+        aask: Callable[..., AsyncIterator[Done]],
+    ) -> None:
+        self._answers, self._clock, self._ask, self._aask = answers, clock or ThreadClock(), ask, aask
+
+    def stats(self) -> CacheReport:
+        """The counters, as they are now."""
+        answers, stats = self._answers, self._answers.stats
+        second = None
+        if answers.second is not None:
+            counts = answers.second.counts()
+            second = {name: getattr(counts, name) for name in counts.__slots__}
+        return CacheReport(
+            hits=stats.hits, misses=stats.misses, coalesced=stats.coalesced, stale=stats.stale,
+            bypassed=stats.bypassed, refreshed=stats.refreshed, entries=len(answers.memory),
+            bytes=answers.memory.weight, saved_seconds=stats.saved_seconds,
+            saved_usd=stats.saved_nanodollars / 1e9, second=second,
+        )  # fmt: skip
+
+    def clear(
+        self, *, tenant: str | None = None, namespace: str | None = None, model: str | None = None,
+        key: str | None = None,
+    ) -> bool:  # fmt: skip
+        """
+        Forget what has all of these, or everything. `key` is what `explain()["cache"]["key"]` tells.
+
+        False when it is forgotten here and the second tier cannot be told yet; it is told when it answers again.
+        """
+        return drive(self._clear(Blocking(self._clock), tenant, namespace, model, key))
+
+    async def aclear(
+        self, *, tenant: str | None = None, namespace: str | None = None, model: str | None = None,
+        key: str | None = None,
+    ) -> bool:  # fmt: skip
+        """`clear` for event loops."""
+        return await self._clear(Awaiting(self._clock), tenant, namespace, model, key)
+
+    def warm(
+        self, requests: Iterable[Mapping[str, Any]], *, concurrency: int = 16, progress: bool = False
+    ) -> tuple[int, int]:
+        """Ask these, as `edge.map` does, so that the answers are kept: how many were answered, and how many failed."""
+        told = [result.error is None for result in self._ask(requests, concurrency=concurrency, progress=progress)]
+        return told.count(True), told.count(False)
+
+    async def awarm(
+        self, requests: Iterable[Mapping[str, Any]], *, concurrency: int = 16, progress: bool = False
+    ) -> tuple[int, int]:
+        """`warm` for event loops."""
+        jobs = self._aask(requests, concurrency=concurrency, progress=progress)
+        told = [result.error is None async for result in jobs]
+        return told.count(True), told.count(False)
+
+    async def _clear(
+        self, runtime: Runtime, tenant: str | None, namespace: str | None, model: str | None, key: str | None
+    ) -> bool:
+        answers, tier = self._answers, self._answers.tier(runtime)
+        if key is not None:
+            answers.memory.remove(key)
+            if tier is not None:
+                await tier.remove(key)
+            return True
+        named = tag(tenant=None if tenant is None else digest(tenant), namespace=namespace, model=model)
+        if tenant is None and namespace is None and model is None:
+            answers.memory.clear()
+        if tier is not None:
+            return await tier.purge(named)
+        answers.tombstones.purge(named, runtime.clock.time())
+        return True
