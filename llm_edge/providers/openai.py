@@ -16,6 +16,7 @@ from .watch import DONE, EventWatcher
 _CHOICE = b'"choices":[{"index":0,"delta":{'
 _UNFINISHED = b'"finish_reason":null'
 _FINISHED = b'"finish_reason":"'
+_INDEX = b'"index":'
 _FINISH_IN_TAIL = re.compile(rb'"finish_reason"\s*:\s*"([a-z_]+)"')
 
 
@@ -50,6 +51,7 @@ class ChatWatcher(EventWatcher):
                 and chunk.find(b"\n") == len(chunk) - 2
                 and chunk.endswith(b"}\n\n")
                 and chunk.find(_FINISHED) < 0
+                and chunk.find(_INDEX, len(self._beginning)) < 0  # a second choice in one event, or a tool call
                 and chunk.find(b'"usage":{', at) < 0
                 and chunk.find(b'"error"', at) < 0
                 and not self.complete
@@ -64,6 +66,7 @@ class ChatWatcher(EventWatcher):
             and _CHOICE in data
             and _UNFINISHED in data
             and _FINISHED not in data
+            and data.find(_INDEX, data.find(_CHOICE) + len(_CHOICE)) < 0
             and (b'"usage"' not in data or b'"usage":null' in data)
             and b'"error"' not in data
             and data.endswith(b"}")

@@ -267,6 +267,14 @@ def test_an_error_beside_ordinary_choices_is_heard() -> None:
     assert type(watcher.failure).__name__ == "Overloaded"
 
 
+def test_two_choices_in_one_event_are_both_seen() -> None:
+    watcher = ChatWatcher()
+    both = '"choices":[{"index":0,"delta":{},"finish_reason":null},{"delta":{},"index":1}]'
+    for event in ('"choices":[]', both):
+        watcher.feed(f'data: {{"model":"m",{event}}}\n\n'.encode())
+    assert list(watcher.finished) == ["", ""]
+
+
 CHUNK = st.fixed_dictionaries(
     {"model": st.sampled_from(["", "m"])},
     optional={
