@@ -53,7 +53,9 @@ def patients(
     """
     named = [*models, *_in_routes(config)]
     known = dict.fromkeys([*config.providers, *(target.partition("/")[0] for target in named)])
-    known |= dict.fromkeys([*sorted(secrets.providers), *sorted(secrets.unusable)])
+    # A variable such as GOOGLE_CLOUD_PROJECT alone does not say that its cloud is to be asked.
+    keyed = [name for name, found in secrets.providers.items() if found.keys]
+    known |= dict.fromkeys(sorted([*keyed, *secrets.unusable]))
     for name in only:
         if name not in known and name not in ROWS:
             raise ConfigError(f"there is no provider {name!r}; known here: {', '.join(known) or 'none'}")

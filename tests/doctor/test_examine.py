@@ -194,6 +194,15 @@ def test_a_variable_that_holds_no_key_is_told() -> None:
     assert "canary" not in str(found)
 
 
+def test_a_variable_that_is_no_key_asks_for_nobody() -> None:
+    assert examine(EdgeConfig(), {"GOOGLE_CLOUD_PROJECT": "p", "OPENAI_API_VERSION": "2024-10-21"}) == []
+
+
+def test_a_setting_of_a_cloud_that_cannot_work_is_told_where_it_is_asked_for() -> None:
+    (found,) = examine(EdgeConfig(), {"AZURE_OPENAI_API_KEY": CANARY})
+    assert words(found, "key").startswith("bad: providers.azure has no address")
+
+
 def test_where_nobody_names_a_model_the_rest_is_looked_at(provider: Provider) -> None:
     config = EdgeConfig(providers={"local": {"kind": "openai", "base_url": f"{provider.url}/v1"}})
     provider.script(status(404, message="no such model"), answer("any name will do"))
