@@ -194,3 +194,18 @@ def test_that_client_may_be_led_to_anthropic_itself(colour: Colour, edges: Edges
     assert (provider.last.path, provider.last.key) == ("/v1/messages", "k")
     assert "anthropic_version" not in provider.last.json
     assert provider.last.json["model"] == "claude-sonnet-5-5"
+
+
+@pytest.mark.parametrize("name", ["vertex", "cloud"])
+def test_many_texts_in_one_call_are_refused_as_vertex_takes_one(
+    colour: Colour, edges: Edges, provider: Provider, name: str
+) -> None:
+    edge = edges(providers={name: {**PLACE, "base_url": provider.url}})
+    with pytest.raises(InvalidRequest, match="one by one"):
+        colour.embed(edge, f"{name}/gemini-embedding-2", ["one", "two"])
+    provider.never_asked()
+
+
+def test_one_text_is_embedded(colour: Colour, edge: EdgeClient, provider: Provider) -> None:
+    assert len(colour.embed(edge, "vertex/gemini-embedding-2", "one").vectors) == 1
+    assert provider.last.path == f"{BELOW}/publishers/google/models/gemini-embedding-2:embedContent"
