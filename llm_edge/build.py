@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from .answers import keeping, kept_answers, understanding
@@ -27,6 +28,8 @@ from .layers.breaker import CircuitBreaker
 from .layers.cache import Cache
 from .layers.continuation import Continuation
 from .layers.deadline import Allowed, Deadline
+from .layers.heed import Heed
+from .layers.keys import Keyed, Keys
 from .layers.mirror import Copies, Mirror
 from .layers.pulse import Beat
 from .layers.retry import Attempts, Retry
@@ -37,7 +40,7 @@ from .layers.translate import Translate
 from .limits import Limits
 from .message import Handler, Json, Layer, Request, stack
 from .money.book import Book
-from .places import Places, place_of
+from .places import Places, origin_of, place_of
 from .policy.hedging import Hedge
 from .policy.price import own_price
 from .providers.addressed import Addressed
@@ -76,7 +79,7 @@ class House:
         self.chance = chance or random.random
         self.breakers = Breakers(config.breaker, self.chance)
         self.routes = routes(config, self.targets)
-        self.places = Places(config, self.breakers)
+        self.places = Places(config, self.breakers, self.targets)
         self.hedges = _per_route(config, _hedge)
         self.spare = GuardedSpare(config.hedge.share)
         self.copies = Copies()
@@ -125,8 +128,12 @@ class Branches:
     runtime: Runtime
     end: Callable[[Target], Handler]
     _known: dict[tuple[Target, str], Handler] = field(default_factory=dict[tuple[Target, str], Handler])
+    _ringed: dict[Target, Keys] = field(default_factory=dict[Target, Keys])
 
     def of(self, target: Target, request: Request) -> Handler:
+        return self._keys(target) or self._one(target, request)
+
+    def _one(self, target: Target, request: Request) -> Handler:
         origin = place_of(target, request)
         branch = self._known.get((target, origin))
         if branch is None:
@@ -143,7 +150,48 @@ class Branches:
         allowance = house.places.allowance(target, origin)
         layers.append(Retry(clock=clock, rules=house.attempts, chance=house.chance, allowance=allowance))
         layers += [*house.limits.branch(runtime, target), *house.purse.branch(runtime, target)]
+        layers += self._heed(target, origin)
         return stack(layers, self.end(target))
+
+    def _heed(self, target: Target, origin: str) -> list[Layer]:
+        """What the provider says about its limits counts, unless the configuration says that it does not."""
+        house, known = self.house, self.house.places.credentials
+        given = house.config.providers.get(target.provider)
+        if given is not None and not given.heed_limits:
+            return []
+        if target.addressed:
+            return [
+                Heed(
+                    credential=lambda request: known.of(target, origin, request.scope), target=target,
+                    runtime=self.runtime,
+                )
+            ]  # fmt: skip
+        credential, keys = known.of(target, origin), self._keys(target)
+
+        def others(now: float) -> bool:
+            return keys is not None and any(
+                keys.usable(number, now) for number, each in enumerate(keys.keyed) if each.target.key != target.key
+            )
+
+        return [Heed(credential=lambda request: credential, target=target, runtime=self.runtime, others=others)]
+
+    def _keys(self, target: Target) -> Keys | None:
+        """The target's branches, one for each of its provider's keys; None when there is but one."""
+        ring = self.house.targets.rings.get(target.provider)
+        if ring is None or target.addressed:
+            return None
+        place = replace(target, key="")
+        keys = self._ringed.get(place)
+        if keys is None:
+            if len(self._ringed) >= MOST_PLACES:
+                self._ringed.clear()
+            origin, known = origin_of(target.base_url), self.house.places.credentials
+            keyed = [
+                Keyed(each, partial(known.of(each, origin).closed_for, target.model))
+                for each in self.house.places.keyed(target)
+            ]
+            keys = self._ringed[place] = Keys(keyed=keyed, ring=ring, branch=self._one, clock=self.runtime.clock)
+        return keys
 
 
 def _end(house: House, runtime: Runtime, send: Sender, target: Target) -> Handler:

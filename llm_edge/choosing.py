@@ -42,6 +42,7 @@ class Facts(Protocol):
     def in_flight(self, target: Target, /) -> int: ...
     def latency(self, target: Target, now: float, streaming: bool, /) -> float | None: ...
     def load(self, target: Target, now: float, /) -> float: ...
+    def room(self, target: Target, now: float, /) -> float | None: ...
 
     def usually(self, target: Target, request: Request, share: float, /) -> float | None:
         """Seconds within which that share of its answers comes; None while nobody knows."""
@@ -143,7 +144,7 @@ class Chooser:
             return Course(found)
         needs = _needs(request)
         lacking = [_lacks(target, needs) for target in found]
-        larger = self.targets.turned(route.larger)
+        larger = route.larger
         able = list(enumerate(found))
         if any(lacking):
             passed_by = {target.name: lack for target, lack in zip(found, lacking, strict=True) if lack}
@@ -156,14 +157,13 @@ class Chooser:
             return self._shadowed(route, able)
         if not route.fallbacks and not larger and not route.lenient:
             return Course(ordered)
-        fallbacks, lenient = self.targets.turned(route.fallbacks), self.targets.turned(route.lenient)
-        return Course(ordered, [each for each in fallbacks if each not in ordered], larger, lenient)
+        return Course(ordered, [each for each in route.fallbacks if each not in ordered], larger, route.lenient)
 
     def _shadowed(self, route: Route, able: Sequence[tuple[int, Target]]) -> Course:
         """The first answers; each of the others gets a copy as often as its weight says."""
         (_, first), *others = able
         mirrors = [target for number, target in others if self.chance() < route.weights[number]]
-        return Course([first], self.targets.turned(route.fallbacks), mirrors=mirrors)
+        return Course([first], route.fallbacks, mirrors=mirrors)
 
     def _ordered(
         self, request: Request, route: Route, able: Sequence[tuple[int, Target]], needs: Needs
@@ -179,7 +179,7 @@ class Chooser:
             Candidate(
                 number=number, name=target.name, weight=route.weights[number], ready=facts.ready(target, now),
                 in_flight=facts.in_flight(target), latency=facts.latency(target, now, streaming),
-                load=facts.load(target, now), cost=costs.get(number),
+                load=facts.load(target, now), room=facts.room(target, now), cost=costs.get(number),
             )
             for number, target in able
         ]  # fmt: skip

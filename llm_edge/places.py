@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from .breakers import MOST_PLACES, Breakers
 from .config import EdgeConfig
+from .layers.heed import Credentials
 from .layers.pulse import Berths, GuardedPulse
 from .layers.retry import GuardedAllowance
 from .message import Request
 from .policy.allowance import Allowance
 from .providers.base import Target
+from .targets import Targets
 
 T = TypeVar("T")
 
@@ -20,7 +24,9 @@ T = TypeVar("T")
 class Places:
     """How each target is doing, and what more it may be asked."""
 
-    def __init__(self, config: EdgeConfig, breakers: Breakers) -> None:
+    def __init__(self, config: EdgeConfig, breakers: Breakers, targets: Targets) -> None:
+        self._targets = targets
+        self.credentials = Credentials()
         self._retry, self._breakers = config.retry, breakers if config.breaker.enabled else None
         self._berths = Berths(places=config.breaker.concurrency, waiting=config.breaker.waiting)
         self._allowances: dict[tuple[str, str, str], GuardedAllowance] = {}
@@ -48,6 +54,8 @@ class Places:
         return self.allowance(target, place_of(target, request)).draw(now)
 
     def ready(self, target: Target, now: float, /) -> bool:
+        if self.room(target, now) == 0.0:
+            return False
         return self._breakers is None or not self._breakers.of(target, origin_of(target.base_url)).refuses(now)
 
     def in_flight(self, target: Target, /) -> int:
@@ -58,6 +66,17 @@ class Places:
 
     def load(self, target: Target, now: float, /) -> float:
         return self.pulse(target).pulse.load(now)
+
+    def room(self, target: Target, now: float, /) -> float | None:
+        """Of the key that has most."""
+        origin = origin_of(target.base_url)
+        rooms = [self.credentials.of(each, origin).room(target.model, now) for each in self.keyed(target)]
+        return None if None in rooms else max(room for room in rooms if room is not None)
+
+    def keyed(self, target: Target) -> Sequence[Target]:
+        """The target with each of its provider's keys."""
+        ring = self._targets.rings.get(target.provider)
+        return (target,) if ring is None else [replace(target, key=key) for key in ring.keys]
 
 
 def _remembered(known: dict[tuple[str, str, str], T], place: tuple[str, str, str], fresh: T) -> T:

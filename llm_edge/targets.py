@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
-from itertools import count
 from urllib.parse import urlsplit
 
 from .clouds.table import CLOUDS
 from .config import EdgeConfig, ProviderConfig, Resolved, ResolvedProvider
 from .errors import ConfigError, InvalidRequest, NoTarget
+from .layers.keys import GuardedKeyring
 from .message import Body, Request
 from .providers.base import Adapter, Credential, Family, Target, Wire
 from .providers.compatible import Compatible
@@ -32,20 +32,20 @@ class Targets:
             name: tuple(self._named(each.target) for each in route.targets) for name, route in config.routes.items()
         }
 
-        # Providers with several keys take them in turn; counting is atomic, so that threads share it.
-        self._turns = {name: count() for name, found in secrets.providers.items() if len(found.keys) > 1}
+        self.rings = {
+            name: GuardedKeyring([key.get_secret_value() for key in found.keys])
+            for name, found in secrets.providers.items()
+            if len(found.keys) > 1
+        }
+        """Of providers that have several keys. The targets given out here have the first."""
 
     def of(self, request: Request) -> Sequence[Target]:
         """At least one target. Raises `NoTarget`, or `InvalidRequest` for a route that does not exist."""
-        return self.turned(self._found(request))
+        return self._found(request)
 
     def named(self, names: Iterable[str]) -> tuple[Target, ...]:
         """The targets of these names. Raises ConfigError when nobody knows a provider."""
         return tuple(self._named(name) for name in names)
-
-    def turned(self, targets: Sequence[Target]) -> Sequence[Target]:
-        """The same targets, each with the next of its provider's keys."""
-        return [self._turned(target) for target in targets] if self._turns else targets
 
     def place(self, request: Request) -> str:
         """A word for who may be asked, as far as the request itself does not say so: for the cache's key."""
@@ -57,14 +57,6 @@ class Targets:
         except (NoTarget, InvalidRequest, ConfigError):
             return ""  # nobody will be asked
         return " ".join([f"{target.name} {target.base_url}" for target in found])
-
-    def _turned(self, target: Target) -> Target:
-        """The target with the next of its provider's keys."""
-        turn = self._turns.get(target.provider)
-        if turn is None or target.addressed:
-            return target
-        keys = self._secrets.providers[target.provider].keys
-        return replace(target, key=keys[next(turn) % len(keys)].get_secret_value())
 
     def _found(self, request: Request) -> Sequence[Target]:
         model, route = request.model, request.route
@@ -96,7 +88,7 @@ class Targets:
 
         Raises ConfigError when nobody knows the provider, or when it is no place with an address.
         """
-        target = self._turned(self._named(f"{provider}/"))
+        target = self._named(f"{provider}/")
         adapter = self._adapters[provider]
         if not isinstance(adapter, _Place):
             raise ConfigError(f"the provider {provider!r} has no list of models that could be asked for")

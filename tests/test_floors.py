@@ -51,6 +51,7 @@ NEIGHBOURS = {
     ("build", "answers"),
     ("answers", "config"),
     ("limits", "config"),
+    ("places", "targets"),
     ("cli", "client"),
     ("cli", "doctor"),
     ("doctor", "client"),

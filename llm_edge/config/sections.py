@@ -46,6 +46,10 @@ class ProviderConfig(Section):
         examples=[{"x-team": "search"}],
     )
 
+    heed_limits: bool = Field(
+        default=True,
+        description="Whether what it says about its limits counts: it is left alone while it has no room.",
+    )
     idempotency_header: values.HeaderName | None = Field(
         default=None,
         description="A header of this provider's that makes a repeated call count once: all attempts of a call send one"
