@@ -145,7 +145,7 @@ def test_the_defaults_of_the_first_screen_are_the_defaults() -> None:
     )
     assert f"{config.retry.attempts} attempts" in first_screen
     assert (
-        f"failed {config.breaker.failures} times in a row is left alone for {config.breaker.open_for:g} s"
+        f"failed {config.breaker.failures} times in a row, or half of the time, is left alone for {config.breaker.open_for:g} s"
         in first_screen
     )
     assert (config.breaker.enabled, dict(config.limits), dict(config.routes)) == (True, {}, {})
