@@ -144,10 +144,9 @@ def test_the_defaults_of_the_first_screen_are_the_defaults() -> None:
         in first_screen
     )
     assert f"{config.retry.attempts} attempts" in first_screen
-    assert (
-        f"failed {config.breaker.failures} times in a row, or half of the time, is left alone for {config.breaker.open_for:g} s"
-        in first_screen
-    )
+    breaker = config.breaker
+    assert f"failed {breaker.failures} times in a row, or half of the time" in first_screen
+    assert f"is left alone for {breaker.open_for:g} s" in first_screen
     assert (config.breaker.enabled, dict(config.limits), dict(config.routes)) == (True, {}, {})
 
 
