@@ -186,7 +186,9 @@ class Flight:
             if response is None or response.stream is None or self._guests == 0:
                 self._gone()
             else:
-                self._reading = Reading(response.stream, self._home, self._guard, self._guests, self._gone)
+                self._reading = Reading(
+                    response.stream, self._home, self._guard, self._guests, self._gone, until=self._deadline
+                )
             return self._guests == 0
 
         forsaken = self._guard.do(land)

@@ -26,8 +26,19 @@ from .guests import LONGEST
 class Reading:
     """The stream of one flight. `guard` is the flight's, and `guests` is counted inside it."""
 
-    def __init__(self, stream: Stream, home: Home, guard: Guard, guests: int, gone: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        home: Home,
+        guard: Guard,
+        guests: int,
+        gone: Callable[[], None],
+        *,
+        until: float | None = None,
+    ) -> None:
         self.stream, self.home, self.guests = stream, home, guests
+        self._until = until
+        """The moment no read goes beyond: the deadline of who began the call."""
         self.chunks: list[bytes] = []
         self.base = self.size = 0
         """Chunks that are no longer kept, and bytes so far."""
@@ -73,12 +84,16 @@ class Reading:
         alone = self.lone and self.guests == 1  # whoever came in between has seen that it has to wait, or is seen here
         if self.size > LONGEST:
             self._forget(alone)
-        if self.home.mine(runtime) and (alone or not self.home.apart):
+        if self.home.mine(runtime) and (alone or not self.home.apart) and not self._too_long(request):
             await self._step()
             return
         self.lone = False
         self._send()
         await self._wait(moved, request, runtime)
+
+    def _too_long(self, request: Request) -> bool:
+        """Whether a read may take longer than this reader has time."""
+        return request.deadline is not None and (self._until is None or request.deadline < self._until)
 
     def _ahead(self, at: int) -> bool:
         """Whether there is something for who has read so far."""

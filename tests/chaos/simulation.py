@@ -127,19 +127,21 @@ async def _permits_are_home(world: World, report: Report, oracle: Oracle, handle
     for host in oracle.hosts.values():
         host.faults, host.down, host.delay = 0.0, (), 0.01
     await asyncio.sleep(300)  # open breakers let somebody try
-    for number in range(2 * len(oracle.hosts)):
-        await handler(_request(f"probe {number}", False, 60.0))
+    for host in oracle.hosts:
+        for number in range(3):
+            await handler(_request(f"probe {number}", False, 60.0, model=f"{host.partition('.')[0]}/m"))
     asked = [handler(_request(f"again {number}", False, 60.0)) for number in range(world.concurrency)]
     ends = await asyncio.gather(*asked, return_exceptions=True)
     failed = [end for end in ends if isinstance(end, BaseException)]
     report.check("I11", not failed, world.seed, f"a permit or a breaker did not come home: {failed[:1]}")
 
 
-def _request(question: str, streaming: bool, timeout: float | None) -> Request:
-    body: dict[str, Any] = {"model": "r", "messages": [{"role": "user", "content": question}]}
+def _request(question: str, streaming: bool, timeout: float | None, model: str = "r") -> Request:
+    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": question}]}
     if streaming:
         body["stream"] = True
-    return Request(body=Body(json=body), model="r", route="r", streaming=streaming, timeout=timeout)
+    route = "r" if model == "r" else ""
+    return Request(body=Body(json=body), model=model, route=route, streaming=streaming, timeout=timeout)
 
 
 class _Caller:

@@ -16,6 +16,11 @@ def test_whatever_happens_the_invariants_hold(first: int) -> None:
     assert all(report.checked[name] for name in INVARIANTS)
 
 
+@pytest.mark.parametrize("seed", [532, 2240, 2431])
+def test_who_joined_a_stream_of_somebody_more_patient_keeps_a_deadline_of_its_own(seed: int) -> None:
+    assert simulate(range(seed, seed + 1)).breaches == []
+
+
 def test_the_same_seed_gives_the_same_run() -> None:
     first, second = (simulate(range(7, 12)) for _ in range(2))
     assert (first.outcomes, first.upstream) == (second.outcomes, second.upstream)
