@@ -80,6 +80,10 @@ class Key:
         }  # fmt: skip
 
 
+_OF_PARENTS: list[sqlite3.Connection] = []
+"""In a forked child: what belongs to its parent."""
+
+
 class KeyStore:
     """Makes, finds and ends keys. Raises ConfigError when the file cannot be used."""
 
@@ -94,18 +98,22 @@ class KeyStore:
         mind_forks(self)
 
     def after_fork(self) -> None:
-        # SQLite's connections do not live across a fork.
+        # SQLite's connections do not live across a fork; the parent's is kept, so that it is never closed here.
+        _OF_PARENTS.append(self._database)
         self._lock = threading.Lock()
         self._database = self._open()
         self._looked, self._version = float("-inf"), -1
 
     def _open(self) -> sqlite3.Connection:
+        database: sqlite3.Connection | None = None
         try:
             database = sqlite3.connect(self._file, timeout=5, isolation_level=None, check_same_thread=False)
             self._file.chmod(0o600)
             database.execute("pragma journal_mode = wal")
             database.executescript(_SCHEMA)
         except sqlite3.Error as error:
+            if database is not None:
+                database.close()
             raise ConfigError(f"serve.auth.database: {self._file} cannot be used: {error}") from None
         return database
 
