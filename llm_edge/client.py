@@ -7,20 +7,18 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from .breakers import Breakers
 from .build import House, finished, readings, trunk
 from .config import EdgeConfig, Resolved, resolve
-from .errors import CallError, ConfigError, InvalidRequest
+from .direct import Asking, Edge, Input, Messages, answered, replied
+from .errors import ConfigError, InvalidRequest
 from .http.face import Front
 from .http.sender import Sender
 from .http.senders import HttpSettings, choose
-from .message import Body, Handler, Layer, Operation, Request, Response
-from .notes import Notes
-from .policy.controls import from_keyword
+from .message import Handler, Layer
 from .providers.base import Wire
-from .providers.dialects import by_name
 from .providers.table import key_env, setting_env
 from .reply import AsyncReplyStream, Embeddings, Reply, ReplyStream
 from .runtime import Awaiting, Blocking, Clock, Runtime, ThreadClock, drive, mind_forks
@@ -36,10 +34,6 @@ if TYPE_CHECKING:
     from .money.spend import UsageLog
     from .telemetry.metrics import Metrics
     from .tools import CacheTools
-
-Messages: TypeAlias = str | Sequence[Mapping[str, Any]]
-Input: TypeAlias = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
-Edge: TypeAlias = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +80,7 @@ class EdgeClient:
         self._house = House(self.config, secrets, chance=chance, clock=clock)
         self._http = _http_settings(self.config, secrets)
         self._layers, self._clock = tuple(layers), clock
+        self._asking = Asking(self.config.routes, clock or ThreadClock())
         self._chains: dict[str, _Chain] = {}
         self._faces = {"sync": 0, "async": 0}
         self._direct = {"sync": False, "async": False}
@@ -196,9 +191,10 @@ class EdgeClient:
 
         Raises `InvalidRequest` before anything is sent, and else what stands in `llm_edge.errors`.
         """
-        request, chain = self._ask(model, messages, stream, edge, fields), self._used("sync")
-        response = self._told(request, chain, drive(self._through(request, chain)))
-        return ReplyStream(request, response, chain.runtime.clock) if response.stream else _reply(request, response)
+        chain, clock = self._used("sync"), self._asking.clock
+        request = self._asking.chat(model, messages, edge, fields, stream=stream)
+        response = drive(answered(request, chain.handler, clock))
+        return ReplyStream(request, response, clock) if response.stream else replied(Reply, request, response)
 
     @overload
     async def achat(
@@ -212,21 +208,22 @@ class EdgeClient:
         self, model: str, messages: Messages, *, stream: bool = False, edge: Edge | None = None, **fields: Any
     ) -> Reply | AsyncReplyStream:
         """`chat` for event loops; a stream is `async for chunk in await edge.achat(..., stream=True)`."""
-        request, chain = self._ask(model, messages, stream, edge, fields), self._used("async")
-        response = self._told(request, chain, await self._through(request, chain))
-        return (
-            AsyncReplyStream(request, response, chain.runtime.clock) if response.stream else _reply(request, response)
-        )
+        chain, clock = self._used("async"), self._asking.clock
+        request = self._asking.chat(model, messages, edge, fields, stream=stream)
+        response = await answered(request, chain.handler, clock)
+        return AsyncReplyStream(request, response, clock) if response.stream else replied(Reply, request, response)
 
     def embed(self, model: str, input: Input, *, edge: Edge | None = None, **fields: Any) -> Embeddings:  # noqa: A002  the API's word
         """Embeddings of one text or a list of them. Raises as `chat` does."""
-        request, chain = self._embedding(model, input, edge, fields), self._used("sync")
-        return _embeddings(request, self._told(request, chain, drive(self._through(request, chain))))
+        chain = self._used("sync")
+        request = self._asking.embeddings(model, input, edge, fields)
+        return replied(Embeddings, request, drive(answered(request, chain.handler, self._asking.clock)))
 
     async def aembed(self, model: str, input: Input, *, edge: Edge | None = None, **fields: Any) -> Embeddings:  # noqa: A002
         """`embed` for event loops."""
-        request, chain = self._embedding(model, input, edge, fields), self._used("async")
-        return _embeddings(request, self._told(request, chain, await self._through(request, chain)))
+        chain = self._used("async")
+        request = self._asking.embeddings(model, input, edge, fields)
+        return replied(Embeddings, request, await answered(request, chain.handler, self._asking.clock))
 
     # ------------------------------------------------------------------ many calls
 
@@ -273,73 +270,6 @@ class EdgeClient:
         return Job(edge=self, concurrency=concurrency, rpm=rpm, ordered=ordered, resume=resume, progress=progress).run(
             requests
         )
-
-    def _ask(
-        self, model: str, messages: Messages, stream: bool, edge: Edge | None, fields: Mapping[str, Any]
-    ) -> Request:
-        asked = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
-        # Types say so already; apps without a type checker are told in words.
-        if not _are_messages(asked):
-            raise InvalidRequest('`messages` must be a question, or a list such as [{"role": "user", "content": "Hi"}]')
-        body = {"model": model, "messages": list(asked), **fields}
-        if stream:
-            body["stream"] = True
-            # The tokens used are told at a stream's end only when asked for.
-            body.setdefault("stream_options", {"include_usage": True})
-        return self._request("openai.chat", "chat", model, body, edge, streaming=stream)
-
-    def _embedding(self, model: str, input: Input, edge: Edge | None, fields: Mapping[str, Any]) -> Request:  # noqa: A002
-        if not input or not isinstance(input, (str, list, tuple)):
-            raise InvalidRequest("`input` must be a text, or a list of texts that is not empty")
-        body = {"model": model, "input": input, **fields}
-        return self._request("openai.embeddings", "embeddings", model, body, edge, streaming=False)
-
-    def _request(
-        self,
-        dialect: str,
-        operation: Operation,
-        model: str,
-        body: dict[str, Any],
-        edge: Edge | None,
-        *,
-        streaming: bool,
-    ) -> Request:
-        if self._closed:
-            raise InvalidRequest("this EdgeClient is closed; make a new one")
-        if not _is_name(model):
-            raise InvalidRequest("`model` must be a route, `provider/model` or a model's name")
-        timeout = body.pop("timeout", None)
-        if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < 1e9):
-            raise InvalidRequest("`timeout` must be a number of seconds above 0")
-        given = Body(json=body)
-        try:
-            given = Body(
-                given.raw
-            )  # what cannot be said in JSON is told here, and what the caller changes later is not ours
-        except (TypeError, ValueError) as error:
-            raise InvalidRequest(f"the request cannot be written as JSON: {error}") from None
-        controls = from_keyword(edge)
-        route = controls.route or (model if model in self.config.routes else "")
-        clock = self._clock or ThreadClock()
-        notes = Notes(model=model, operation=operation, started=clock.now(), route=route)
-        return Request(
-            operation=operation, dialect=dialect, body=given, model=model, streaming=streaming, timeout=timeout,
-            route=route, controls=controls, notes=notes,
-        )  # fmt: skip
-
-    async def _through(self, request: Request, chain: _Chain) -> Response:
-        try:
-            return await chain.handler(request)
-        except CallError as error:
-            notes = request.notes
-            notes.ended, notes.error = chain.runtime.clock.now(), type(error).__name__
-            error.notes = notes
-            raise
-
-    def _told(self, request: Request, chain: _Chain, response: Response) -> Response:
-        if response.stream is None:
-            request.notes.ended = chain.runtime.clock.now()
-        return response
 
     # ------------------------------------------------------------------ the house behind it
 
@@ -394,6 +324,8 @@ class EdgeClient:
 
     def _used(self, colour: Literal["sync", "async"]) -> _Chain:
         """The chain for calls that come through no transport; its connections stay until the client is closed."""
+        if self._closed:
+            raise InvalidRequest("this EdgeClient is closed; make a new one")
         self._direct[colour] = True
         return self._chain(colour)
 
@@ -465,29 +397,6 @@ class EdgeClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _are_messages(given: object) -> bool:
-    if not isinstance(given, (list, tuple)) or not given:
-        return False
-    # isinstance leaves the entries unknown to type checkers.
-    return all(isinstance(each, Mapping) for each in cast("Sequence[object]", given))
-
-
-def _is_name(given: object) -> bool:
-    return isinstance(given, str) and given != ""
-
-
-def _reply(request: Request, response: Response) -> Reply:
-    dialect = by_name(request.dialect)
-    assert dialect is not None and response.body is not None, "direct calls speak a dialect we know"
-    return Reply(response.body.json, dialect, request.notes, response.headers)
-
-
-def _embeddings(request: Request, response: Response) -> Embeddings:
-    dialect = by_name(request.dialect)
-    assert dialect is not None and response.body is not None, "direct calls speak a dialect we know"
-    return Embeddings(response.body.json, dialect, request.notes, response.headers)
 
 
 def _http_settings(config: EdgeConfig, secrets: Resolved) -> HttpSettings:

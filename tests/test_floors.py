@@ -19,7 +19,9 @@ FLOORS: list[set[str]] = [
     {"layers", "reply"},
     {"http"},
     {"config", "clouds", "targets", "build", "answers", "breakers", "choosing", "places", "limits", "budgets"},
-    {"bulk", "client", "tools", "serve", "testing", "cli", "doctor", "transports", "httpx"},
+    {"bulk", "client", "direct", "tools", "serve", "testing", "doctor", "transports", "httpx"},
+    {"commands"},
+    {"cli"},
     {"__init__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -52,12 +54,9 @@ NEIGHBOURS = {
     ("answers", "config"),
     ("limits", "config"),
     ("places", "targets"),
-    ("cli", "client"),
-    ("cli", "doctor"),
     ("doctor", "client"),
-    ("cli", "bulk"),
+    ("client", "direct"),
     ("client", "bulk"),  # inside `map` and `amap`
-    ("cli", "serve"),
     ("serve", "client"),
     ("client", "tools"),
     ("transports", "client"),

@@ -11,10 +11,11 @@ from typing import Any
 from ..config import EdgeConfig
 from ..errors import ConfigError
 from ..runtime import ThreadClock
-from .callers import CALL, PERMISSIONS
+from ..serve.callers import CALL, PERMISSIONS
+from .codes import GOOD
 
 
-def add_options(commands: Any) -> None:  # argparse keeps the type to itself
+def add(commands: Any) -> None:
     """The options of the command."""
     keys = commands.add_parser(
         "keys",
@@ -40,9 +41,14 @@ def add_options(commands: Any) -> None:  # argparse keeps the type to itself
     revoke.add_argument("id")
 
 
-def lines(options: argparse.Namespace, env: Mapping[str, str]) -> list[str]:
-    """Does what is asked, and gives what to print. Raises ConfigError, or InvalidRequest for what makes no sense."""
-    from .keys import KeyStore
+def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    """Does what is asked. Raises ConfigError, or InvalidRequest for what makes no sense."""
+    print("\n".join(_lines(options, env)))
+    return GOOD
+
+
+def _lines(options: argparse.Namespace, env: Mapping[str, str]) -> list[str]:
+    from ..serve.keys import KeyStore
 
     config = EdgeConfig.load(options.config, env=env, serving=True)
     file = config.serve.auth.database
