@@ -46,7 +46,7 @@ from .policy.price import own_price
 from .providers.addressed import Addressed
 from .providers.base import Adapter, Reframing, Target
 from .providers.dialects import by_name
-from .runtime import Clock, Runtime
+from .runtime import Clock, Runtime, ThreadClock
 from .targets import Targets
 from .telemetry.metrics import Reading, breaker_readings
 
@@ -73,7 +73,7 @@ class House:
         self.answers = kept_answers(config, secrets, clock)
         self.limits = Limits(config, secrets)
         self.book = book_of(config, self.targets.priced_as)
-        self.purse = Purse(config, self.limits.counters, self.book.cost)
+        self.purse = Purse(config, self.limits.counters, self.book.cost, clock or ThreadClock())
         self.listeners: list[Listens] = []
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random
@@ -207,10 +207,11 @@ def _end(house: House, runtime: Runtime, send: Sender, target: Target) -> Handle
 
 
 def readings(house: House) -> Iterator[Reading]:
-    """How cache and breakers stand, for the metrics."""
+    """How cache, breakers and budgets stand, for the metrics."""
     yield "llm_edge_cache_entries", ("l1",), len(house.answers.memory)
     yield "llm_edge_cache_bytes", ("l1",), house.answers.memory.weight
     yield from breaker_readings(house.breakers.states())
+    yield from house.purse.readings()
 
 
 def finished(dialect: str, answer: Json) -> Sequence[str]:

@@ -154,3 +154,19 @@ def test_a_model_has_a_budget_of_its_own(colour: Colour, make: Any) -> None:
     assert colour.chat(edge, "cheap/m", "Hi").text == "Hi"
     with pytest.raises(CallError, match="model budget"):
         colour.chat(edge, "dear/m", "Hi")
+
+
+def test_how_much_of_a_budget_is_used_stands_in_the_metrics(colour: Colour, make: Any) -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    edge = make({"tenant": {"usd_total": 0.1}, "tenant:acme": {"usd_per_month": 0.01, "hard": False}})
+    for number, tenant in enumerate(["acme", "other", "third"]):
+        colour.chat(edge, "dear/m", f"{number}", max_tokens=100, edge={"tenant": tenant})
+    shares = {
+        (sample.labels["budget"], sample.labels["period"]): sample.value
+        for family in text_string_to_metric_families(edge.metrics.text().decode())
+        for sample in family.samples
+        if sample.name == "llm_edge_budget_used_ratio"
+    }
+    assert shares.keys() == {("tenant", "total"), ("tenant:acme", "month")}
+    assert 0.01 < shares["tenant", "total"] < shares["tenant:acme", "month"] < 0.2

@@ -18,7 +18,7 @@ from ..message import Handler, Request, Response
 from ..notes import Attempt
 from ..policy.budget import Budgets, Lessons, Line
 from ..policy.estimate import guess
-from ..policy.periods import number
+from ..policy.periods import Period, number
 from ..policy.plan import Subjects
 from ..policy.rows import Hold, Row, Taken
 from ..providers.base import Target
@@ -101,17 +101,17 @@ class Spending:
 
     async def _look(self, request: Request, line: Line) -> None:
         """A warning when a budget runs low, or a soft one is used up; once in each period."""
-        standing = await self.counters.look(line.row)
-        if standing is None:
+        accounts = await self.counters.accounts([line.row])
+        if accounts is None:
             return
-        spent = line.row.limit - standing.left
-        share = spent / line.limit if line.limit else 1.0
+        share = (accounts[0].spent + accounts[0].reserved) / line.limit if line.limit else 1.0
+        over = number(line.row.period, self.runtime.clock.time())
+        self.watch.saw(line, over, share)
         if share < line.budget.warn:
             return
         request.notes.say(
             self.runtime.clock.now(), "budget", scope=line.row.scope, used=round(share, 3), of_usd=line.limit / 1e9
         )
-        over = number(line.row.period, self.runtime.clock.time())
         if self.watch.first(f"{line.row.key}:{over}:{share >= 1.0}"):
             log.warning("the %s budget of $%s is used to %d %%", line.row.scope, spoken(line.limit), round(share * 100))
 
@@ -139,6 +139,21 @@ class Watch:
     def __init__(self) -> None:
         self._looked: dict[str, float] = {}
         self._warned: set[str] = set()
+        self._shares: dict[str, tuple[Line, int, float]] = {}
+
+    def saw(self, line: Line, over: int, share: float) -> None:
+        """So much of a budget is used in the period `over`."""
+        if len(self._shares) >= _MOST:
+            self._shares.clear()
+        self._shares[line.row.key] = (line, over, share)
+
+    def shares(self, time: float) -> Mapping[tuple[str, Period], float]:
+        """By a budget's name and period the highest share that was seen of it; 0 where a new period has begun."""
+        highest: dict[tuple[str, Period], float] = {}
+        for line, over, share in list(self._shares.values()):
+            name = (line.name, line.row.period)
+            highest[name] = max(highest.get(name, 0.0), share if over == number(line.row.period, time) else 0.0)
+        return highest
 
     def due(self, key: str, now: float) -> bool:
         """Whether it is time to look at a budget: a store asks for a round trip each time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from .keys import fingerprint
 from .periods import Period
@@ -33,6 +33,9 @@ class Line(NamedTuple):
     row: Row
     budget: Budget
     limit: int
+    name: str
+    """As the configuration calls it: `tenant`, `tenant:acme`."""
+    subject: str
 
 
 @dataclass(slots=True)
@@ -57,28 +60,42 @@ class Budgets:
             found = known[subjects] = self._drawn(subjects)
         return found
 
+    def known(self) -> Sequence[Line]:
+        """Those whose subject is named, and those of whoever has called; no more than a thousand."""
+        named = [name.partition(":")[::2] for name in self.budgets if name == "global" or ":" in name]
+        drawn = [
+            self._drawn(((cast("Scope", scope), subject),))
+            for scope, subject in named
+            if scope != "model" or "/" in subject  # without its provider it stands for several
+        ]
+        lines = [line for each in (*drawn, *list(self._known.values())) for line in each]
+        return list({line.row.key: line for line in lines}.values())[:1000]
+
     def _drawn(self, subjects: Subjects) -> Sequence[Line]:
         lines: list[Line] = []
         for scope, subject in subjects:
-            budget = self.budgets.get(f"{scope}:{subject}") if subject else None
-            if budget is None and scope == "model":
-                budget = self.budgets.get(f"model:{subject.partition('/')[2]}")
-            budget = budget or self.budgets.get(scope)
-            if budget is not None:
-                lines += [_line(scope, subject, budget, period) for period in budget.limits]
+            names = [f"{scope}:{subject}"] if subject else []
+            if scope == "model":
+                names.append(f"model:{subject.partition('/')[2]}")
+            name = next((each for each in (*names, scope) if each in self.budgets), None)
+            if name is not None:
+                lines += [self._line(scope, subject, name, period) for period in self.budgets[name].limits]
         return lines
 
+    def _line(self, scope: Scope, subject: str, name: str, period: Period) -> Line:
+        budget = self.budgets[name]
+        return Line(_row(scope, subject, budget, period), budget, budget.limits[period], name, subject)
 
-def _line(scope: Scope, subject: str, budget: Budget, period: Period) -> Line:
+
+def _row(scope: Scope, subject: str, budget: Budget, period: Period) -> Row:
     limit = budget.limits[period]
     who = f"{scope}:{fingerprint(subject)}" if subject else scope
     span = "in total" if period == "total" else f"in a {period}"
-    row = Row(
+    return Row(
         key=f"budget:{who}:{period}", kind="tally", unit="nano-dollars", limit=limit if budget.hard else MOST,
         period=period, scope=scope, says=f"more than ${limit / 1e9:g} {span}",
         on_failure="closed" if budget.hard else "open",
     )  # fmt: skip
-    return Line(row, budget, limit)
 
 
 class Lessons:

@@ -74,6 +74,15 @@ class Standing(NamedTuple):
     """Seconds until nothing is taken any more."""
 
 
+class Account(NamedTuple):
+    """What stands under a tally, of the period that runs."""
+
+    spent: int = 0
+    reserved: int = 0
+    unconfirmed: int = 0
+    """The part of what is spent that was reserved, and that nobody settled in time."""
+
+
 @dataclass(slots=True, eq=False)
 class Hold:
     """What one call has taken. It is settled once; later settlements say nothing new."""
@@ -235,6 +244,11 @@ class Tally:
         self._catch_up(row, now, time)
         left = max(row.limit - self.spent - self.reserved, 0)
         return Standing(row.unit, row.limit, left, ends_in(row.period, time))
+
+    def account(self, row: Row, now: float, time: float, /) -> Account:
+        """What is spent, reserved and unconfirmed."""
+        self._catch_up(row, now, time)
+        return Account(self.spent, self.reserved, self.unconfirmed)
 
     def idle(self, row: Row, now: float, time: float, /) -> bool:
         self._catch_up(row, now, time)

@@ -6,10 +6,11 @@ A call takes its part of several rows in one act, all of it or nothing, and sett
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..policy.ledger import Ledger
-from ..policy.rows import Actual, Asks, Hold, Row, Standing, Verdict
+from ..policy.rows import Account, Actual, Asks, Hold, Row, Standing, State, Tally, Verdict
 from ..runtime import Clock, Guard, Runtime, mind_forks
 
 
@@ -26,6 +27,10 @@ class Counters(Protocol):
 
     async def look(self, row: Row, /) -> Standing | None:
         """How a row stands; None when nothing was taken of it, or the store cannot be asked."""
+        ...
+
+    async def accounts(self, rows: Sequence[Row], /) -> Sequence[Account] | None:
+        """What stands under these tallies; None when the store cannot be asked."""
         ...
 
 
@@ -77,3 +82,11 @@ class MemoryView:
         state = self._ledger.state(row)
         now, time = self._clock.now(), self._clock.time()
         return None if state is None else self._guard.do(lambda: state.standing(row, now, time))
+
+    async def accounts(self, rows: Sequence[Row], /) -> Sequence[Account] | None:
+        now, time = self._clock.now(), self._clock.time()
+        return self._guard.do(lambda: [_account(self._ledger.state(row), row, now, time) for row in rows])
+
+
+def _account(state: State | None, row: Row, now: float, time: float) -> Account:
+    return state.account(row, now, time) if isinstance(state, Tally) else Account()

@@ -245,3 +245,21 @@ end
 return 1
 """
 )
+
+ACCOUNTS = (
+    _PERIODS
+    + """
+-- KEYS: tallies. ARGV: the period of each. Says of each what is spent, what is reserved, and what of the spent is
+-- unconfirmed.
+local said = {}
+for i, key in ipairs(KEYS) do
+  local at = {s = 0, r = 0, u = 0}
+  if redis.call('EXISTS', key) == 1 then
+    at = tally(key, ARGV[i])
+    put(key, ARGV[i], at)
+  end
+  for _, amount in ipairs({at.s, at.r, at.u}) do said[#said + 1] = amount end
+end
+return said
+"""
+)

@@ -19,13 +19,13 @@ from itertools import count
 
 from ..policy.hand import SLACK, Hand, SharedHold, Want
 from ..policy.ledger import Ledger
-from ..policy.rows import NEVER, Actual, Asks, Full, Hold, Row, Standing, Taken, Verdict
+from ..policy.rows import NEVER, Account, Actual, Asks, Full, Hold, Row, Standing, Taken, Verdict
 from ..runtime import Clock, Guard, Runtime, ThreadClock, mind_forks
 from .fuse import Fuse
 from .lanes import library
 from .places import Place
 from .pool import PATIENCE, Pool
-from .wire import Batch, cancelled, ran, settled, taken
+from .wire import Batch, asked_for, cancelled, ran, settled, taken
 from .workers import NotYet, Workers
 
 _TICK = 0.05
@@ -237,6 +237,19 @@ class SharedView:
         except (NotYet, OSError, library().RedisError):
             return None
         return Standing(row.unit, row.limit, said[5], said[6] / 1e6) if said[0] else Standing(row.unit, row.limit, 0, 0)
+
+    async def accounts(self, rows: Sequence[Row], /) -> Sequence[Account] | None:
+        store, found = self._store, list[Account]()
+        for at in range(0, len(rows), 100):
+            if store.fuse.ask(store.clock.now()) != "pass":
+                return None
+            batch = asked_for(store.prefix, rows[at : at + 100])
+            try:
+                said = await store.pool.soon(partial(ran, batch=batch), self._runtime, store.workers)
+            except (NotYet, OSError, library().RedisError):
+                return None
+            found += [Account(*said[each : each + 3]) for each in range(0, len(said), 3)]
+        return found
 
 
 def _settle(store: SharedCounters, hold: SharedHold, actual: Actual) -> None:

@@ -51,6 +51,11 @@ def settled(prefix: str, id: str, owed: Sequence[Owed]) -> Batch:  # noqa: A002 
     return Batch(scripts.SETTLE, (f"{prefix}told:{id}", *(prefix + row.key for row in rows)), tuple(words), rows)
 
 
+def asked_for(prefix: str, rows: Sequence[Row]) -> Batch:
+    """What stands under these tallies."""
+    return Batch(scripts.ACCOUNTS, tuple(prefix + row.key for row in rows), tuple(map(_span, rows)), tuple(rows))
+
+
 def ran(client: Client, batch: Batch) -> Sequence[int]:
     """What the script says. What stands in the place of a row and is none is put aside."""
     try:

@@ -66,6 +66,10 @@ FAMILIES: Final = {
         Family("counter", "llm_edge_hedges_total", "Second attempts beside a slow first.", (*_MODEL, "reason")),
         Family("counter", "llm_edge_rate_limited_total", "Calls a limit refused.", ("scope",)),
         Family("counter", "llm_edge_budget_rejected_total", "Calls a budget refused.", ("scope",)),
+        Family(
+            "gauge", "llm_edge_budget_used_ratio", "The share of a budget that is used; of many subjects the highest.",
+            ("budget", "period"),
+        ),
         Family("gauge", "llm_edge_active_requests", "Calls under way.", ("operation",)),
         Family("gauge", "llm_edge_active_streams", "Streams under way.", ("operation",)),
         Family("counter", "llm_edge_store_errors_total", "Trouble with a shared store.", ("store", "operation")),

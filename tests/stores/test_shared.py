@@ -7,15 +7,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
 from llm_edge.policy.hand import Owed, SharedHold, Want
-from llm_edge.policy.rows import Asks, Full, Kind, OnFailure, Row, Taken, Unit, Verdict
+from llm_edge.policy.rows import Account, Asks, Full, Kind, OnFailure, Row, Taken, Unit, Verdict
 from llm_edge.runtime import Awaiting, Blocking, FakeClock, drive
+from llm_edge.stores.counters import Counters, MemoryCounters
 from llm_edge.stores.shared import SharedCounters, SharedView
 from llm_edge.stores.wire import cancelled, ran, settled, taken
 
@@ -158,6 +159,23 @@ def test_money_nobody_settles_becomes_spent_and_unconfirmed(colour: Colour, view
     granted(take(colour, view, MONEY, amount=30))
     spent, reserved, unconfirmed = server.client().hmget(PREFIX + MONEY.key, "s", "r", "u")
     assert (spent, reserved, unconfirmed) == (b"70", b"30", b"70")
+
+
+def test_what_stands_under_a_tally_is_told_by_both_stores(colour: Colour, view: SharedView, server: Valkey) -> None:
+    other = replace(MONEY, key="never", period="month")
+    own = MemoryCounters().view(colour.runtime())
+
+    def stands(where: Counters) -> Sequence[Account] | None:
+        return colour.run(where.accounts([MONEY, other]))
+
+    for each in (view, own):
+        assert stands(each) == [Account(), Account()]
+        taken = colour.run(each.take([(MONEY, 30)], 30.0))
+        assert isinstance(taken, Taken)
+        assert stands(each) == [Account(reserved=30), Account()]
+        each.settle(taken.hold, {"nano-dollars": 20})
+        wait_until(lambda each=each: stands(each) == [Account(spent=20), Account()])  # type: ignore[misc]  # as a default
+    assert not server.client().exists(f"{PREFIX}never")
 
 
 def test_tokens_are_settled_with_what_was_used(colour: Colour, view: SharedView, store: SharedCounters) -> None:
