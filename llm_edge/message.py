@@ -11,13 +11,15 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast, overload
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, cast, overload
 
 from . import exact
 from .notes import Notes
 
 Json: TypeAlias = Mapping[str, Any]
-Operation: TypeAlias = Literal["chat", "completions", "embeddings", "models", "opaque"]
+Operation: TypeAlias = Literal["chat", "completions", "embeddings", "count", "models", "opaque"]
+UNCHARGED: Final = frozenset[Operation]({"opaque", "count"})
+"""What takes nothing of limits on tokens and of budgets: what we do not understand, and what costs nothing."""
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 T = TypeVar("T")
 

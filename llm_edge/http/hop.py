@@ -256,7 +256,7 @@ class _Call:
         attempt, notes = self._attempt, self._request.notes
         attempt.ended = self._hop.runtime.clock.now()
         attempt.outcome = _outcome(error)
-        attempt.free = _free(attempt.status, error)
+        attempt.free = self._request.operation == "count" or _free(attempt.status, error)
         notes.upstream += attempt.ended - attempt.started
         if attempt.settle is not None:
             attempt.settle(attempt)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BudgetExceeded
-from ..message import Handler, Request, Response
+from ..message import UNCHARGED, Handler, Request, Response
 from ..notes import Attempt
 from ..policy.budget import Budgets, Lessons, Line
 from ..policy.estimate import guess
@@ -55,7 +55,7 @@ class Spending:
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         lines = self.budgets.lines(self.subjects(request))
-        if not lines or request.operation == "opaque":
+        if not lines or request.operation in UNCHARGED:
             return await handler(request)
         guessed = guess(request.body.json, output=self.output, embeddings=request.operation == "embeddings")
         prompt = self.lessons.better(self.target.name, guessed.prompt)

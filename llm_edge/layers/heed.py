@@ -14,7 +14,7 @@ from functools import partial
 from typing import Literal, TypeAlias
 
 from ..errors import CallError, Overloaded, RateLimited, Throttled
-from ..message import Handler, Request, Response
+from ..message import UNCHARGED, Handler, Request, Response
 from ..policy.estimate import guess
 from ..policy.keys import fingerprint
 from ..policy.throttle import LONGEST, Flow, Throttle, What
@@ -117,7 +117,7 @@ class Heed:
     """Whether another key of the same provider could be used at once."""
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
-        if request.operation == "opaque":
+        if request.operation in UNCHARGED:
             return await handler(request)
         credential = self.credential(request)
         gate = credential.gate(request.model if self.target.addressed else self.target.model)

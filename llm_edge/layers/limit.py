@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import ProviderFailed, RateLimited, RequestExceedsLimit
-from ..message import Handler, Request, Response, Watcher
+from ..message import UNCHARGED, Handler, Request, Response, Watcher
 from ..policy.estimate import Guess, guess, used
 from ..policy.line import Line, Ticket
 from ..policy.plan import Plan, Subjects
@@ -104,7 +104,7 @@ class Limit:
         return response
 
     def _guess(self, request: Request) -> Guess:
-        if request.operation == "opaque":
+        if request.operation in UNCHARGED:
             return Guess(0, 0)  # what it holds and what it costs, nobody here can tell
         return guess(request.body.json, output=self.output, embeddings=request.operation == "embeddings")
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..errors import BadRequest, CallError, InvalidRequest
-from ..message import Body, Handler, Json, Request, Response, Stream
+from ..errors import BadRequest, CallError, InvalidRequest, NotFound
+from ..message import Body, Handler, Headers, Json, Request, Response, Stream
+from ..policy.estimate import guess
 from ..providers.base import Adapter, Target
 from ..providers.dialects import by_name
 from ..providers.translation import frames
@@ -27,6 +28,7 @@ _NATIVE: Final = (
     *("gemini.generate", "openai.responses", "bedrock.llama"),
 )
 _EMBEDDING: Final = ("openai.embeddings", "gemini.embed")
+_COUNTING: Final = ("anthropic.count", "gemini.count", "bedrock.count", "openai.count")
 
 
 def native(adapter: Adapter, dialect: str) -> str | None:
@@ -35,7 +37,7 @@ def native(adapter: Adapter, dialect: str) -> str | None:
         return dialect
     if translation(dialect) is None:
         return None
-    natives = _EMBEDDING if dialect in _EMBEDDING else _NATIVE
+    natives = _EMBEDDING if dialect in _EMBEDDING else _COUNTING if dialect in _COUNTING else _NATIVE
     return next((name for name in natives if adapter.speaks(name) and told(name) is not None), None)
 
 
@@ -53,7 +55,8 @@ class Translate:
         if theirs == request.dialect:
             return await handler(request)
         caller, provider = translation(request.dialect), told(theirs or "")
-        if theirs is None or caller is None or provider is None:
+        counts = request.operation == "count"
+        if caller is None or (provider is None and not counts):
             refused = InvalidRequest(
                 f"{self.target.name} does not speak {request.dialect}, nor what it could be translated to"
             )
@@ -64,9 +67,13 @@ class Translate:
             created=int(self.clock.time()), streaming=request.streaming, on_unsupported=self.on_unsupported,
         )  # fmt: skip
         exchange.chat = caller.request_to_chat(request.body.json, exchange)
+        if theirs is None or provider is None:
+            return self._guessed(request, caller, exchange, "it has no way to count them")
         try:
             response = await self._asked(request, handler, theirs, provider, exchange)
         except CallError as error:
+            if counts and isinstance(error, BadRequest | NotFound):
+                return self._guessed(request, caller, exchange, f"it did not count them ({error.message})")
             # Its words are in a language the caller does not speak; its class and status say what happened.
             error.response = None
             raise
@@ -106,6 +113,15 @@ class Translate:
         if exchange.changes[before:]:
             request.notes.say(self.clock.now(), "translate", changes=exchange.changes[before:])
         return Response(status=response.status, headers=headers, body=answer)
+
+    def _guessed(self, request: Request, caller: Translation, exchange: Exchange, why: str) -> Response:
+        """A number of tokens that nobody counted, and that says so."""
+        asked = {name: exchange.chat[name] for name in ("messages", "tools") if name in exchange.chat}
+        answer = {"input_tokens": guess(asked, output=0).prompt, "estimated": True}
+        exchange.changes.append(f"tokens were estimated for {self.target.name}: {why}")
+        request.notes.say(self.clock.now(), "translate", into="", changes=list(exchange.changes))
+        body = _body(caller.answer_from_chat(answer, exchange))
+        return Response(status=200, headers=Headers([("content-type", "application/json")]), body=body)
 
 
 def _body(made: Json) -> Body:

@@ -23,6 +23,7 @@ _ACTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "bedrock.converse": ("converse", "converse-stream"),
     "anthropic.messages": ("invoke", "invoke-with-response-stream"),
     "bedrock.llama": ("invoke", "invoke-with-response-stream"),
+    "bedrock.count": ("count-tokens", "count-tokens"),
 }
 """What stands behind the model in the path, for a whole answer and for a stream."""
 
@@ -76,6 +77,8 @@ class Bedrock:
 
     def speaks(self, dialect: str, /) -> bool:
         whose = vendor(self.model)
+        if dialect == "bedrock.count":
+            return True
         if self.invoke:
             # An ARN that tells no vendor: whoever asks for InvokeModel knows what is behind it.
             own = {"anthropic": "anthropic.messages", "": "anthropic.messages", "meta": "bedrock.llama"}
@@ -85,9 +88,11 @@ class Bedrock:
     def encode(self, request: Request, target: Target, /) -> Wire:
         """Raises InvalidRequest for a dialect that is not spoken here."""
         actions = _ACTIONS.get(request.dialect)
-        if actions is None or request.operation != "chat":
+        if actions is None or request.operation not in ("chat", "count"):
             what = f"{request.dialect}, {request.operation}"
-            raise InvalidRequest(f"{self.name} takes chats for {target.model or 'its models'}; it has no {what}")
+            raise InvalidRequest(
+                f"{self.name} takes chats and counts tokens for {target.model or 'its models'}; it has no {what}"
+            )
         if not target.model.strip("."):
             raise InvalidRequest(f"`model`: {target.model!r} is no model's name")  # it would climb up the path
         path = path_of(target.model, actions[request.streaming])

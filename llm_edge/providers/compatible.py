@@ -11,6 +11,7 @@ from ..errors import InvalidRequest
 from ..message import Body, Headers, Request
 from .base import Target, Wire
 from .cargo import listing, mapping
+from .counting import for_google
 from .gemini import action_of, embedding_of
 from .passing import passable
 from .table import Row
@@ -88,9 +89,11 @@ class Compatible:
         body = request.body
         if request.dialect == "gemini.embed":
             return embedding_of(body, target.model)
+        if request.dialect == "gemini.count":
+            return for_google(body, target.model)
         if not request.dialect.startswith("gemini.") and target.model:
             body = body.with_fields(model=target.model)
-        if request.dialect == "anthropic.messages":
+        if request.dialect.startswith("anthropic."):
             body = body.without_fields("anthropic_version")  # which belongs to a cloud the caller had addressed
         return _fitted(body, self.row) if request.dialect == "openai.chat" else body
 
@@ -99,10 +102,15 @@ def _filled(path: str, request: Request, target: Target) -> str:
     """Google's way: the model and what to do with it stand in the path."""
     action = request.url.partition("?")[0].rpartition(":")[2]
     if "/" in action or not action:  # the caller spoke another dialect, or addressed nobody
-        embeds = request.dialect == "gemini.embed"
-        action = action_of(request.body.json) if embeds else _GENERATE[request.streaming]
+        action = _action(request)
     filled = path.format(model=quote(target.model, safe=""), action=quote(action, safe=""))
     return f"{filled}?alt=sse" if request.streaming else filled
+
+
+def _action(request: Request) -> str:
+    if request.dialect == "gemini.count":
+        return "countTokens"
+    return action_of(request.body.json) if request.dialect == "gemini.embed" else _GENERATE[request.streaming]
 
 
 def _fitted(body: Body, row: Row) -> Body:

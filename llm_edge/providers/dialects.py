@@ -13,6 +13,7 @@ from .anthropic import MESSAGES
 from .base import Adapter, Dialect
 from .bedrock import CONVERSE
 from .cargo import string
+from .counting import ANTHROPIC, BEDROCK, GEMINI, OPENAI
 from .gemini import EMBED, GENERATE
 from .llama import LLAMA
 from .openai import CHAT, COMPLETIONS, EMBEDDINGS
@@ -23,7 +24,10 @@ GROUP = "llm_edge.providers"
 
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
-    for dialect in (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, GENERATE, EMBED, CONVERSE, LLAMA)
+    for dialect in (
+        *(CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, GENERATE, EMBED, CONVERSE, LLAMA),
+        *(ANTHROPIC, OPENAI, GEMINI, BEDROCK),
+    )
 }
 
 _ENDINGS: tuple[tuple[str, Dialect], ...] = (
@@ -32,14 +36,19 @@ _ENDINGS: tuple[tuple[str, Dialect], ...] = (
     ("/responses", RESPONSES),
     ("/embeddings", EMBEDDINGS),
     ("/completions", COMPLETIONS),
+    ("/v1/messages/count_tokens", ANTHROPIC),
+    ("/responses/input_tokens", OPENAI),
 )
 # Alike by their ending only: other languages are spoken there.
 _OTHERS = ("/fim/completions", "/agents/completions", "/api/embeddings")
-_GOOGLE = re.compile(r"/([^/:?#]+)(?::|%3[aA])(streamGenerateContent|generateContent|embedContent|batchEmbedContents)$")
+_GOOGLE = re.compile(
+    r"/([^/:?#]+)(?::|%3[aA])(streamGenerateContent|generateContent|embedContent|batchEmbedContents|countTokens)$"
+)
 _CLAUDE_ON_VERTEX = re.compile(
     r"/publishers/anthropic/models/(?!count-tokens)([^/:]+):(?:rawPredict|streamRawPredict)$"
 )
-_AMAZON = re.compile(r"/model/([^/]+)/(converse(?:-stream)?)$")
+_AMAZON = re.compile(r"/model/([^/]+)/(converse(?:-stream)?|count-tokens)$")
+_STREAMED = frozenset({"chat", "completions"})
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
 
 
@@ -61,26 +70,28 @@ def recognise(method: str, path: str) -> Dialect | None:
             return None if path.endswith(_OTHERS) else dialect
     if _CLAUDE_ON_VERTEX.search(path):
         return MESSAGES
-    if _AMAZON.search(path):
-        return CONVERSE
+    if amazon := _AMAZON.search(path):
+        return BEDROCK if amazon[2] == "count-tokens" else CONVERSE
     match = _GOOGLE.search(path)
     if match is None or (match[2] == "streamGenerateContent" and query and "alt=sse" not in query):
         return None
+    if match[2] == "countTokens":
+        return GEMINI
     return EMBED if match[2].endswith(("embedContent", "EmbedContents")) else GENERATE
 
 
 def describe(dialect: Dialect, path: str, json: Json) -> tuple[str, bool]:
     """The model a call asks (empty when it names none), and whether it asks for a stream."""
     path, _ = _split(path)
-    if dialect is GENERATE or dialect is EMBED:
+    if dialect is GENERATE or dialect is EMBED or dialect is GEMINI:
         match = _GOOGLE.search(path)
         return (unquote(match[1]), match[2] == "streamGenerateContent") if match else ("", False)
-    if dialect is CONVERSE:
+    if dialect is CONVERSE or dialect is BEDROCK:
         match = _AMAZON.search(path)
         return (unquote(match[1]), match[2] == "converse-stream") if match else ("", False)
     named = _DEPLOYMENT.search(path) or _CLAUDE_ON_VERTEX.search(path)
     model = unquote(named[1]) if named else string(json.get("model"))
-    return model, json.get("stream") is True and dialect.operation != "embeddings"
+    return model, json.get("stream") is True and dialect.operation in _STREAMED
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -18,6 +18,10 @@ OPENAI_PATHS: Mapping[str, str] = MappingProxyType(
         "openai.embeddings": "/embeddings",
     }
 )
+ANTHROPIC_PATHS: Mapping[str, str] = MappingProxyType(
+    {"anthropic.messages": "/v1/messages", "anthropic.count": "/v1/messages/count_tokens"}
+)
+GOOGLES = ("gemini.generate", "gemini.embed", "gemini.count")
 MAX_TOKENS: Mapping[str, str] = MappingProxyType({"max_completion_tokens": "max_tokens"})
 
 
@@ -63,7 +67,7 @@ _ROWS: tuple[Row, ...] = (
         key_env=("OPENAI_API_KEY",),
         prefixes=("gpt-", "chatgpt-", "o1", "o3", "o4", "text-embedding-", "davinci-", "babbage-", "computer-use-"),
         hosts=(".api.openai.com",),
-        paths={**OPENAI_PATHS, "openai.responses": "/responses"},
+        paths={**OPENAI_PATHS, "openai.responses": "/responses", "openai.count": "/responses/input_tokens"},
         developer=True,
     ),
     Row(
@@ -71,22 +75,19 @@ _ROWS: tuple[Row, ...] = (
         base_url="https://api.anthropic.com",
         key_env=("ANTHROPIC_API_KEY",),
         prefixes=("claude-",),
-        paths={"anthropic.messages": "/v1/messages"},
+        paths=ANTHROPIC_PATHS,
         models_path="/v1/models",
-        key_headers={"anthropic.messages": "x-api-key", "": "x-api-key"},
-        headers={"anthropic.messages": {"anthropic-version": "2023-06-01"}, "": {"anthropic-version": "2023-06-01"}},
+        key_headers=dict.fromkeys((*ANTHROPIC_PATHS, ""), "x-api-key"),
+        headers={dialect: {"anthropic-version": "2023-06-01"} for dialect in (*ANTHROPIC_PATHS, "")},
     ),
     Row(
         name="gemini",
         base_url="https://generativelanguage.googleapis.com",
         key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         prefixes=("gemini-",),
-        paths={
-            "gemini.generate": "/v1beta/models/{model}:{action}",
-            "gemini.embed": "/v1beta/models/{model}:{action}",
-        },
+        paths=dict.fromkeys(GOOGLES, "/v1beta/models/{model}:{action}"),
         models_path="/v1beta/models",
-        key_headers={"gemini.generate": "x-goog-api-key", "gemini.embed": "x-goog-api-key", "": "x-goog-api-key"},
+        key_headers=dict.fromkeys((*GOOGLES, ""), "x-goog-api-key"),
     ),
     Row(
         name="gemini-openai",
@@ -253,17 +254,21 @@ _ROWS: tuple[Row, ...] = (
         name="azure-anthropic",
         base_url="https://{resource}.services.ai.azure.com/anthropic",
         key_env=("ANTHROPIC_FOUNDRY_API_KEY",),
-        paths={"anthropic.messages": "/v1/messages"},
+        paths=ANTHROPIC_PATHS,
         models_path="/v1/models",
-        key_headers={"anthropic.messages": "x-api-key", "": "x-api-key"},
-        headers={"anthropic.messages": {"anthropic-version": "2023-06-01"}, "": {"anthropic-version": "2023-06-01"}},
+        key_headers=dict.fromkeys((*ANTHROPIC_PATHS, ""), "x-api-key"),
+        headers={dialect: {"anthropic-version": "2023-06-01"} for dialect in (*ANTHROPIC_PATHS, "")},
         settings={"base_url": ("ANTHROPIC_FOUNDRY_BASE_URL",), "resource": ("ANTHROPIC_FOUNDRY_RESOURCE",), **_ENTRA},
     ),
     Row(
         name="bedrock",
         base_url="https://bedrock-runtime.{region}.amazonaws.com",
         key_env=("AWS_BEARER_TOKEN_BEDROCK",),
-        paths={"bedrock.converse": "/model/{model}/converse", "anthropic.messages": "/model/{model}/invoke"},
+        paths={
+            "bedrock.converse": "/model/{model}/converse",
+            "anthropic.messages": "/model/{model}/invoke",
+            "bedrock.count": "/model/{model}/count-tokens",
+        },
         settings={
             "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
             "profile": ("AWS_PROFILE",),
@@ -277,9 +282,9 @@ _ROWS: tuple[Row, ...] = (
         name="vertex",
         base_url="https://{location}-aiplatform.googleapis.com/{api_version}/projects/{project}/locations/{location}",
         paths={
-            "gemini.generate": "/publishers/google/models/{model}:{action}",
-            "gemini.embed": "/publishers/google/models/{model}:{action}",
+            **dict.fromkeys(GOOGLES, "/publishers/google/models/{model}:{action}"),
             "anthropic.messages": "/publishers/anthropic/models/{model}:{action}",
+            "anthropic.count": "/publishers/anthropic/models/count-tokens:rawPredict",
             "openai.chat": "/endpoints/openapi/chat/completions",
         },
         settings={

@@ -16,7 +16,8 @@ from ..errors import InvalidRequest
 from ..message import Body, Headers, Request
 from .base import Adapter, Target, Wire
 from .compatible import Compatible
-from .table import Row
+from .counting import for_vertex
+from .table import GOOGLES, Row
 
 HOST: Final = "aiplatform.googleapis.com"
 NEWER: Final = "2026-10-21"
@@ -26,11 +27,17 @@ OLDER: Final = "vertex-2023-10-16"
 _GEMINI: Final = Row(
     name="vertex",
     base_url="",
-    paths={"gemini.generate": "/models/{model}:{action}", "gemini.embed": "/models/{model}:{action}"},
-    key_headers=dict.fromkeys(("gemini.generate", "gemini.embed", ""), "x-goog-api-key"),
+    paths=dict.fromkeys(GOOGLES, "/models/{model}:{action}"),
+    key_headers=dict.fromkeys((*GOOGLES, ""), "x-goog-api-key"),
 )
-_TUNED: Final = replace(_GEMINI, paths={"gemini.generate": "/endpoints/{model}:{action}"})
-_CLAUDE: Final = Row(name="vertex", base_url="", paths={"anthropic.messages": "/models/{model}:{action}"})
+_TUNED: Final = replace(
+    _GEMINI, paths=dict.fromkeys(("gemini.generate", "gemini.count"), "/endpoints/{model}:{action}")
+)
+_CLAUDE: Final = Row(
+    name="vertex",
+    base_url="",
+    paths={"anthropic.messages": "/models/{model}:{action}", "anthropic.count": "/models/count-tokens:rawPredict"},
+)
 _OTHERS: Final = Row(name="vertex", base_url="", paths={"openai.chat": "/chat/completions"})
 
 
@@ -92,6 +99,11 @@ class _Gemini(Compatible):
             raise refused
         return wire
 
+    def _body(self, request: Request, target: Target) -> Body:
+        if request.dialect == "gemini.count":
+            return for_vertex(request.body)
+        return Compatible._body(self, request, target)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Others(Compatible):
@@ -114,7 +126,8 @@ class _Claude(Compatible):
         return Compatible._headers(self, request, target, dialect).without("anthropic-version")
 
     def _body(self, request: Request, target: Target) -> Body:
-        body = request.body.without_fields("model")
+        counting = request.dialect == "anthropic.count"  # to which the model is told in the body, as the path has none
+        body = request.body.with_fields(model=target.model) if counting else request.body.without_fields("model")
         if "anthropic_version" in body.json:
             return body
         version = request.headers.get("anthropic-version")

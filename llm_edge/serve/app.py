@@ -157,8 +157,6 @@ class Sidecar:
         """A path we do not know, for the one provider that is asked for such paths."""
         provider, rest = self.config.pass_through, f"/{request.path_params['rest']}"
         caller = await self.admitted(request, CALL)
-        if rest == "/messages/count_tokens":
-            provider = "anthropic" if "anthropic" in self.edge.keyed else provider
         if provider is None:
             raise NoSuchPath("nothing is served under this path; serve.pass_through names a provider for such paths")
         if caller.models:

@@ -32,8 +32,12 @@ PATHS = {
     "/v1/embeddings": "openai.embeddings",
     "/v1/responses": "openai.responses",
     "/v1/messages": "anthropic.messages",
+    "/v1/messages/count_tokens": "anthropic.count",
+    "/v1/responses/input_tokens": "openai.count",
 }
-_GOOGLE = re.compile(r"(/v1(?:beta)?/models/)([^?#]+):((?:stream)?[gG]enerateContent|embedContent|batchEmbedContents)")
+_GOOGLE = re.compile(
+    r"(/v1(?:beta)?/models/)([^?#]+):((?:stream)?[gG]enerateContent|embedContent|batchEmbedContents|countTokens)"
+)
 
 _TOLD = frozenset({
     b"content-type", b"request-id", b"x-request-id", b"retry-after", b"retry-after-ms", b"x-should-retry",
@@ -51,7 +55,7 @@ def dialect_of(path: str) -> str:
     match = _GOOGLE.fullmatch(path)
     if match is None:
         return ""
-    return "gemini.embed" if "mbed" in match[3] else "gemini.generate"
+    return "gemini.count" if match[3] == "countTokens" else "gemini.embed" if "mbed" in match[3] else "gemini.generate"
 
 
 def told(pairs: RawPairs, scheme: str) -> RawPairs:

@@ -27,6 +27,10 @@ _SHORT = {
     "gemini.generate": "generate",
     "gemini.embed": "embed",
     "bedrock.converse": "converse",
+    "anthropic.count": "count",
+    "openai.count": "count",
+    "gemini.count": "count",
+    "bedrock.count": "count",
 }
 _PLACE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

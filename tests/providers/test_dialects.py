@@ -46,6 +46,10 @@ CHAT = {"model": "m", "stream": True}
         ),
         ("/v1/models/e:embedContent", "gemini.embed", "e", False),
         ("/v1/models/e:batchEmbedContents", "gemini.embed", "e", False),
+        ("/v1/models/g:countTokens", "gemini.count", "g", False),
+        ("/v1/messages/count_tokens?beta=true", "anthropic.count", "m", False),
+        ("/v1/responses/input_tokens", "openai.count", "m", False),
+        ("/model/us.anthropic.claude-opus-4-8/count-tokens", "bedrock.count", "us.anthropic.claude-opus-4-8", False),
     ],
 )
 def test_a_path_is_recognised(path: str, name: str, model: str, streaming: bool) -> None:
@@ -67,12 +71,10 @@ def test_a_path_is_recognised(path: str, name: str, model: str, streaming: bool)
         "/v1/chat/completions/chatcmpl-1",
         "/v1/responses/r/cancel",
         "/v1/threads/t/messages",
-        "/v1/messages/count_tokens",
         "/v1/messages/batches",
         "/api/chat",
         "/api/generate",
         "/api/embeddings",
-        "/v1/models/g:countTokens",
         "/v1/models/g:predict",
         "/v1/models/c:rawPredict",
         "/v1/audio/transcriptions",

@@ -18,6 +18,7 @@ from .exchanges import BAD_ANSWERS, OURS, THEIRS, Exchange
 
 ANSWERS = [each for each in OURS + THEIRS if not each.stream]
 SENSIBLE = {
+    "recorded/anthropic/count_tokens_error": "NotFound",
     "recorded/azure/error_404_deployment": "NotFound",
     "recorded/bedrock/error_400_converse": "NotFound",
     "recorded/compatible/groq_tool_use_failed": "BadRequest",

@@ -199,11 +199,24 @@ def test_other_paths_are_refused_unless_passed_through(sidecar: Make, provider: 
     assert app("POST", "/v1/a/../../secrets", {}).status == 400
 
 
-def test_tokens_are_counted_by_anthropic(sidecar: Make, provider: Provider) -> None:
+@pytest.mark.parametrize(
+    ("path", "asked", "key"),
+    [
+        ("/v1/messages/count_tokens", question(), "sk-house"),
+        ("/v1/messages/count_tokens", {**question(), "model": "anthropic/claude-opus-4-8"}, "sk-ant-house"),
+        ("/v1/responses/input_tokens", {"model": "anthropic/claude-opus-4-8", "input": "Hi"}, "sk-ant-house"),
+        ("/v1beta/models/fast:countTokens", {"contents": [{"parts": [{"text": "Hi"}]}]}, "sk-house"),
+    ],
+    ids=["Anthropic's by OpenAI", "Anthropic's", "OpenAI's by Anthropic", "Google's by OpenAI"],
+)
+def test_tokens_are_counted_by_whoever_would_answer(
+    sidecar: Make, provider: Provider, path: str, asked: Any, key: str
+) -> None:
     provider.script(json_body({"input_tokens": 7}))
-    said = sidecar()("POST", "/v1/messages/count_tokens", question(), {"content-type": "application/json"})
-    assert said.json == {"input_tokens": 7}
-    assert provider.last.headers["x-api-key"] == "sk-ant-house"
+    said = sidecar()("POST", path, asked, {"content-type": "application/json"})
+    assert said.status == 200
+    assert 7 in said.json.values()
+    assert provider.last.key == key
 
 
 def test_health_tells_of_each_part(sidecar: Make, provider: Provider) -> None:

@@ -32,7 +32,7 @@ def translation(dialect: str) -> Translation | None:
 @lru_cache(maxsize=32)
 def told(dialect: str) -> Told | None:
     """The provider's half of a dialect; None when a provider cannot be told in it."""
-    found = _value(dialect, "TRANSLATION")
+    found = _counting(dialect) if dialect.endswith(".count") else _value(dialect, "TRANSLATION")
     assert found is None or isinstance(found, Told), dialect
     return found
 
@@ -43,6 +43,12 @@ def replay(dialect: str) -> Replay | None:
     found = _value(dialect, "REPLAY")
     assert found is None or isinstance(found, Replay), dialect
     return found
+
+
+def _counting(dialect: str) -> object:
+    from .counts import TRANSLATIONS  # four vendors' at once, and few apps count
+
+    return TRANSLATIONS.get(dialect)
 
 
 def _value(dialect: str, name: str) -> object:

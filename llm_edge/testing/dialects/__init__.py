@@ -43,6 +43,9 @@ _BY_ENDING = (
     (":embedContent", "gemini.embed"),
     (":batchEmbedContents", "gemini.embed"),
     (":countTokens", "gemini.count"),
+    ("/responses/input_tokens", "openai.count"),
+    ("/count-tokens", "bedrock.count"),
+    ("/models/count-tokens:rawPredict", "anthropic.count"),
     (":rawPredict", "anthropic.messages"),
     (":streamRawPredict", "anthropic.messages"),
 )
@@ -59,6 +62,8 @@ _SPEAKERS = {
     "gemini.generate": gemini.generate,
     "gemini.embed": gemini.embed,
     "gemini.count": gemini.count,
+    "openai.count": responses.count,
+    "bedrock.count": bedrock.count,
 }
 
 _ERRORS = {"openai": openai.error, "anthropic": anthropic.error, "gemini": gemini.error, "bedrock": bedrock.error}

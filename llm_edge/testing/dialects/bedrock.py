@@ -40,6 +40,11 @@ def converse(says: Says, call: Call) -> Reply:
     return _whole(body | _usage(says.usage), call)
 
 
+def count(says: Says, call: Call) -> Reply:
+    """`/model/{id}/count-tokens`."""
+    return _whole({"inputTokens": says.usage.prompt_tokens if says.usage else 0}, call)
+
+
 def _usage(usage: Usage | None) -> Json:
     if usage is None:
         return {}

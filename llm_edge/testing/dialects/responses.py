@@ -19,6 +19,12 @@ def respond(says: Says, call: Call) -> Reply:
     return json_reply(_response(says, call, _items(says, call)), call)
 
 
+def count(says: Says, call: Call) -> Reply:
+    """`/responses/input_tokens`."""
+    tokens = says.usage.prompt_tokens if says.usage else 0
+    return json_reply({"object": "response.input_tokens", "input_tokens": tokens}, call)
+
+
 def _response(says: Says, call: Call, output: list[Json], status: str | None = None) -> Json:
     reason = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(says.finish)
     final = "incomplete" if reason else "completed"
