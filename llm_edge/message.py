@@ -91,12 +91,14 @@ class Headers(Mapping[str, str]):
 class Body:
     """A JSON object known as bytes, as a mapping, or both; each made only when asked for."""
 
-    __slots__ = ("_json", "_raw")
+    __slots__ = ("_json", "_raw", "keyed")
 
     def __init__(self, raw: bytes | None = None, json: Json | None = None) -> None:
         if raw is None and json is None:
             raise TypeError("a Body needs bytes or a mapping")
         self._raw, self._json = raw, json
+        self.keyed: tuple[object, str, str] | None = None
+        """What the cache last found of it: under which circumstances, why it is passed by, or else its key."""
 
     def __repr__(self) -> str:
         return f"Body({'?' if self._raw is None else len(self._raw)} bytes)"  # never the text: it is the user's
@@ -209,6 +211,14 @@ class Request:
         for get, put in _FIELDS:
             put(new, get(self))
         object.__setattr__(new, "deadline", moment)
+        return new
+
+    def anew(self, notes: Notes) -> Request:
+        """The same call, asked once more: its story is its own."""
+        new = object.__new__(Request)
+        for get, put in _FIELDS:
+            put(new, get(self))
+        object.__setattr__(new, "notes", notes)
         return new
 
     def with_body(self, **changes: Any) -> Request:

@@ -68,6 +68,12 @@ class Front:
             controls=controls, notes=notes,
         )  # fmt: skip
 
+    def again(self, request: Request) -> Request:
+        """The same call as one that was asked before, to be asked now."""
+        notes = self._notes(request.headers, request.operation, request.model)
+        notes.route = request.route
+        return request.anew(notes)
+
     def opaque(
         self,
         method: str,
@@ -102,13 +108,13 @@ class Front:
         if request.operation == "opaque":
             return raw_pairs(response.headers.pairs)
         pairs = [pair for pair in response.headers.pairs if not pair[0].lower().startswith("x-llm-edge-")]
-        return raw_pairs([*_unlimited(pairs, request.notes), *self._told(request.notes)])
+        return raw_pairs([*_unlimited(pairs, request.notes), *self.told(request.notes)])
 
     def refusal(self, request: Request, error: CallError) -> tuple[int, RawPairs, bytes]:
         """A failure as an HTTP answer: the provider's own where there is one, else ours in the caller's dialect."""
         notes = request.notes
         notes.error = type(error).__name__
-        told = self._told(notes)
+        told = self.told(notes)
         answer = error.response
         ours = answer is None
         if ours or self.retries:
@@ -143,7 +149,8 @@ class Front:
             notes.request_id = given
         return notes
 
-    def _told(self, notes: Notes) -> list[tuple[str, str]]:
+    def told(self, notes: Notes) -> list[tuple[str, str]]:
+        """What we have to say about an answer, as header fields."""
         now = notes.ended = self.clock.now()
         upstream = notes.upstream
         for attempt in notes.attempts[-1:]:

@@ -46,7 +46,11 @@ class Caller:
 
     def signed(self, request: Request) -> Request:
         """The request under this caller's name."""
-        controls = replace(request.controls, tenant=self.tenant, tier=self.tier)
+        controls = request.controls
+        if controls.tenant != self.tenant or controls.tier != self.tier:
+            controls = replace(controls, tenant=self.tenant, tier=self.tier)
+        elif request.scope == self.scope:
+            return request
         return replace(request, scope=self.scope, controls=controls)
 
 

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from ..config import ServeConfig
@@ -19,9 +20,11 @@ from ..providers.table import ROWS, by_prefix
 from ..providers.translation.core import Exchange
 from ..providers.translation.table import translation
 from .callers import CALL, Caller, Door, without_claims
-from .intake import Gone, body_of, headers_of, json_object, kind_is_json
+from .intake import Gone, headers_of, json_object, kind_is_json, too_slow, whole_body
+from .lookout import Lookout, Watch
 from .problems import Forbidden, NoSuchPath, Refused, refusal, shown
-from .streams import Outflow, Watch
+from .repeats import Head, Repeats
+from .streams import Outflow
 from .wire import RawPairs, Receive, Scope, Send, answer, guards
 
 log = logging.getLogger("llm_edge.serve")
@@ -64,6 +67,20 @@ def told(pairs: RawPairs, scheme: str) -> RawPairs:
     return [*kept, *guards(scheme)]
 
 
+@lru_cache(maxsize=512)
+def _leaves(name: str, limited: bool) -> bytes | None:
+    """A field's name as it leaves the house; None for one that stays: the provider's limit, too, where ours counts."""
+    raw = name.lower().encode()
+    if raw.startswith(b"x-llm-edge-") or (limited and raw.startswith(b"x-ratelimit-")):
+        return None
+    return raw if raw in _TOLD or raw.startswith(_TOLD_FAMILIES) else None
+
+
+@lru_cache(maxsize=64)
+def _raw(name: str) -> bytes:
+    return name.encode()
+
+
 def id_of(headers: Headers | None) -> str:
     """The id of a call: the caller's own, where it brings one that can be told."""
     given = headers.get("x-request-id", "") if headers is not None else ""
@@ -82,6 +99,8 @@ class Calls:
     may_come: Callable[[Headers], bool]
     """Whether a page in a browser may ask from where it stands."""
     active: int = 0
+    repeats: Repeats = field(default_factory=Repeats)
+    _lookout: Lookout | None = None
 
     async def __call__(self, dialect: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; whatever goes wrong is told in the dialect of its path."""
@@ -92,11 +111,31 @@ class Calls:
         finally:
             self.active -= 1
 
-    def request(self, dialect: str, scope: Scope, headers: Headers, caller: Caller, raw: bytes) -> Request:
+    def head(self, pairs: RawPairs) -> Head:
+        """The header fields of a request. Raises for those that no request may have."""
+        key = tuple(pairs)
+        try:
+            head = self.repeats.heads.get(key)
+        except TypeError:  # a server that gives each pair as a list
+            key = tuple([(name, value) for name, value in pairs])
+            head = self.repeats.heads.get(key)
+        if head is None:
+            headers = headers_of(pairs)
+            head = Head(headers, without_claims(headers))
+            if self.may_come(headers):
+                self.repeats.heads.put(key, head)
+            else:
+                head.stranger = True
+        return head
+
+    def request(self, dialect: str, scope: Scope, head: Head, caller: Caller, raw: bytes) -> Request:
         """The envelope of a call. Raises for what is no request, and for models nobody here answers for."""
+        known = self.repeats.call(head, scope["path"], scope.get("query_string", b""), raw, caller)
+        if known is not None:
+            return self.front.again(known)
         body = Body(raw, json=json_object(raw))
         path = _addressed(scope)
-        call = self.front.inward("POST", path, path, without_claims(headers), None, body)
+        call = self.front.inward("POST", path, path, head.inner, None, body)
         if call.dialect != dialect:
             raise Refused("a stream from this path comes as events only: add `?alt=sse`")
         if not call.model and not call.route:
@@ -105,6 +144,25 @@ class Calls:
         if not call.route:
             self._served(call.model)
         return caller.signed(call)
+
+    def fields(self, call: Request, response: Response, scheme: str) -> RawPairs:
+        """The header fields of an answer as they leave the house, with what we have to say about it."""
+        limited = bool(call.notes.limits)
+        fields = [
+            (raw, value.encode())
+            for name, value in response.headers.pairs
+            if (raw := _leaves(name, limited)) is not None
+        ]
+        fields += [(_raw(name), value.encode()) for name, value in self.front.told(call.notes)]
+        fields += guards(scheme)
+        return fields
+
+    def lookout(self) -> Lookout:
+        """Who looks after the calls of the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._lookout is None or self._lookout.loop is not loop:
+            self._lookout = Lookout(loop)
+        return self._lookout
 
     def _served(self, model: str) -> None:
         name, slash, _ = model.partition("/")
@@ -139,19 +197,17 @@ class _One:
     async def through(self) -> None:
         watch: Watch | None = None
         try:
-            self._call = call = await self._read()
-            watch = Watch(self._receive)
-            response = await self._calls.front.handler(call)
-            if response.stream is not None:
-                await self._stream(call, response, watch)
-            else:
-                await self._whole(call, response)
+            head, caller = await self._let_in()
+            watch = self._calls.lookout().watch(self._receive, self._calls.config.body_timeout)
+            await self._answered(head, caller, watch)
         except asyncio.CancelledError:
-            if watch is None or not watch.gone:
+            if watch is None or not (watch.gone or watch.late):
                 raise
             task = asyncio.current_task()
             assert task is not None, "a server runs each request in a task"
-            task.uncancel()  # the caller left: that ends the call, not the server's task
+            task.uncancel()  # the caller left, or was too slow: that ends the call, not the server's task
+            if watch.late and not self._started:
+                await self._refuse(too_slow(self._calls.config.body_timeout))
         except Gone:
             # Gone, or a body whose framing is broken: then there is somebody to tell.
             await self._refuse(Refused("the body broke off, or its framing is broken"))
@@ -161,21 +217,34 @@ class _One:
             if watch is not None:
                 watch.over()
 
-    async def _read(self) -> Request:
+    async def _let_in(self) -> tuple[Head, Caller]:
         calls = self._calls
-        self._headers = headers = headers_of(self._scope["headers"])
-        if not calls.may_come(headers):
+        head = calls.head(self._scope["headers"])
+        self._headers = head.all
+        if head.stranger:
             raise Forbidden("pages of that origin may not ask here; whoever runs the gateway sets serve.cors")
-        caller = await calls.door.admit(headers)
+        caller = await calls.door.admit(head.all)
         caller.need(CALL)
-        kind_is_json(headers)
-        config = calls.config
-        raw = await body_of(self._receive, headers, largest=config.max_body, seconds=config.body_timeout)
-        return calls.request(self._dialect, self._scope, headers, caller, raw)
+        if not head.json:
+            kind_is_json(head.all)
+            head.json = True
+        return head, caller
+
+    async def _answered(self, head: Head, caller: Caller, watch: Watch) -> None:
+        calls, scope = self._calls, self._scope
+        raw = await whole_body(self._receive, head.all, calls.config.max_body)
+        watch.asked()
+        self._call = call = calls.request(self._dialect, scope, head, caller, raw)
+        response = await calls.front.handler(call)
+        if response.stream is not None:
+            await self._stream(call, response, watch)
+        else:
+            await self._whole(call, response)
+        calls.repeats.remember(head, scope["path"], scope.get("query_string", b""), raw, caller, call)
 
     async def _whole(self, call: Request, response: Response) -> None:
         assert response.body is not None, "an answer is a body or a stream"
-        headers = told(self._calls.front.outward(call, response), self._scheme)
+        headers = self._calls.fields(call, response, self._scheme)
         self._started = True
         await answer(self._send, response.status, headers, response.body.raw)
 
@@ -183,7 +252,7 @@ class _One:
         stream, config = response.stream, self._calls.config
         assert stream is not None, "asked before"
         out = Outflow(self._send, heartbeat=config.heartbeat, patience=config.write_timeout, stuck=watch.leave)
-        headers = told(self._calls.front.outward(call, response), self._scheme)
+        headers = self._calls.fields(call, response, self._scheme)
         self._started = True
         try:
             await out.run(response.status, headers, stream, events=True)

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..message import Stream
-from .wire import RawPairs, Receive, Send
+from .wire import RawPairs, Send
 
 COMMENT = b": still here\n\n"
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
@@ -83,44 +83,3 @@ class Outflow:
         if not beat.done():
             beat.cancel()
         await asyncio.gather(beat, return_exceptions=True)
-
-
-class Watch:
-    """
-    Looks out for the caller's leaving, and cancels the call then.
-
-    It begins a moment late: an answer from the cache is out before, and pays for no task.
-    """
-
-    AFTER = 0.02
-    """Seconds; with it a call still ends well within a tenth of a second."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._task: asyncio.Task[None] | None = None
-        self.gone = False
-        current = asyncio.current_task()
-        assert current is not None, "a server runs each request in a task"
-        self._call = current
-        self._timer = asyncio.get_running_loop().call_later(self.AFTER, self._begin)
-
-    def _begin(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._look())
-
-    async def _look(self) -> None:
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self.leave()
-                return
-
-    def leave(self) -> None:
-        """The caller is gone, or as good as gone."""
-        self.gone = True
-        self._call.cancel()
-
-    def over(self) -> None:
-        """The answer is out."""
-        self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()

@@ -29,6 +29,26 @@ def test_an_object_is_read_as_it_was_written(value: dict[str, Any]) -> None:
     assert json_object(json.dumps(value).encode()) == value
 
 
+@given(st.dictionaries(st.text(), JSON, max_size=5), st.booleans(), st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_however_it_is_written_it_is_the_same_object(
+    value: dict[str, Any], escaped: bool, separators: tuple[str, str]
+) -> None:
+    raw = json.dumps(value, ensure_ascii=escaped, separators=separators).encode("utf-8", "surrogatepass")
+    try:
+        found = json_object(raw)
+    except InvalidRequest:
+        assert not escaped  # a lone surrogate cannot be said in UTF-8
+    else:
+        assert json.dumps(found) == json.dumps(json.loads(raw))
+
+
+@given(st.dictionaries(st.text(min_size=1), JSON, min_size=1, max_size=4))
+def test_a_key_that_stands_twice_is_always_found(value: dict[str, Any]) -> None:
+    inner = json.dumps(value, separators=(",", ":"))[1:-1]
+    with pytest.raises(InvalidRequest, match="names a key twice"):
+        json_object(b"{%b,%b}" % (inner.encode(), inner.encode()))
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_object_or_refused(raw: bytes) -> None:
     try:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from llm_edge.message import Saved, Stream
-from llm_edge.serve.streams import COMMENT, Outflow, Watch
+from llm_edge.serve.lookout import Lookout
+from llm_edge.serve.streams import COMMENT, Outflow
 
 
 class Wire:
@@ -126,7 +127,8 @@ def test_a_caller_who_leaves_ends_the_call() -> None:
             await gone.wait()
             return {"type": "http.disconnect"}
 
-        watch = Watch(receive)
+        watch = Lookout(asyncio.get_running_loop()).watch(receive, 60)
+        watch.asked()
         gone.set()
         try:
             async with asyncio.timeout(10):
