@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from .. import exact
 from ..client import EdgeClient
 from ..runtime import Clock
 
@@ -21,6 +22,17 @@ class Health:
     clock: Clock
     started: float
     stopping: bool = False
+    _looked: object = None
+    _told: dict[bool, bytes] = field(default_factory=dict[bool, bytes])
+
+    def told(self, *, all_of_it: bool = True) -> bytes:
+        """How it is, as JSON: each part, or in one word. One look serves a second, unless a breaker changes."""
+        now = (int(self.clock.time()), self.stopping, tuple(self.edge.breakers.items()))
+        if self._looked != now:
+            parts = self.parts()
+            self._told = {True: exact.write(parts), False: exact.write({"status": parts["status"]})}
+            self._looked = now
+        return self._told[all_of_it]
 
     def ready(self) -> tuple[int, bytes]:
         """Whether more work may come."""
