@@ -9,7 +9,7 @@ from pathlib import Path
 from . import dialects, footprint, inside, report, rounds, traffic
 from .contenders import CONTENDERS
 from .peers import PEERS
-from .promises import Promise, kept, passing, promises, translating
+from .promises import Promise, kept, promises, translating
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -34,8 +34,7 @@ def main() -> int:
     foot = footprint.measure()
     hits = {colour: inside.hit(colour) for colour in ("sync", "async")}
     chunks = {colour: inside.chunk(colour) for colour in ("sync", "async")}
-    between = passing({colour: traffic.part(colour) for colour in ("sync", "async")})
-    between += translating(dialects.measure(options.peers or None))
+    between = traffic.measure() + translating(dialects.measure(options.peers or None))
     print("Calls...", file=sys.stderr, flush=True)
     results = rounds.measure(names, quick=options.quick, peers_folder=options.peers or None)
     rows = [*promises(results, hits, chunks, foot), *between]

@@ -72,12 +72,6 @@ def _inside(hits: dict[str, float], chunks: dict[str, float]) -> Iterator[Promis
         yield Promise(f"a streamed chunk, {colour}", "≤ 3 µs", f"{took:.1f} µs", took <= 3)
 
 
-def passing(traffic: dict[str, float]) -> list[Promise]:
-    """What a call that goes well spends between the cache and the provider."""
-    what = "limits, router, breaker and retry together, no failure"
-    return [Promise(f"{what}, {colour}", "≤ 25 µs", f"{took:.1f} µs", took <= 25) for colour, took in traffic.items()]
-
-
 def translating(cost: Cost) -> list[Promise]:
     """What is read of a call that keeps its dialect, and what it costs to change it."""
     return [*_translating(cost)]

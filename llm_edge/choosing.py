@@ -143,7 +143,7 @@ class Chooser:
         if route is None or request.continues or (len(found) == 1 and route.plain):
             return Course(found)
         needs = _needs(request)
-        lacking = [_lacks(target, needs) for target in found]
+        lacking = _NOTHING if _undemanding(needs) else [_lacks(target, needs) for target in found]
         larger = route.larger
         able = list(enumerate(found))
         if any(lacking):
@@ -233,6 +233,14 @@ def _needs(request: Request) -> Needs:
 
 
 _CONTEXT = "the prompt is longer than its context window"
+_NOTHING: Sequence[str] = ()
+SMALL = 1000
+"""Tokens no model is too small for."""
+
+
+def _undemanding(needs: Needs) -> bool:
+    """Whether any model can take this call: a little text, and nothing else."""
+    return needs.tokens < SMALL and not (needs.tools or needs.schema or needs.images or needs.documents or needs.audio)
 
 
 def _lacks(target: Target, needs: Needs) -> str:

@@ -104,10 +104,14 @@ class Guard:
 
     def do(self, work: Callable[[], T]) -> T:
         """The work's result, once it is its turn."""
+        # Every call comes by here many times: the loops below stand where they are needed, not in methods of their own.
+        posted = self._posted
         with self._lock:
-            self._catch_up()
+            while posted:
+                posted.popleft()()
             result = work()
-        self._settle()
+        if posted:
+            self._settle()
         return result
 
     def post(self, work: Callable[[], None]) -> None:
@@ -117,15 +121,13 @@ class Guard:
 
     def _settle(self) -> None:
         # Whoever lets go of the lock looks once more: what was posted meanwhile has nobody else to do it.
-        while self._posted and self._lock.acquire(blocking=False):
+        posted, lock = self._posted, self._lock
+        while posted and lock.acquire(False):
             try:
-                self._catch_up()
+                while posted:
+                    posted.popleft()()
             finally:
-                self._lock.release()
-
-    def _catch_up(self) -> None:
-        while self._posted:
-            self._posted.popleft()()
+                lock.release()
 
 
 class Forkable(Protocol):

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from llm_edge import EdgeClient, NoTarget
+from llm_edge import EdgeClient, NoTarget, choosing
 from llm_edge.errors import ContextTooLong, StreamBroken
 from llm_edge.message import Request
+from llm_edge.providers import capabilities
 from llm_edge.providers.base import Target
 from llm_edge.runtime import FakeClock
 from llm_edge.testing import Provider, answer, json_body, status, stream
@@ -281,3 +282,11 @@ def test_a_shadow_is_asked_and_never_heard(colour: Colour, edges: Edges, provide
     assert (reply.text, reply.explain()["targets"]) == ("heard", ["a/m"])
     assert [event["asks"] for event in reply.explain()["events"] if event["layer"] == "shadow"] == ["b/m"]
     second.asked(1)
+
+
+def test_no_model_is_too_small_for_a_call_that_is_let_pass_unweighed() -> None:
+    table = capabilities._table()  # pyright: ignore[reportPrivateUsage]  # all rows, whoever they are for
+    rows = [*table.models.values(), *(row for rows in table.at.values() for row in rows.values())]
+    contexts = [row["context"] for row in rows if row.get("context")]
+    assert len(contexts) > 20
+    assert min(contexts) >= choosing.SMALL

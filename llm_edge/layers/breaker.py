@@ -32,13 +32,16 @@ class GuardedBreaker:
         return self._breaker.open_now(now)
 
     def admit(self, now: float, *, due: float | None = None, watched: bool = False) -> Permit | float:
+        if not watched and (permit := self._breaker.free_permit()) is not None:
+            return permit  # on a good day nothing changes by it, so nobody need be kept out meanwhile
         return self._guard.do(lambda: self._breaker.admit(now, chance=self._chance(), due=due, watched=watched))
 
     def began(self, permit: Permit, now: float) -> None:
         self._guard.post(lambda: self._breaker.began(permit, now))
 
     def release(self, permit: Permit, *, good: bool | None, now: float, asked: float | None = None) -> None:
-        self._guard.post(lambda: self._breaker.release(permit, good=good, now=now, asked=asked, chance=self._chance()))
+        chance = 0.5 if good else self._chance()
+        self._guard.post(lambda: self._breaker.release(permit, good=good, now=now, asked=asked, chance=chance))
 
     def force(self, state: Literal["open", "closed", "off"]) -> None:
         self._guard.do(lambda: self._breaker.force(state))
@@ -60,9 +63,11 @@ class CircuitBreaker:
         except BaseException as error:
             self._learn(permit, error)
             raise
-        if response.stream is not None:
+        if response.stream is None:
+            self._learn(permit, None, response.status)
+        else:
             breaker.began(permit, self._clock.now())
-        response.finally_(lambda error: self._learn(permit, error, response.status))
+            response.finally_(lambda error: self._learn(permit, error, response.status))
         return response
 
     def _refusal(self, request: Request, now: float, wait: float) -> CircuitOpen:

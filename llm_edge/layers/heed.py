@@ -73,6 +73,9 @@ class Credential:
         self._queue.append(signal)
         return False
 
+    def went_well(self) -> None:
+        self.over("well")
+
     def over(self, outcome: Outcome) -> None:
         self.flow.over(outcome)
         self._wake()
@@ -122,7 +125,7 @@ class Heed:
         credential = self.credential(request)
         gate = credential.gate(request.model if self.target.addressed else self.target.model)
         if credential.flow.limit is None and not gate.meters and gate.closed_until < 0:
-            credential.guard.do(credential.begin)
+            credential.guard.post(credential.begin)
         else:
             await self._admitted(request, credential, gate)
         try:
@@ -210,6 +213,9 @@ class Heed:
                 gate.went_well()
 
             credential.guard.do(hear)
-        response.finally_(
-            lambda error: credential.guard.post(lambda: credential.over("well" if error is None else "other"))
-        )
+        if response.stream is None:
+            credential.guard.post(credential.went_well)
+        else:
+            response.finally_(
+                lambda error: credential.guard.post(lambda: credential.over("well" if error is None else "other"))
+            )

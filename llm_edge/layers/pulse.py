@@ -49,11 +49,18 @@ class GuardedPulse:
 
     def leave(self, work: Callable[[Pulse], None] | None = None) -> None:
         """A call is over; its place goes to whoever has waited longest. `work` writes down what there is to say."""
-        self._guard.post(self._leave if work is None else lambda: self._left(work))
+        if work is not None:
+            self._guard.post(lambda: work(self.pulse))
+        self._guard.post(self._leave)
 
-    def _left(self, work: Callable[[Pulse], None]) -> None:
-        work(self.pulse)
-        self._leave()
+    def answered(self, now: float, seconds: float, tokens: float) -> None:
+        """A call is over whose whole answer came after that time."""
+
+        def over() -> None:
+            self.pulse.answered(now, seconds, tokens)
+            self._leave()
+
+        self._guard.post(over)
 
     def _leave(self) -> None:
         if self._queue:
@@ -97,8 +104,7 @@ class Beat:
             raise
         now = clock.now()
         if response.stream is None:
-            tokens = _tokens(request)
-            pulse.leave(lambda pulse: pulse.answered(now, now - began, tokens))
+            pulse.answered(now, now - began, _tokens(request))
             return response
         pulse.tell(lambda pulse: pulse.streamed.saw(now, now - began))
         response.stream.listen(OnEnd(lambda error: self._over(request)))

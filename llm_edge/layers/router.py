@@ -18,7 +18,7 @@ _TOO_LATE = 0.05
 """Seconds; with less left an attempt is not worth starting."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every call, and a frozen one costs three times as much to make
 class Course:
     """Who is asked for one call, in order, and who is asked when it fails in a certain way."""
 

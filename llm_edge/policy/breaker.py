@@ -120,6 +120,8 @@ class Breaker:
         self.until = 0.0
         """While open: when the first probe may go."""
         self.tally = Tally(self.rule.window)
+        self._free = Permit(0)
+        """Of this generation; nothing is ever written on it, so that one serves all who are not watched."""
         self._probing: dict[Permit, None] = {}
         self._waiting: dict[Permit, None] = {}
         """Calls whose answer has not begun, the longest under way first; those alone that could become slow."""
@@ -154,6 +156,19 @@ class Breaker:
         latest = now + max(PROBE_DUE, self.rule.open_for)
         permit = Permit(self.generation, probe=True, due=latest if due is None else due)
         self._probing[permit] = None
+        return permit
+
+    def free_permit(self) -> Permit | None:
+        """
+        A permit that changes nothing, for a call that will not be watched; None when `admit` has to judge.
+
+        May be called beside anybody else: should the state turn meanwhile, the permit is of an older generation.
+        """
+        permit, generation = self._free, self.generation
+        if self.state != "closed" or self._waiting:
+            return None
+        if permit.generation != generation:
+            permit = self._free = Permit(generation)
         return permit
 
     def open_now(self, now: float) -> bool:
@@ -192,8 +207,10 @@ class Breaker:
 
         `asked` is how long the provider asked to be left alone, which counts when this opens the breaker.
         """
-        self._waiting.pop(permit, None)
-        self._probing.pop(permit, None)
+        if self._waiting:
+            self._waiting.pop(permit, None)
+        if self._probing:
+            self._probing.pop(permit, None)
         if permit.generation != self.generation or good is None or self.state in {"off", "forced-open"}:
             return
         self.tally.add(now, heard=not permit.counted, failed=not good)

@@ -31,10 +31,12 @@ class Ledger:
             states.append(state)
         if worst is not None:
             return Full(worst, longest)
-        hold = Hold(asks, states, now + lease)
-        for state, (row, amount) in zip(states, asks, strict=True):
+        hold, standings = Hold(asks, states, now + lease), list[Standing]()
+        for (row, amount), state in zip(asks, states, strict=True):
             state.take(row, amount, now, time, hold)
-        return Taken(hold, _standings(asks, states, now, time))
+            if row.unit == "requests" or row.unit == "tokens":
+                standings.append(state.standing(row, now, time))
+        return Taken(hold, standings if len(standings) < 2 else _tightest(standings))
 
     def settle(self, hold: Hold, actual: Actual, now: float, time: float) -> None:
         """The call is over, and used so much. A second time nothing happens."""
@@ -70,13 +72,10 @@ class Ledger:
             del self._states[key]
 
 
-def _standings(asks: Asks, states: Sequence[State], now: float, time: float) -> Sequence[Standing]:
+def _tightest(standings: Sequence[Standing]) -> Sequence[Standing]:
     """For requests and for tokens how the tightest row stands."""
     tightest: dict[str, Standing] = {}
-    for state, (row, _) in zip(states, asks, strict=True):
-        unit = row.unit
-        if unit == "requests" or unit == "tokens":
-            standing = state.standing(row, now, time)
-            if unit not in tightest or standing.left < tightest[unit].left:
-                tightest[unit] = standing
+    for standing in standings:
+        if standing.unit not in tightest or standing.left < tightest[standing.unit].left:
+            tightest[standing.unit] = standing
     return tuple(tightest.values())

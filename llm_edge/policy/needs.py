@@ -55,16 +55,18 @@ def needs(body: Mapping[str, Any]) -> Needs:
     found = Needs(tools=bool(body.get("tools") or body.get("functions")), schema=_has_schema(body))
     turns = body.get("messages") or body.get("contents") or body.get("input")
     found.turns = len(turns) if is_list(turns) else 1
-    todo: list[Any] = [body[name] for name in _PROMPT & body.keys()]
+    todo: list[Any] = [value for name, value in body.items() if name in _PROMPT]
+    characters = 0
     while todo:
         value = todo.pop()
         if isinstance(value, str):
-            found.characters += len(value)
+            characters += len(value)
         elif is_object(value):
-            if not (value.keys() & _TELLING and _is_media(value, found)):
+            if _TELLING.isdisjoint(value) or not _is_media(value, found):
                 todo += value.values()
         elif is_list(value):
             todo += value
+    found.characters = characters
     return found
 
 
@@ -84,7 +86,7 @@ def _is_media(part: Mapping[str, Any], found: Needs) -> bool:
 
 
 def _has_schema(body: Mapping[str, Any]) -> bool:
-    if not _SCHEMAS & body.keys():
+    if _SCHEMAS.isdisjoint(body):
         return False
     for path in (
         ("response_format",), ("text", "format"), ("output_format",), ("output_config", "format"),

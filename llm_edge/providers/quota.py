@@ -10,12 +10,18 @@ from ..policy.throttle import Reading, What
 
 _OPENAI: tuple[What, ...] = ("requests", "tokens")
 _ANTHROPIC: tuple[What, ...] = ("requests", "tokens", "input-tokens", "output-tokens")
+_TELLING = frozenset({
+    "x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens", "anthropic-ratelimit-requests-remaining",
+    "anthropic-ratelimit-tokens-remaining",
+})  # fmt: skip
 _MOST = 1e12
 
 
 def readings(headers: Headers, time: float) -> list[Reading]:
     """The buckets an answer tells of; `time` is now, in seconds since 1970. What makes no sense says nothing."""
     found: list[Reading] = []
+    if headers.lack(_TELLING):
+        return found
     if "x-ratelimit-remaining-requests" in headers or "x-ratelimit-remaining-tokens" in headers:
         for what in _OPENAI:
             limit, left = (_number(headers.get(f"x-ratelimit-{word}-{what}")) for word in ("limit", "remaining"))

@@ -239,7 +239,7 @@ def test_a_stream_dropped_by_the_garbage_collector_inside_the_lock_is_told_all_t
     machine.dropped, response = response, None
     # A thread, so that a lock that never opens again fails this test instead of stopping all.
     told: list[Permit | float] = []
-    asking = threading.Thread(target=lambda: told.append(layer._breaker.admit(0.0)), daemon=True)  # pyright: ignore[reportPrivateUsage]
+    asking = threading.Thread(target=lambda: told.append(layer._breaker.admit(0.0, watched=True)), daemon=True)  # pyright: ignore[reportPrivateUsage]
     asking.start()
     asking.join(20)
     assert len(told) == 1
