@@ -174,7 +174,10 @@ class _Call:
                 scout.end()
                 raise BadAnswer(f"{self._hop.target.name} ended its stream before the first event") from None
             began.append(chunk)
-            scout.feed(chunk)
+            first, rest = _first_event(chunk)
+            scout.feed(first)
+            if rest and not scout.events:
+                scout.feed(rest)
         if scout.failure is not None:
             raise scout.failure
         notes = self._request.notes
@@ -264,6 +267,12 @@ class _Call:
             notes.over()
         if isinstance(error, CallError):
             error.target, error.attempts = self._hop.target.name, len(notes.attempts)
+
+
+def _first_event(chunk: bytes) -> tuple[bytes, bytes]:
+    """What is looked at before a stream is passed on: one event, unless a later one in this read may be an error."""
+    end = chunk.find(b"\n\n") + 2
+    return (chunk[:end], chunk[end:]) if 2 < end < len(chunk) and b"error" not in chunk else (chunk, b"")
 
 
 async def _all(source: ByteSource) -> bytes:

@@ -91,6 +91,9 @@ class Splitter:
                 return events
             chunk = chunk.removeprefix(_BOM)
             self._held, self._at_start = b"", False
+            if chunk[-2:] == b"\n\n" and b"\r" not in chunk and len(chunk) <= LIMIT:
+                self.idle = True
+                return self._whole_events(chunk)
         self._lines(chunk, events)
         self.idle = not (self._line or self._event or self._name or self._skip_lf)
         return events

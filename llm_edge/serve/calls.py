@@ -130,9 +130,6 @@ class Calls:
 
     def request(self, dialect: str, scope: Scope, head: Head, caller: Caller, raw: bytes) -> Request:
         """The envelope of a call. Raises for what is no request, and for models nobody here answers for."""
-        known = self.repeats.call(head, scope["path"], scope.get("query_string", b""), raw, caller)
-        if known is not None:
-            return self.front.again(known)
         body = Body(raw, json=json_object(raw))
         path = _addressed(scope)
         call = self.front.inward("POST", path, path, head.inner, None, body)
@@ -234,13 +231,17 @@ class _One:
         calls, scope = self._calls, self._scope
         raw = await whole_body(self._receive, head.all, calls.config.max_body)
         watch.asked()
-        self._call = call = calls.request(self._dialect, scope, head, caller, raw)
+        same = (head, scope["path"], scope.get("query_string", b""), raw)
+        known = calls.repeats.call(same, caller)
+        call = calls.request(self._dialect, scope, head, caller, raw) if known is None else calls.front.again(known)
+        self._call = call
         response = await calls.front.handler(call)
         if response.stream is not None:
             await self._stream(call, response, watch)
         else:
             await self._whole(call, response)
-        calls.repeats.remember(head, scope["path"], scope.get("query_string", b""), raw, caller, call)
+        if known is None:
+            calls.repeats.remember(same, caller, call)
 
     async def _whole(self, call: Request, response: Response) -> None:
         assert response.body is not None, "an answer is a body or a stream"

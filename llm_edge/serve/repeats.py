@@ -8,7 +8,7 @@ that the cache has answered are remembered here, so others pay for no more than 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from ..message import Headers, Request
 from .callers import Caller
@@ -66,6 +66,10 @@ class Head:
         """A page asks that may not."""
 
 
+Same: TypeAlias = tuple[Head, str, bytes, bytes]
+"""Head, path, query and body of a request."""
+
+
 class Repeats:
     """The memory of one sidecar."""
 
@@ -73,20 +77,21 @@ class Repeats:
 
     def __init__(self) -> None:
         self.heads: Recent[tuple[tuple[bytes, bytes], ...], Head] = Recent(HEADS)
-        self._calls: Recent[tuple[Head, str, bytes, bytes], tuple[Caller, Request]] = Recent(CALLS)
+        self._calls: Recent[Same, tuple[Caller, Request]] = Recent(CALLS)
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def call(self, head: Head, path: str, query: bytes, raw: bytes, caller: Caller) -> Request | None:
+    def call(self, same: Same, caller: Caller) -> Request | None:
         """The call that these bytes were when the same caller sent them last."""
-        found = self._calls.get((head, path, query, raw))
+        found = self._calls.get(same)
         if found is None:
             return None
         before, request = found
         return request if before is caller or before == caller else None
 
-    def remember(self, head: Head, path: str, query: bytes, raw: bytes, caller: Caller, request: Request) -> None:
+    def remember(self, same: Same, caller: Caller, request: Request) -> None:
         """Keep what these bytes mean, when it was of use."""
-        if request.notes.cache == "HIT" and len(raw) <= LARGEST:
-            self._calls.put((head, path, query, raw), (caller, request), len(raw))
+        size = len(same[3])
+        if request.notes.cache == "HIT" and size <= LARGEST:
+            self._calls.put(same, (caller, request), size)
