@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .driving import drive, drive_iter
 from .homes import THREADS, Home, Loop, Running
-from .signals import Crowd, Forkable, Guard, Signal, mind_forks
+from .signals import Crowd, Forkable, Guard, Signal, mind_forks, wake_on
 
 if TYPE_CHECKING:
     import asyncio
@@ -185,9 +185,12 @@ class Awaiting:
             return True
         loop = asyncio.get_running_loop()
         if isinstance(signal, Crowd):
+            happening = signal.on(loop)
+            if seconds is None:
+                return await happening.wait()
             try:
                 async with asyncio.timeout(seconds):
-                    return await signal.on(loop).wait()
+                    return await happening.wait()
             except TimeoutError:
                 return signal.is_set
         happened: asyncio.Future[None] = loop.create_future()
@@ -197,10 +200,7 @@ class Awaiting:
                 happened.set_result(None)
 
         def wake() -> None:
-            try:
-                loop.call_soon_threadsafe(happen)
-            except RuntimeError:
-                pass  # that loop has been closed: nobody waits there any more
+            wake_on(loop, happen)
 
         signal.subscribe(wake)
         try:

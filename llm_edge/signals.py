@@ -72,16 +72,25 @@ class Crowd(Signal):
             import asyncio
 
             event = self._events[loop] = asyncio.Event()
-            happen = event.set
-
-            def wake() -> None:
-                try:
-                    loop.call_soon_threadsafe(happen)
-                except RuntimeError:
-                    pass  # that loop has been closed: nobody waits there any more
-
-            self.subscribe(wake)
+            self.subscribe(lambda: wake_on(loop, event.set))
         return event
+
+
+def wake_on(loop: asyncio.AbstractEventLoop, happen: Callable[[], object]) -> None:
+    """Have this done on that loop soon; done at once where that loop is running right here."""
+    import asyncio
+
+    try:
+        here = asyncio.get_running_loop() is loop
+    except RuntimeError:
+        here = False
+    if here:
+        happen()  # a loop that is woken from elsewhere is written to, and reads: two system calls
+        return
+    try:
+        loop.call_soon_threadsafe(happen)
+    except RuntimeError:
+        pass  # that loop has been closed: nobody waits there any more
 
 
 class Guard:
