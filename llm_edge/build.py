@@ -12,7 +12,7 @@ loops share one cache, one limit and one set of breakers.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -63,9 +63,10 @@ class House:
         *,
         chance: Callable[[], float] | None = None,
         clock: Clock | None = None,
+        credentials: Mapping[str, object] | None = None,
     ) -> None:
         self.config = config
-        self.targets = Targets(config, secrets)
+        self.targets = Targets(config, secrets, credentials)
         self.allowed = _per_route(config, _allowed)
         self.keeping = _per_route(config, keeping)
         self.attempts = _per_route(config, _attempts)

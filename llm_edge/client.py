@@ -55,8 +55,10 @@ class EdgeClient:
     and event loops, which then share its cache, limits and breakers.
 
     `layers` are functions `async (request, handler) -> response`, passed by every call between the
-    deadline and the cache. `tracer_provider` and `meter_provider` are OpenTelemetry's, in place of the
-    global ones. `clock` and `chance` are for tests.
+    deadline and the cache. `credentials` are the app's own, by provider: a function that gives a token, or a credential
+    of azure-identity, google-auth or botocore, as in `{"azure": DefaultAzureCredential()}`.
+    `tracer_provider` and `meter_provider` are OpenTelemetry's, in place of the global ones. `clock` and `chance`
+    are for tests.
 
     Raises ConfigError when a setting cannot be used.
     """
@@ -70,6 +72,7 @@ class EdgeClient:
         clock: Clock | None = None,
         chance: Callable[[], float] | None = None,
         env: Mapping[str, str] | None = None,
+        credentials: Mapping[str, object] | None = None,
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         **sections: Unpack[Sections],
@@ -77,7 +80,7 @@ class EdgeClient:
         config = config or EdgeConfig()
         self.config = config.changed(**sections) if sections else config
         secrets = resolve(self.config, os.environ if env is None else env, key_env(), setting_env())
-        self._house = House(self.config, secrets, chance=chance, clock=clock)
+        self._house = House(self.config, secrets, chance=chance, clock=clock, credentials=credentials)
         self._http = _http_settings(self.config, secrets)
         self._layers, self._clock = tuple(layers), clock
         self._asking = Asking(self.config.routes, clock or ThreadClock())

@@ -64,6 +64,8 @@ class CallError(EdgeError):
         """Seconds the other side asked us to wait, when it said so."""
         self.response = response
         """The provider's own answer, kept whole, when there is one."""
+        self.foreign = False
+        """Whether that answer is in another format than the caller's: an SDK is told in its own words instead."""
         self.target: str | None = None
         """`provider/model` that was asked last."""
         self.attempts = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from .clouds.own import Place as Own, own
 from .clouds.table import CLOUDS
 from .config import EdgeConfig, ProviderConfig, Resolved, ResolvedProvider
 from .errors import ConfigError, InvalidRequest, NoTarget
@@ -22,12 +23,14 @@ from .providers.table import ROWS, by_host, by_prefix
 class Targets:
     """Knows the configured providers and routes. Holds the keys; shows them to nobody but the adapters."""
 
-    def __init__(self, config: EdgeConfig, secrets: Resolved) -> None:
-        self._config, self._secrets = config, secrets
+    def __init__(self, config: EdgeConfig, secrets: Resolved, credentials: Mapping[str, object] | None = None) -> None:
+        self._config, self._secrets, self._own = config, secrets, dict(credentials or {})
         self._credentials: dict[str, Credential] = {}
         self._adapters: dict[str, Adapter | Family] = {
             name: self._made(name, config.providers[name]) for name in config.providers
         }
+        for name in self._own:
+            self._named(f"{name}/")  # a mistake in it is told now, and not at the first call
         self._routes = {
             name: tuple(self._named(each.target) for each in route.targets) for name, route in config.routes.items()
         }
@@ -97,7 +100,7 @@ class Targets:
     def keyed(self) -> list[str]:
         """The providers that can be asked without more ado."""
         found = {name for name, each in self._secrets.providers.items() if each.keys}
-        return [*self._config.providers, *sorted(found - self._config.providers.keys())]
+        return [*self._config.providers, *sorted((found | self._own.keys()) - self._config.providers.keys())]
 
     def adapter(self, target: Target) -> Adapter:
         """How to speak to a target that `of` has named. Raises InvalidRequest for a model its provider cannot have."""
@@ -124,7 +127,7 @@ class Targets:
             self._adapters[provider] = self._made(provider, ProviderConfig())
         adapter = self._adapters[provider]
         found = self._secrets.providers.get(provider)
-        key = found.keys[0].get_secret_value() if found and found.keys else ""
+        key = found.keys[0].get_secret_value() if found and found.keys and provider not in self._own else ""
         base_url = adapter.base_url if isinstance(adapter, Compatible | Family) else ""
         if isinstance(adapter, Compatible):
             base_url = base_url or adapter.row.base_url
@@ -134,9 +137,16 @@ class Targets:
         kind = given.kind or name
         _refuse_what_means_nothing(name, kind, given)
         found = self._secrets.providers.get(name) or ResolvedProvider(settings=given)
+        if name in self._own:
+            if given.api_key:
+                raise ConfigError(f"credentials[{name!r}] stands beside providers.{name}.api_key; keep one of the two")
+            found = replace(found, keys=())
         if kind in CLOUDS:
             made, credential = CLOUDS[kind](name, found)
-            if credential is not None:
+            if name in self._own:
+                base = made.base_url if isinstance(made, Compatible | Family) else ""
+                self._credentials[name] = own(Own(name, kind, found, base), self._own[name])
+            elif credential is not None:
                 self._credentials[name] = credential()
             return made
         row = ROWS.get(kind)
@@ -151,6 +161,8 @@ class Targets:
                 )
             # An address of its own and no kind: what nearly every such server speaks.
             row = replace(ROWS["openai"], name=name, prefixes=(), hosts=(), key_env=(), key_optional=True)
+        if name in self._own:
+            self._credentials[name] = own(Own(name, kind, found, given.base_url or row.base_url), self._own[name])
         headers = {field: value.get_secret_value() for field, value in found.headers.items()}
         return _Place(
             row=row, name=name, base_url=given.base_url or "", headers=headers, once=given.idempotency_header or ""

@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from llm_edge import EdgeClient, InvalidRequest
+from llm_edge import EdgeClient, InvalidRequest, Overloaded
 from llm_edge.testing import Provider, answer, status, stream, tool_call
 
 from .conftest import Colour
@@ -112,6 +112,16 @@ def test_an_error_of_the_provider_is_told_in_the_callers_dialect(
     assert told.value.body is not None
     assert set(told.value.body) >= {"message", "type", "code"}  # type: ignore[call-overload]  # the SDK's cargo
     provider.asked(1)
+
+
+def test_the_providers_own_words_stay_with_the_error(colour: Colour, claude: EdgeClient, provider: Provider) -> None:
+    provider.script(status(529, message="busy"))
+    with pytest.raises(Overloaded) as told:
+        colour.chat(claude, "c", QUESTION)
+    assert told.value.foreign
+    assert told.value.response is not None
+    assert told.value.response.body is not None
+    assert told.value.response.body.json["error"]["type"] == "overloaded_error"
 
 
 def test_a_stream_that_is_cut_does_not_end_well(colour: Colour, claude: EdgeClient, provider: Provider) -> None:

@@ -10,7 +10,7 @@ from ..config import ResolvedProvider
 from ..errors import ConfigError
 from ..providers.base import Credential, Family
 from ..providers.bedrock_adapter import MANTLE, OPENAI, Bedrock, Native
-from .aws_keys import Keys, Signing, Written, by_chain, region_of
+from .aws_keys import Keys, Signing, Written, by_chain, region_of, session
 from .credentials import KEY_HEADERS
 
 _SUFFIXES: Final = (
@@ -26,9 +26,7 @@ _SUFFIXES: Final = (
 def bedrock(name: str, found: ResolvedProvider) -> tuple[Family, Callable[[], Credential] | None]:
     """One of Bedrock's APIs; its requests are signed where there is no bearer token. Raises ConfigError."""
     given = found.settings
-    region = given.region or region_of(given.profile or "")
-    if not region:
-        raise ConfigError(f"providers.{name} has no region; set `region`, or the variable AWS_REGION, as in us-east-1")
+    region = _region(name, found)
     headers = {field: value.get_secret_value() for field, value in found.headers.items()}
     mantle = given.api == "mantle"
     base = given.base_url or (
@@ -41,8 +39,20 @@ def bedrock(name: str, found: ResolvedProvider) -> tuple[Family, Callable[[], Cr
         adapter = Bedrock(name=name, base_url=base, headers=headers, invoke=given.api == "invoke")
     if found.keys or any(field.lower() in KEY_HEADERS for field in headers):
         return adapter, None
-    service = "bedrock-mantle" if mantle else "bedrock"
-    return adapter, lambda: Signing(_keys(name, found), region=region, service=service)
+    return adapter, lambda: signing(name, found, _keys(name, found))
+
+
+def signing(name: str, found: ResolvedProvider, keys: Keys) -> Signing:
+    """Signs a provider's requests. Raises ConfigError where nobody says for which region."""
+    service = "bedrock-mantle" if found.settings.api == "mantle" else "bedrock"
+    return Signing(keys, region=_region(name, found), service=service)
+
+
+def _region(name: str, found: ResolvedProvider) -> str:
+    region = found.settings.region or region_of(found.settings.profile or "")
+    if not region:
+        raise ConfigError(f"providers.{name} has no region; set `region`, or the variable AWS_REGION, as in us-east-1")
+    return region
 
 
 def _keys(name: str, found: ResolvedProvider) -> Keys:
@@ -53,7 +63,8 @@ def _keys(name: str, found: ResolvedProvider) -> Keys:
             f"providers.{name}: without keys written down Bedrock needs botocore; pip install 'llm_edge[aws]',"
             " or set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
-    return by_chain(found.settings.profile or "")
+    profile = found.settings.profile or ""
+    return by_chain(lambda: session(profile).get_credentials())
 
 
 def _suffix(region: str) -> str:

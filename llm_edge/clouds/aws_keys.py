@@ -7,6 +7,7 @@ instance, single sign-on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, Protocol
 
@@ -65,17 +66,17 @@ class Signing:
         return self._keys.refused(last)
 
 
-def by_chain(profile: str) -> Renewed[AccessKeys]:
-    """The keys that botocore's chain finds, renewed before they run out."""
-    chain = _Chain(profile)
+def by_chain(find: Callable[[], Any]) -> Renewed[AccessKeys]:
+    """The keys of botocore's credentials that `find` finds, perhaps by its chain; renewed before they run out."""
+    chain = _Chain(find)
     return Renewed(chain.fetch, what="AWS credentials", early=EARLY)
 
 
 class _Chain:
     """Asks botocore, which may read files and ask servers."""
 
-    def __init__(self, profile: str) -> None:
-        self._profile = profile
+    def __init__(self, find: Callable[[], Any]) -> None:
+        self._find = find
         self._credentials: Any = None
         """botocore's own, which renews itself when asked in time."""
         self._last: AccessKeys | None = None
@@ -100,7 +101,7 @@ class _Chain:
         return fresh
 
     def _asked(self) -> Fresh[AccessKeys] | None:
-        credentials = self._credentials or _session(self._profile).get_credentials()
+        credentials = self._credentials or self._find()
         if credentials is None:
             return None
         frozen = credentials.get_frozen_credentials()
@@ -110,14 +111,15 @@ class _Chain:
         return Fresh(keys, None if ends is None else ends.timestamp())
 
 
-def _session(profile: str) -> Any:
-    session: Any = import_module("botocore.session")  # as above
-    return session.Session(profile=profile or None)
+def session(profile: str) -> Any:
+    """A session of botocore's. Raises what botocore raises for a profile that is not there."""
+    module: Any = import_module("botocore.session")  # as above
+    return module.Session(profile=profile or None)
 
 
 def region_of(profile: str) -> str:
     """The region in AWS's own configuration; empty when it names none, or botocore is not there."""
     try:
-        return str(_session(profile).get_config_variable("region") or "")
+        return str(session(profile).get_config_variable("region") or "")
     except Exception:
         return ""  # nobody wrote one down that could be read

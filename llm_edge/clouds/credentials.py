@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar
 
 from ..errors import CallError, NetworkFailed, Unauthorized
 from ..providers.base import Wire
-from ..runtime import Runtime, Signal, mind_forks
+from ..runtime import Clock, Runtime, Signal, mind_forks
 
 T = TypeVar("T")
 
@@ -54,11 +54,23 @@ class Renewed(Generic[T]):
 
     `fetch` gets one, blocking; it raises Unauthorized when there is none to be had, and NetworkFailed when
     there may be one in a moment, each in words that say what to do and show no secret. `what` is the
-    credential in words, as "an Entra token".
+    credential in words, as "an Entra token". One that does not say when it ends is good for ever; or for `lasts`
+    seconds, and asked for again after `again`.
     """
 
-    def __init__(self, fetch: Callable[[], Fresh[T]], *, what: str, early: float = EARLY) -> None:
-        self._fetch, self._what, self._early = fetch, what, early
+    def __init__(
+        self,
+        fetch: Callable[[], Fresh[T]],
+        *,
+        what: str,
+        early: float = EARLY,
+        lasts: float | None = None,
+        again: float = 0.0,
+    ) -> None:
+        self._fetch, self._what, self._early, self._lasts = fetch, what, early, lasts
+        self._again = again
+        self._due = inf
+        """The moment from which an endless one is asked for again."""
         self._fresh: Fresh[T] | None = None
         self._refused: T | None = None
         """The last one that the provider did not take."""
@@ -81,9 +93,9 @@ class Renewed(Generic[T]):
         """
         clock = runtime.clock
         fresh = self._fresh
-        if fresh is not None and fresh.good(clock.time() + self._early):
+        if fresh is not None and fresh.good(clock.time() + self._early) and clock.now() < self._due:
             return fresh.value
-        fetching = self._begun(clock.now())
+        fetching = self._begun(clock)
         if fresh is not None and fresh.good(clock.time()):
             return fresh.value
         longest = LONGEST if seconds is None else min(seconds, LONGEST)
@@ -106,16 +118,19 @@ class Renewed(Generic[T]):
             self._refused, self._fresh, self._wait_until = value, None, -inf
             return True
 
-    def _begun(self, now: float) -> Signal | None:
+    def _begun(self, clock: Clock) -> Signal | None:
         """The fetch under way, begun if need be; None shortly after one that gave nothing better."""
+        now, moment = clock.now(), clock.time()
         with self._lock:
             if self._fetching is None and now >= self._wait_until:
                 done = Signal()
-                threading.Thread(target=self._do, args=(done, now), name=f"llm_edge: {self._what}", daemon=True).start()
+                threading.Thread(
+                    target=self._do, args=(done, now, moment), name=f"llm_edge: {self._what}", daemon=True
+                ).start()
                 self._fetching = done  # only now: a thread that could not be started fetches nothing
             return self._fetching
 
-    def _do(self, done: Signal, now: float) -> None:
+    def _do(self, done: Signal, now: float, moment: float) -> None:
         fresh: Fresh[T] | None = None
         failure: CallError | None = None
         try:
@@ -125,6 +140,9 @@ class Renewed(Generic[T]):
         except Exception as error:
             # Its words may quote a secret; its name says where to look.
             failure = Unauthorized(f"{self._what} could not be had ({type(error).__name__})")
+        if fresh is not None and fresh.until is None and self._lasts is not None:
+            fresh = replace(fresh, until=moment + self._lasts)
+            self._due = now + self._again
         with self._lock:
             self._fresh, self._failure = fresh or self._fresh, failure
             self._wait_until = now + (SOON if failure is not None and failure.retryable else AGAIN)

@@ -69,6 +69,14 @@ class GoogleBearer:
         return Fresh(str(self._credentials.token), expiry and expiry.replace(tzinfo=UTC).timestamp())
 
 
+def scoped(credentials: Any) -> Any:
+    """The app's own credentials, for Vertex AI where they have to be asked for it."""
+    from google.auth import credentials as known
+
+    kind: Any = known  # it has no types
+    return kind.with_scopes_if_required(credentials, [SCOPE])
+
+
 def _credentials(file: File | None) -> Any:
     import google.auth
     from google.oauth2 import service_account

@@ -55,7 +55,9 @@ class Resolved:
     redis_url: SecretStr | None = None
     store_url: SecretStr | None = None
     unusable: Mapping[str, ConfigError] = field(default_factory=dict[str, ConfigError])
-    """Providers nobody configured whose known variable holds no key: refused when they are asked for, not before."""
+    """Providers nobody configured whose known variables cannot be used: refused when they are asked for, not before."""
+    meant: frozenset[str] = frozenset()
+    """Those of them that a variable with a key speaks for, whatever is wrong; other variables are everybody's."""
 
 
 def resolve(
@@ -76,11 +78,14 @@ def resolve(
     known = key_env or {}
     providers = {name: reading.provider(name, given, known) for name, given in config.providers.items()}
     unusable: dict[str, ConfigError] = {}
+    meant: set[str] = set()
     for name in (known.keys() | reading.setting_env.keys()) - config.providers.keys():
         unasked = _Reading(reading.env, reading.setting_env)
         found = unasked.provider(name, ProviderConfig(), known)
         if unasked.problems:
             unusable[name] = failure(unasked.problems, config.place)
+            if found.keys or any("api_key" in problem.path for problem in unasked.problems):
+                meant.add(name)
         elif found.keys or found.from_variables:
             providers[name] = found
     proxy = config.http.proxy and reading.secret(("http", "proxy"), config.http.proxy, values.wrong_in_proxy)
@@ -95,7 +100,7 @@ def resolve(
         reading.file_is_there(("http", setting), getattr(config.http, setting))
     if reading.problems:
         raise failure(reading.problems, config.place)
-    return Resolved(providers, proxy, signing, redis, store, unusable)
+    return Resolved(providers, proxy, signing, redis, store, unusable, frozenset(meant))
 
 
 def follow(

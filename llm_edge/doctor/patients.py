@@ -53,9 +53,9 @@ def patients(
     """
     named = [*models, *_in_routes(config)]
     known = dict.fromkeys([*config.providers, *(target.partition("/")[0] for target in named)])
-    # A variable such as GOOGLE_CLOUD_PROJECT alone does not say that its cloud is to be asked.
+    # A variable such as AWS_REGION alone, well written or not, does not say that its cloud is to be asked.
     keyed = [name for name, found in secrets.providers.items() if found.keys]
-    known |= dict.fromkeys(sorted([*keyed, *secrets.unusable]))
+    known |= dict.fromkeys(sorted([*keyed, *secrets.meant]))
     for name in only:
         if name not in known and name not in ROWS:
             raise ConfigError(f"there is no provider {name!r}; known here: {', '.join(known) or 'none'}")

@@ -115,7 +115,7 @@ class Front:
         notes = request.notes
         notes.error = type(error).__name__
         told = self.told(notes)
-        answer = error.response
+        answer = None if error.foreign else error.response
         ours = answer is None
         if ours or self.retries:
             told.append(("x-should-retry", "false"))

@@ -74,8 +74,7 @@ class Translate:
         except CallError as error:
             if counts and isinstance(error, BadRequest | NotFound):
                 return self._guessed(request, caller, exchange, f"it did not count them ({error.message})")
-            # Its words are in a language the caller does not speak; its class and status say what happened.
-            error.response = None
+            error.foreign = True  # its class and status say in any language what happened
             raise
         return self._back(response, request, caller, provider, exchange)
 

@@ -194,8 +194,79 @@ def test_a_variable_that_holds_no_key_is_told() -> None:
     assert "canary" not in str(found)
 
 
-def test_a_variable_that_is_no_key_asks_for_nobody() -> None:
-    assert examine(EdgeConfig(), {"GOOGLE_CLOUD_PROJECT": "p", "OPENAI_API_VERSION": "2024-10-21"}) == []
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"GOOGLE_CLOUD_PROJECT": "p", "OPENAI_API_VERSION": "2024-10-21"},
+        {"GOOGLE_CLOUD_PROJECT": "no/project"},
+        {"AWS_REGION": "us-east-1"},
+        {"AWS_REGION": "nowhere at all"},
+        {"AWS_REGION": "us-east-1", "AWS_PROFILE": "work"},
+        {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": CANARY},
+        {"AZURE_OPENAI_ENDPOINT": "nonsense"},
+    ],
+    ids=str,
+)
+def test_variables_that_are_no_key_of_a_model_ask_for_nobody(env: dict[str, str]) -> None:
+    assert examine(EdgeConfig(), env) == []
+
+
+def test_a_key_beside_a_variable_that_cannot_be_used_is_told() -> None:
+    (found,) = examine(EdgeConfig(), {"AWS_BEARER_TOKEN_BEDROCK": CANARY, "AWS_REGION": "nowhere at all"})
+    assert words(found, "key").startswith("bad: providers.bedrock.region")
+    assert "canary" not in str(found)
+
+
+PLACES: dict[str, Any] = {
+    "anthropic": ({"api_key": CANARY}, "claude-haiku-4-5"),
+    "gemini": ({"api_key": CANARY}, "gemini-3.8-flash"),
+    "azure": ({"api_key": CANARY}, "my-gpt"),
+    "azure-anthropic": ({"api_key": CANARY}, "claude-haiku-4-5"),
+    "vertex": ({"project": "p", "headers": {"authorization": f"Bearer {CANARY}"}}, "gemini-3.8-flash"),
+    "bedrock": ({"api_key": CANARY, "region": "us-east-1"}, "us.amazon.nova-micro-v1:0"),
+}
+
+
+def found_at(provider: Provider, kind: str) -> Checkup:
+    place, model = PLACES[kind]
+    config = EdgeConfig(providers={kind: {"base_url": provider.url, **place}})
+    (found,) = examine(config, {}, models=[f"{kind}/{model}"])
+    return found
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_every_kind_of_provider_is_looked_at_in_its_own_format(provider: Provider, kind: str) -> None:
+    provider.script(stream("o", "k"))
+    found = found_at(provider, kind)
+    assert found.well
+    assert words(found, "key").endswith("is taken")
+    assert "events, the first after" in words(found, "streaming")
+    assert provider.asked(1)[0].streamed
+
+
+@pytest.mark.parametrize("kind", PLACES)
+@pytest.mark.parametrize(("code", "check"), [(401, "key"), (404, "model"), (503, "network")])
+def test_what_is_wrong_is_told_for_every_kind_of_provider(provider: Provider, kind: str, code: int, check: str) -> None:
+    provider.script(status(code, message="it is so"))
+    found = found_at(provider, kind)
+    assert words(found, check).startswith("bad: ")
+    assert "canary" not in str(found)
+
+
+def test_a_signature_that_a_wrong_clock_spoils_is_told_with_the_clock(provider: Provider) -> None:
+    late = json_body({"message": "Signature expired: 20261121T000000Z is now earlier than …"}, status=403)
+    date = formatdate(FakeClock().time() + 3600, usegmt=True)
+    provider.script(late.headers({"date": date, "x-amzn-errortype": "InvalidSignatureException"}))
+    place = {
+        "base_url": provider.url,
+        "region": "us-east-1",
+        "access_key_id": "AKIDEXAMPLE",
+        "secret_access_key": CANARY,
+    }
+    config = EdgeConfig(providers={"bedrock": place})
+    (found,) = examine(config, {}, models=["bedrock/us.amazon.nova-micro-v1:0"], clock=FakeClock())
+    assert words(found, "key").startswith("bad: the token is not taken (403): Signature expired")
+    assert words(found, "clock").startswith("bad: this machine's is 3599 s behind the provider's; set it")
 
 
 def test_a_setting_of_a_cloud_that_cannot_work_is_told_where_it_is_asked_for() -> None:
