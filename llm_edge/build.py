@@ -40,6 +40,7 @@ from .layers.translate import Translate
 from .limits import Limits
 from .message import Handler, Json, Layer, Request, stack
 from .money.book import Book
+from .money.tab import Tab
 from .places import Places, origin_of, place_of
 from .policy.hedging import Hedge
 from .policy.price import own_price
@@ -74,6 +75,7 @@ class House:
         self.answers = kept_answers(config, secrets, clock)
         self.limits = Limits(config, secrets)
         self.book = book_of(config, self.targets.priced_as)
+        self.tab = Tab()
         self.purse = Purse(config, self.limits.counters, self.book.cost, clock or ThreadClock())
         self.listeners: list[Listens] = []
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
@@ -91,7 +93,7 @@ def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Laye
     clock = runtime.clock
     return stack(
         [
-            Tell(clock=clock, cost=house.book.cost, listeners=house.listeners),
+            Tell(clock=clock, cost=house.book.cost, listeners=house.listeners, spent=house.tab.call),
             Deadline(clock=clock, allowed=house.allowed),
             *layers,
             Cache(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
+from .accounting import Accounting
 from .breakers import Breakers
 from .build import House, finished, readings, trunk
 from .config import EdgeConfig, Resolved, resolve
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from .bulk.items import Result
     from .config import Sections
-    from .money.spend import UsageLog
+    from .money.usage_log import UsageLog
     from .telemetry.metrics import Metrics
     from .tools import CacheTools
 
@@ -45,7 +46,7 @@ class _Chain:
     handler: Handler
 
 
-class EdgeClient:
+class EdgeClient(Accounting):
     """
     An LLM gateway in this process: cache, limits, failover, breaker and retry in one chain.
 
@@ -98,7 +99,7 @@ class EdgeClient:
             ))  # fmt: skip
         self._usage: UsageLog | None = None
         if self.config.telemetry.usage_log is not None:
-            from .money.spend import UsageLog
+            from .money.usage_log import UsageLog
 
             self._usage = UsageLog(self.config.telemetry.usage_log, clock or ThreadClock())
             self._house.listeners.append(self._usage)

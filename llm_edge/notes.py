@@ -93,6 +93,11 @@ class Notes:
         self.events.append((moment, layer, facts))
 
     @property
+    def asked(self) -> str:
+        """`provider/model` that answered, or else was asked last; empty when nobody was."""
+        return self.target or (self.attempts[-1].target if self.attempts else "")
+
+    @property
     def overhead(self) -> float | None:
         """Seconds spent inside llm_edge, providers and waiting on purpose left out; None while it runs."""
         return None if self.ended is None else max(self.ended - self.started - self.upstream - self.waited, 0.0)

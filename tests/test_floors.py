@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"layers", "reply"},
     {"http"},
     {"config", "clouds", "targets", "build", "answers", "breakers", "choosing", "places", "limits", "budgets"},
-    {"bulk", "client", "direct", "tools", "serve", "testing", "doctor", "transports", "httpx"},
+    {"accounting", "bulk", "client", "direct", "tools", "serve", "testing", "doctor", "transports", "httpx"},
     {"commands"},
     {"cli"},
     {"__init__"},
@@ -59,6 +59,7 @@ NEIGHBOURS = {
     ("client", "bulk"),  # inside `map` and `amap`
     ("serve", "client"),
     ("client", "tools"),
+    ("client", "accounting"),
     ("transports", "client"),
     ("httpx", "client"),
     ("client", "transports"),  # inside `http_client`, which makes one

@@ -21,7 +21,8 @@ class TelemetryConfig(Section):
     )
     usage_log: values.FilePath | None = Field(
         default=None,
-        description="A file that gets a line of JSON for each call: who, what, how much. `llm-edge spend` adds it up.",
+        description="A file that gets a record of each call: who, what, how much. Lines of JSON, or a SQLite database"
+        " where its name ends in .db, .sqlite or .sqlite3. `llm-edge spend` adds it up.",
         examples=["usage.jsonl"],
     )
     capture_content: bool = Field(

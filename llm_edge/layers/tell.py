@@ -27,6 +27,9 @@ HITS = frozenset({"HIT", "SEMANTIC HIT", "STALE", "COALESCED"})
 """What the cache says of answers that cost nothing."""
 
 
+def _nobody(request: Request, time: float) -> None: ...
+
+
 class Hearing(Protocol):
     """One listener's part of one call."""
 
@@ -52,6 +55,8 @@ class Tell:
     clock: Clock
     cost: Cost
     listeners: Sequence[Listens] = ()
+    spent: Callable[[Request, float], None] = _nobody
+    """Told of each bill, at which moment (seconds since 1970); it must not wait."""
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         books = _Books(self, request)
@@ -113,15 +118,17 @@ class _Books:
             return
         request = self._request
         request.notes.over = None
-        self._bill()
+        now = self._tell.clock.time()
+        self._bill(now)
+        self._tell.spent(request, now)
         for hearing in self._hearings:
             try:
                 hearing.over(request, self._error)
             except Exception:
                 log.exception("a listener failed at the end of a call")
 
-    def _bill(self) -> None:
-        notes, cost, now = self._request.notes, self._tell.cost, self._tell.clock.time()
+    def _bill(self, now: float) -> None:
+        notes, cost = self._request.notes, self._tell.cost
         if notes.cache in HITS:
             notes.cost, notes.saved = 0, cost(notes.target, notes.usage, now, "")
             return

@@ -187,7 +187,7 @@ class _Call:
     def _count(self, request: Request) -> None:
         self._active.dec()
         metrics, notes = self._metrics, request.notes
-        target = notes.target or (notes.attempts[-1].target if notes.attempts else "")
+        target = notes.asked
         series = metrics.series(target, request.operation, notes.status)
         series.requests()
         if notes.ended is not None:
