@@ -21,6 +21,10 @@ from .runtime import Clock, Runtime
 from .stores.counters import CounterStore
 
 
+_TRIES, _BETWEEN = 10, 0.1
+"""How often a store is asked how budgets stand, and the seconds between."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetStanding:
     """How one budget stands for one subject. Money is in whole nano-dollars."""
@@ -88,9 +92,13 @@ class Purse:
         Raises ConfigError for a subject without a budget, EdgeError when the store cannot be asked.
         """
         lines = [line for each in asked for line in self._asked(each)] if asked else self._budgets.known()
-        accounts = await self._counters.view(runtime).accounts([line.row for line in lines])
-        if accounts is None:
-            raise EdgeError("the store of the budgets cannot be asked now")
+        view, rows = self._counters.view(runtime), [line.row for line in lines]
+        accounts, tries = await view.accounts(rows), 1
+        while accounts is None:  # calls must not wait for a store; who asks for its word may
+            if tries == _TRIES:
+                raise EdgeError("the store of the budgets cannot be asked now")
+            await runtime.clock.sleep(_BETWEEN)
+            accounts, tries = await view.accounts(rows), tries + 1
         now = self._clock.time()
         return [_standing(line, account, now) for line, account in zip(lines, accounts, strict=True)]
 

@@ -22,7 +22,7 @@ from ..policy.ledger import Ledger
 from ..policy.rows import NEVER, Account, Actual, Asks, Full, Hold, Row, Standing, Taken, Verdict
 from ..runtime import Clock, Guard, Runtime, ThreadClock, mind_forks
 from .fuse import Fuse
-from .lanes import library
+from .lanes import Client, library
 from .places import Place
 from .pool import PATIENCE, Pool
 from .wire import Batch, asked_for, cancelled, ran, settled, taken
@@ -33,6 +33,7 @@ _TICK = 0.05
 _REFUSED_FOR = 1.0
 """Seconds after which a call is told to ask again while the store cannot be asked."""
 _MOST_UNTOLD = 2000
+_MOST_ALONG = 10
 
 
 class SharedCounters:
@@ -93,6 +94,22 @@ class SharedCounters:
     def cancel(self, batch: Batch) -> None:
         """Nobody knows whether a take was made: have it undone."""
         self._untold.append(batch)
+        self.soon(urgent=False)
+
+    def take_along(self) -> list[Batch]:
+        """What the store should hear of before it is asked for money: what calls came to that have just ended."""
+        self.guard.do(self._owe)
+        found: list[Batch] = []
+        try:
+            while len(found) < _MOST_ALONG:
+                found.append(self._untold.popleft())
+        except IndexError:
+            pass
+        return found
+
+    def tell_later(self, batches: Sequence[Batch]) -> None:
+        """They may not have been heard; told twice they count once."""
+        self._untold.extendleft(reversed(batches))
         self.soon(urgent=False)
 
     def probe(self) -> None:
@@ -179,9 +196,10 @@ class SharedView:
         batch = taken(store.prefix, store.name, hold.id, wants, lease)
         until = store.clock.now() + lease
         store.trips += 1
+        along = store.take_along() if any(row.unit == "nano-dollars" for row, _ in asks) else []
         said: Sequence[int] | None = None
         try:
-            said = await store.pool.soon(lambda client: ran(client, batch), self._runtime, store.workers)
+            said = await store.pool.soon(lambda client: _all(client, [*along, batch]), self._runtime, store.workers)
         except NotYet:
             pass  # all workers are busy: nobody is to blame
         except (OSError, library().RedisError) as error:
@@ -190,6 +208,8 @@ class SharedView:
             now = store.clock.now()
             if said is None:
                 store.cancel(cancelled(batch))
+                if along:
+                    store.tell_later(along)
             if said is None or not said[0]:
                 store.guard.do(lambda: store.hand.put_back(asks, wants, hold, now))
                 store.soon(urgent=False)
@@ -250,6 +270,11 @@ class SharedView:
                 return None
             found += [Account(*said[each : each + 3]) for each in range(0, len(said), 3)]
         return found
+
+
+def _all(client: Client, batches: Sequence[Batch]) -> Sequence[int]:
+    """What the last of them says."""
+    return [ran(client, batch) for batch in batches][-1]
 
 
 def _settle(store: SharedCounters, hold: SharedHold, actual: Actual) -> None:
