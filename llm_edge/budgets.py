@@ -20,7 +20,6 @@ from .providers.base import Target
 from .runtime import Clock, Runtime
 from .stores.counters import CounterStore
 
-
 _TRIES, _BETWEEN = 10, 0.1
 """How often a store is asked how budgets stand, and the seconds between."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -51,7 +52,7 @@ def _sums(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     question = asked(options.by, options.since, options.until, only, now=time.time())
     path = Path(options.file) if options.file else _log(options, env)
     rows = summed(read(path, question), question)
-    _print([asdict(row) for row in rows] if options.json else table(rows, options.by))
+    print(json.dumps([asdict(row) for row in rows]) if options.json else "\n".join(table(rows, options.by)))
     return GOOD
 
 
@@ -84,9 +85,9 @@ def _budgets(options: argparse.Namespace, env: Mapping[str, str]) -> int:
         except ConfigError:
             raise
         except EdgeError as error:
-            _print([f"llm-edge: {error}"])
+            print(f"llm-edge: {error}", file=sys.stderr)
             return FAILED
-    _print([asdict(each) for each in found] if options.json else _standings(found))
+    print(json.dumps([asdict(each) for each in found]) if options.json else "\n".join(_standings(found)))
     return GOOD
 
 
@@ -102,8 +103,3 @@ def _standings(found: Sequence[BudgetStanding]) -> Iterator[str]:
             f"{name[:32]:<32} {each.period:<7} {limit:>12} {spent:>12} {reserved:>10} {unconfirmed:>12}"
             f" {each.share:>6.0%}"
         )
-
-
-def _print(told: Any) -> None:
-    whole = isinstance(told, list) and all(isinstance(each, dict) for each in told)
-    print(json.dumps(told) if whole else "\n".join(told))

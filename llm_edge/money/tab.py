@@ -58,7 +58,7 @@ class Tab:
         sums = Sums()
         first, last = question.since // _HOUR, question.until / _HOUR
         for (hour, names), spent in self._rows.items():
-            who = dict(zip(WHO, names, strict=True))
+            who: dict[str, str] = dict(zip(WHO, names, strict=True))
             if first <= hour < last and question.wants(who):
                 sums.of(question.name(iso(hour * _HOUR), who)).join(spent)
         return sums.rows()

@@ -102,7 +102,7 @@ def rows(path: Path, question: Question) -> Iterator[dict[str, Any]]:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
             for row in database.execute(_SELECT, (iso(question.since), iso(question.until))):
-                found = dict(zip(_COLUMNS, row, strict=True))
+                found: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
                 found["usage"] = None if found["usage"] is None else orjson.loads(found["usage"])
                 yield found
     except (sqlite3.Error, ValueError) as error:
