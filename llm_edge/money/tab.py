@@ -91,4 +91,5 @@ class Tab:
         whole = Spent("")
         for key in oldest:
             whole.join(self._rows.pop(key))
-        self._rows[oldest[-1][0], (OTHER,) * len(WHO)] = whole
+        # There may be such a row already: then it stays one.
+        self._rows.setdefault((oldest[-1][0], (OTHER,) * len(WHO)), Spent("")).join(whole)
