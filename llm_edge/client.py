@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
     from opentelemetry.metrics import MeterProvider
+    from opentelemetry.sdk.trace import TracerProvider as Exporting
     from opentelemetry.trace import TracerProvider
 
     from .bulk.items import Result
@@ -90,9 +91,14 @@ class EdgeClient(Accounting):
         self._direct = {"sync": False, "async": False}
         self._lock = threading.Lock()
         self._closed = False
+        self._exporting: Exporting | None = None
         if self.config.telemetry.traces:
             from .telemetry.traces import Traces
 
+            if self.config.telemetry.otlp_endpoint is not None and tracer_provider is None:
+                from .telemetry.otlp import exporting
+
+                tracer_provider = self._exporting = exporting(self.config.telemetry.otlp_endpoint)
             self._house.listeners.append(Traces(
                 clock or ThreadClock(), tracer_provider=tracer_provider, meter_provider=meter_provider,
                 content=self.config.telemetry.capture_content, finished=finished,
@@ -377,6 +383,8 @@ class EdgeClient(Accounting):
         drive(self._house.answers.close(Blocking()))
         if self._usage is not None:
             self._usage.close()
+        if self._exporting is not None:
+            self._exporting.shutdown()
 
     async def aclose(self) -> None:
         """Close all connections, those of this event loop included."""

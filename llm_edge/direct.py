@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar, cast
 
 from .errors import CallError, InvalidRequest
 from .message import Body, Handler, Operation, Request, Response
 from .notes import Notes
-from .policy.controls import from_keyword
+from .policy.controls import from_field, from_keyword
 from .providers.dialects import by_name
 from .reply import Reply
 from .runtime import Clock
@@ -65,12 +65,17 @@ class Asking:
         timeout = body.pop("timeout", None)
         if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < 1e9):
             raise InvalidRequest("`timeout` must be a number of seconds above 0")
+        elsewhere = from_field(body.get("cache"))
+        if elsewhere:
+            del body["cache"]
         try:
             # Written at once: what JSON cannot say is told here, and what the caller changes later is not ours.
             written = Body(Body(json=body).raw)
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"the request cannot be written as JSON: {error}") from None
         controls = from_keyword(edge)
+        if elsewhere:
+            controls = replace(controls, **elsewhere)
         route = controls.route or (model if model in self.routes else "")
         notes = Notes(model=model, operation=operation, started=self.clock.now(), route=route)
         return Request(

@@ -78,3 +78,13 @@ def test_a_second_tier_is_counted_and_emptied_too(colour: Colour, provider: Prov
     assert second is not None
     assert second["hits"] == 0
     colour.close(edge)
+
+
+def test_litellms_cache_keyword_is_understood_by_a_direct_call(
+    colour: Colour, edge: EdgeClient, provider: Provider
+) -> None:
+    assert colour.chat(edge, "p/m", "Hi").cache == "MISS"
+    assert colour.chat(edge, "p/m", "Hi", cache={"no-cache": True}).cache == "MISS"
+    assert "cache" not in provider.last.json
+    assert colour.chat(edge, "p/m", "Hi", cache={"namespace": "b"}).cache == "MISS"
+    assert colour.chat(edge, "p/m", "Hi").cache == "HIT"

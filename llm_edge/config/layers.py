@@ -36,6 +36,8 @@ SERVE_NAMES: Mapping[str, tuple[str, ...]] = {
     "SERVER_TIMEOUT_SECONDS": ("deadline", "total"),
     "MAX_REQUEST_SIZE": ("serve", "max_body"),
     "ENABLE_METRICS": ("serve", "metrics"),
+    "ENABLE_TRACING": ("telemetry", "traces"),
+    "OTLP_ENDPOINT": ("telemetry", "otlp_endpoint"),
     "AUTH_ENABLED": ("serve", "auth", "enabled"),
     "AUTH_HEALTH_CHECK": ("serve", "auth", "health"),
     "API_KEYS": ("serve", "auth", "keys"),

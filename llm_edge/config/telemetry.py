@@ -19,6 +19,12 @@ class TelemetryConfig(Section):
         default=True,
         description="Whether calls leave spans, and metrics of OpenTelemetry, once the app has set up its SDK.",
     )
+    otlp_endpoint: values.Address | None = Field(
+        default=None,
+        description="A collector that spans are sent to over OTLP/HTTP, where the app sets up no OpenTelemetry of its"
+        " own; needs the extra `otel`.",
+        examples=["http://localhost:4318"],
+    )
     usage_log: values.FilePath | None = Field(
         default=None,
         description="A file that gets a record of each call: who, what, how much. Lines of JSON, or a SQLite database"

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from ..errors import CallError, NetworkFailed, StreamBroken
 from ..layers.tell import spoken
-from ..message import Body, ByteSource, Handler, Headers, Request, Response
+from ..message import Body, ByteSource, Controls, Handler, Headers, Request, Response
 from ..notes import Notes
-from ..policy.controls import from_headers
+from ..policy.controls import from_field, from_headers
 from ..policy.durations import written
 from ..policy.keys import fingerprint
 from ..providers.base import Dialect
@@ -60,6 +60,8 @@ class Front:
             return self.opaque(method, url, headers, timeout, body)
         notes = self._notes(headers, dialect.operation, model)
         controls = from_headers(headers)
+        if "cache" in body.json:
+            controls, body = _elsewhere(controls, body)
         route = controls.route or (model if model in self.routes else "")
         notes.route = route
         return Request(
@@ -212,6 +214,12 @@ def _spoken(request: Request) -> Dialect:
     dialect = by_name(name)
     assert dialect is not None, "its own dialect, or one of the three that are always there"
     return dialect
+
+
+def _elsewhere(controls: Controls, body: Body) -> tuple[Controls, Body]:
+    """What LiteLLM's users say of the cache in the body itself; it is ours to read, and no provider's."""
+    found = from_field(body.json["cache"])
+    return (replace(controls, **found), body.without_fields("cache")) if found else (controls, body)
 
 
 def _scope(headers: Headers, url: str) -> str:

@@ -136,6 +136,32 @@ def from_keyword(asked: Mapping[str, object] | None) -> Controls:
     return Controls(**found)
 
 
+_ELSEWHERE: Final[Mapping[str, tuple[str, _Reader]]] = {
+    "no-cache": ("no_cache", _switch),
+    "no-store": ("no_store", _switch),
+    "ttl": ("ttl", _seconds),
+    "s-maxage": ("max_age", _seconds),
+    "s-max-age": ("max_age", _seconds),
+    "namespace": ("namespace", _word),
+}
+
+
+def from_field(value: object) -> dict[str, Any]:
+    """
+    The controls of a request's field `cache={"no-cache": True}`, as LiteLLM has it; empty when it is somebody else's.
+
+    Raises `InvalidRequest` naming the key that makes no sense.
+    """
+    if not is_object(value) or not value or not value.keys() <= _ELSEWHERE.keys():
+        return {}
+    found: dict[str, Any] = {}
+    for name, given in value.items():
+        if given is not None:
+            field, read = _ELSEWHERE[name]
+            found[field] = read(f"cache[{name!r}]", given)
+    return found
+
+
 def _cache_control(value: str) -> dict[str, Any]:
     """The directives of RFC 9111 that a request may carry; those we do not know are ignored, as it says."""
     found: dict[str, Any] = {}

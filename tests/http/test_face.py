@@ -46,6 +46,14 @@ def test_a_question_is_understood() -> None:
     assert call.scope != "k"
 
 
+def test_what_litellm_says_of_the_cache_stays_here_and_other_fields_of_that_name_travel() -> None:
+    call = inward(front(), body=b'{"model":"m","messages":[],"cache":{"no-cache":true,"namespace":"a"}}')
+    assert (call.controls.no_cache, call.controls.namespace) == (True, "a")
+    assert call.body.json == {"model": "m", "messages": []}
+    theirs = b'{"model":"m","cache":{"type":"x"}}'
+    assert inward(front(), body=theirs).body.raw == theirs
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

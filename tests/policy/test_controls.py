@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from llm_edge.errors import InvalidRequest
 from llm_edge.message import NO_CONTROLS, Controls, Headers
-from llm_edge.policy.controls import from_headers, from_keyword
+from llm_edge.policy.controls import from_field, from_headers, from_keyword
 
 HEADERS: list[tuple[str, str, dict[str, Any]]] = [
     ("cache-control", "no-cache", {"no_cache": True}),
@@ -116,3 +116,19 @@ def test_what_is_no_mapping_is_refused() -> None:
     asked: Any = "no-cache"
     with pytest.raises(InvalidRequest, match="must be a mapping such as"):
         from_keyword(asked)
+
+
+def test_the_cache_field_of_litellm_is_understood() -> None:
+    said = {"no-cache": True, "no-store": False, "ttl": 60, "s-maxage": 5, "namespace": "jokes"}
+    assert from_field(said) == {"no_cache": True, "no_store": False, "ttl": 60.0, "max_age": 5.0, "namespace": "jokes"}
+    assert from_field({"ttl": None, "s-max-age": 1}) == {"max_age": 1.0}
+
+
+@pytest.mark.parametrize("value", [None, True, "no-cache", [], {}, {"type": "ephemeral"}, {"ttl": 60, "other": 1}])
+def test_a_cache_field_of_somebody_elses_is_left_alone(value: object) -> None:
+    assert from_field(value) == {}
+
+
+def test_a_cache_field_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r"cache\['ttl'\]"):
+        from_field({"ttl": "soon"})

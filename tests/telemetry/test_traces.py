@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from llm_edge import EdgeClient
+from llm_edge.config import EdgeConfig
 from llm_edge.errors import Overloaded
 from llm_edge.testing import Provider, answer, status, stream
 
@@ -289,3 +290,49 @@ def test_a_collector_gets_the_spans_over_otlp(colour: Colour, make: Any, seen: S
         told = ExportTraceServiceRequest.FromString(body)
         names |= {span.name for each in told.resource_spans for scope in each.scope_spans for span in scope.spans}
     assert names == {"chat gpt/m", "edge.attempt", "edge.cache"}
+
+
+def names_of(receiver: Receiver) -> set[str]:
+    """The spans that were received, by name; and whose they are."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    found = set[str]()
+    for path, body in receiver.got:
+        assert path == "/v1/traces"
+        for each in ExportTraceServiceRequest.FromString(body).resource_spans:
+            found |= {word.value.string_value for word in each.resource.attributes if word.key == "service.name"}
+            found |= {span.name for scope in each.scope_spans for span in scope.spans}
+    return found
+
+
+@pytest.mark.parametrize("path", ["", "/v1/traces"])
+def test_a_collector_that_is_configured_gets_the_spans_when_the_client_is_closed(
+    colour: Colour, edges: Edges, provider: Provider, path: str
+) -> None:
+    receiver = Receiver()
+    place = {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}
+    address = f"http://127.0.0.1:{receiver.server.server_port}{path}"
+    try:
+        edge = edges(providers={"gpt": place}, telemetry={"otlp_endpoint": address})
+        colour.chat(edge, "gpt/m", "Hi")
+        edge.close()
+    finally:
+        receiver.close()
+    assert names_of(receiver) == {"llm_edge", "chat gpt/m", "edge.attempt", "edge.cache"}
+
+
+def test_a_collector_that_is_not_there_costs_no_call_anything(colour: Colour, edges: Edges, provider: Provider) -> None:
+    place = {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}
+    nobody = Receiver()
+    nobody.close()
+    address = f"http://127.0.0.1:{nobody.server.server_port}"
+    edge = edges(providers={"gpt": place}, telemetry={"otlp_endpoint": address})
+    assert colour.chat(edge, "gpt/m", "Hi").text
+    edge.close()
+
+
+def test_the_sidecars_variables_switch_tracing() -> None:
+    env = {"OTLP_ENDPOINT": "http://collector:4318", "ENABLE_TRACING": "false"}
+    told = EdgeConfig.load(None, env=env, serving=True).telemetry
+    assert (told.otlp_endpoint, told.traces) == ("http://collector:4318", False)
+    assert EdgeConfig.load(None, env=env).telemetry.otlp_endpoint is None
