@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from . import check, doctor, keys, map, serve, spend  # noqa: A004  the command is called so
+from . import check, doctor, keys, map, serve, spend, top  # noqa: A004  the command is called so
 
 Commands: TypeAlias = Any  # argparse keeps the type of its subparsers to itself
 
@@ -32,4 +32,5 @@ COMMANDS: dict[str, Command] = {
     "map": Command(map.add, map.run),
     "serve": Command(serve.add, serve.run),
     "spend": Command(spend.add, spend.run),
+    "top": Command(top.add, top.run),
 }
