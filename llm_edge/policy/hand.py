@@ -11,7 +11,8 @@ that are too small to share, of exact logs, or of money.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from .rows import NEVER, Actual, Asks, Full, Hold, Row, Standing
@@ -40,6 +41,13 @@ def ahead(row: Row) -> int:
     else:
         most = row.limit // 20
     return most if most >= 2 else 0
+
+
+@lru_cache(maxsize=4096)
+def share(row: Row, processes: int) -> Row:
+    """One process's share of a row. Of tokens the pace alone is shared out, or large calls would never fit."""
+    limit = row.limit if row.unit == "tokens" else max(row.limit // processes, 1)
+    return replace(row, limit=limit, rate=row.rate / processes)
 
 
 class Want(NamedTuple):
@@ -135,6 +143,15 @@ class Hand:
                 spares.names += [(name, until, now) for name in names[need:]]
             elif more:
                 self._add(row, more, now, now + reset if row.kind == "tally" else NEVER)
+
+    def has_meanwhile(self, asks: Asks, lease: float, now: float, hold: SharedHold) -> bool:
+        """The store had no more: whether all is here by now, as another call has fetched ahead. Then it is taken."""
+        wants = self.draw(asks, lease, now, hold)
+        if isinstance(wants, Full):
+            return False
+        if wants:
+            self.put_back(asks, wants, hold, now)
+        return not wants
 
     def refused(self, row: Row, amount: int, wait: float, now: float) -> None:
         """The store said no; for a little while it need not be asked again."""

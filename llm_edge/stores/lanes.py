@@ -140,7 +140,7 @@ def _connected(place: Place, limit: Limit, seconds: float) -> tuple[Client, Call
     common = _settings(place, seconds)
     if place.shape == "cluster":
         nodes = [redis.cluster.ClusterNode(host, port) for host, port in place.hosts]
-        cluster: Any = redis.RedisCluster(startup_nodes=nodes, cluster_error_retry_attempts=0, **common, **_tls(place))
+        cluster: Any = redis.RedisCluster(startup_nodes=nodes, **common, **_tls(place))
         return cast("Client", cluster), cluster.close
     if place.shape == "sentinel":
         pool = _sentinel_pool(place, limit, common)

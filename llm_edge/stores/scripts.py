@@ -263,3 +263,22 @@ end
 return said
 """
 )
+
+RENEW = (
+    _PERIODS
+    + """
+-- KEYS: rows. ARGV: the lease, then for each row its kind and a name. What is no longer there stays away.
+local lease = tonumber(ARGV[1])
+for i, key in ipairs(KEYS) do
+  local kind, name = ARGV[2 * i], ARGV[2 * i + 1]
+  local at = key
+  if kind == 'tally' then at = key .. ':o' end
+  redis.call('ZADD', at, 'XX', 'GT', text(now + lease), name)
+  if kind == 'places' and redis.call('EXISTS', key) == 1 then
+    local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
+    keep(key, math.max(last[2] - now, 0))
+  end
+end
+return 1
+"""
+)

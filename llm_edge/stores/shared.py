@@ -14,18 +14,19 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import count
 
-from ..policy.hand import SLACK, Hand, SharedHold, Want
+from ..policy.hand import SLACK, Hand, SharedHold, Want, share
 from ..policy.ledger import Ledger
 from ..policy.rows import NEVER, Account, Actual, Asks, Full, Hold, Row, Standing, Taken, Verdict
 from ..runtime import Clock, Guard, Runtime, ThreadClock, mind_forks
 from .fuse import Fuse
 from .lanes import Client, library
+from .leases import LEASE, Leases
 from .places import Place
 from .pool import PATIENCE, Pool
-from .wire import Batch, asked_for, cancelled, ran, settled, taken
+from .wire import Batch, asked_for, cancelled, hopeless, ran, settled, taken
 from .workers import NotYet, Workers
 
 _TICK = 0.05
@@ -39,9 +40,11 @@ _MOST_ALONG = 10
 class SharedCounters:
     """What both colours share: lanes to the store, what is in hand, and what the store has not been told yet."""
 
-    def __init__(self, place: Place, *, prefix: str, patience: float = PATIENCE, clock: Clock | None = None) -> None:
+    def __init__(
+        self, place: Place, *, prefix: str, patience: float = PATIENCE, clock: Clock | None = None, lease: float = LEASE
+    ) -> None:
         self.pool = Pool(place, patience)
-        self.prefix = prefix
+        self.prefix, self._lease = prefix, lease
         self.clock = clock or ThreadClock()
         self.workers = Workers("limits", 8, self.pool.leave)
         self.behind = Workers("limits behind", 1, self.pool.leave)
@@ -53,10 +56,10 @@ class SharedCounters:
     def _begin(self) -> None:
         self.name = os.urandom(8).hex()
         self._ids = count(1)
-        self.hand, self.within = Hand(), Ledger()
+        self.hand, self.within, self.leases = Hand(), Ledger(), Leases(self._lease)
         self.alive = 1
         """How many processes share the store, as far as it was heard."""
-        self.trips = 0
+        self.trips = self._under_way = 0
         """How often a call waited for the store."""
         self._untold: deque[Batch] = deque(maxlen=_MOST_UNTOLD)
         self._ticking = self._closed = False
@@ -80,6 +83,17 @@ class SharedCounters:
         self.behind.join(0.2)
         self.workers.close()
         self.pool.close()
+
+    def sets_out(self, wants: Sequence[Want]) -> Sequence[Want]:
+        """What a call fetches. Who comes while another is under way leaves it to that one to fetch ahead."""
+        self.trips += 1
+        self._under_way += 1
+        if self._under_way == 1:
+            return wants
+        return [want._replace(more=0) for want in wants if want.need]
+
+    def came_back(self) -> None:
+        self._under_way -= 1
 
     # ---- behind the callers' backs
 
@@ -113,13 +127,19 @@ class SharedCounters:
         self.soon(urgent=False)
 
     def probe(self) -> None:
-        self.workers.submit(self._probe)
+        self.workers.submit(self._look)
 
-    def _probe(self) -> None:
+    def _look(self) -> None:
+        """Whether the store is back; then it is used again."""
         good = False
         try:
-            self.pool.ask(lambda client: client.get(f"{self.prefix}probe"))
-            good = True
+            # A write: a server without memory, and a copy that may not be written to, answer questions all the same.
+            self.pool.ask(lambda client: client.set(f"{self.prefix}probe", b"1", px=1000))
+            self.guard.do(self._owe)
+            # Before anybody asks for room: what came back meanwhile, and takes that nobody heard the end of.
+            good = self._tell(always=True)
+        except (OSError, library().RedisError):
+            pass
         finally:
             self.fuse.probed(self.clock.now(), good=good)
 
@@ -127,7 +147,10 @@ class SharedCounters:
         try:
             while not self._closed:
                 time.sleep(_TICK)  # this thread has nothing else to do
+                if self.fuse.blown and self.fuse.ask(self.clock.now()) == "probe":
+                    self._look()  # calls may be rare, and what is owed should not wait for the next one
                 self._tell_now()
+                self._renew()
                 self._ticking = self._left_to_tell()
                 if not self._ticking:
                     # Whoever came between found us still at it, and left it to us.
@@ -138,7 +161,18 @@ class SharedCounters:
             self._ticking = False
 
     def _left_to_tell(self) -> bool:
-        return bool(self._untold) or not self.hand.empty
+        return bool(self._untold) or not (self.hand.empty and self.leases.empty)
+
+    def _renew(self) -> None:
+        if self.leases.empty or self.fuse.blown:
+            return
+        for renewal in self.guard.do(lambda: self.leases.due(self.prefix, self.clock.now())):
+            try:
+                self.pool.ask(partial(ran, batch=renewal.batch))
+            except Exception as error:
+                self.fuse.bad(self.clock.now(), at_once=isinstance(error, TimeoutError))
+                return
+            self.guard.do(partial(self.leases.renewed, renewal))
 
     def _tell_now(self) -> None:
         self.guard.do(self._owe)
@@ -149,19 +183,23 @@ class SharedCounters:
         for at in range(0, len(owed), 100):
             self._untold.append(settled(self.prefix, self.new_id(), owed[at : at + 100]))
 
-    def _tell(self) -> None:
-        while self._untold and not self.fuse.blown:
+    def _tell(self, *, always: bool = False) -> bool:
+        """Whether the store has heard all there was to say; while it is left alone it is told only `always`."""
+        while self._untold and (always or not self.fuse.blown):
             try:
                 batch = self._untold.popleft()
             except IndexError:
-                return  # another thread took the last
+                return True  # another thread took the last
             try:
                 self.pool.ask(partial(ran, batch=batch))
             except Exception as error:
+                if hopeless(error):
+                    continue
                 # Told again once the store is back: a settlement that is told twice is made once.
                 self._untold.appendleft(batch)
                 self.fuse.bad(self.clock.now(), at_once=isinstance(error, TimeoutError))
-                return
+                return False
+        return not self._untold
 
 
 class SharedView:
@@ -176,26 +214,32 @@ class SharedView:
             if amount > row.limit:
                 return Full(row, NEVER)
         now, hold = store.clock.now(), SharedHold(asks)
-        wants = store.guard.do(lambda: store.hand.draw(asks, lease, now, hold))
+        first = min(lease, store.leases.lease)
+        wants = store.guard.do(lambda: store.hand.draw(asks, first, now, hold))
         if isinstance(wants, Full):
             return wants
-        if not wants:
-            return Taken(hold, store.hand.standings(asks, now))
-        leave = store.fuse.ask(now)
-        if leave == "pass":
-            return await self._fetch(asks, wants, lease, hold)
-        if leave == "probe":
-            store.probe()
-        store.guard.do(lambda: store.hand.put_back(asks, wants, hold, now))
-        return self._without_store(asks, lease, now)
+        if wants:
+            leave = store.fuse.ask(now)
+            if leave != "pass":
+                if leave == "probe":
+                    store.probe()
+                store.guard.do(lambda: store.hand.put_back(asks, wants, hold, now))
+                return self._without_store(asks, lease, now)
+            verdict = await self._fetch(asks, wants, first, hold)
+        else:
+            verdict = Taken(hold, store.hand.standings(asks, now))
+        if lease > first and isinstance(verdict, Taken) and verdict.hold is hold:
+            store.guard.do(lambda: store.leases.keep(hold, now, now + lease))
+            store.soon(urgent=False)
+        return verdict
 
     async def _fetch(self, asks: Asks, wants: Sequence[Want], lease: float, hold: SharedHold) -> Verdict:
         store, hold.id = self._store, self._store.new_id()
-        if any(want.more and want.row.kind == "places" for want in wants):
-            lease += SLACK  # so that the next call may have them
-        batch = taken(store.prefix, store.name, hold.id, wants, lease)
-        until = store.clock.now() + lease
-        store.trips += 1
+        wants = store.guard.do(lambda: store.sets_out(wants))
+        ahead = any(want.more and want.row.kind == "places" for want in wants)
+        long = lease + SLACK if ahead else lease  # so that the next call may have them
+        batch = taken(store.prefix, store.name, hold.id, wants, long)
+        until = store.clock.now() + long
         along = store.take_along() if any(row.unit == "nano-dollars" for row, _ in asks) else []
         said: Sequence[int] | None = None
         try:
@@ -206,6 +250,7 @@ class SharedView:
             store.fuse.bad(store.clock.now(), at_once=isinstance(error, TimeoutError))
         finally:
             now = store.clock.now()
+            store.guard.do(store.came_back)
             if said is None:
                 store.cancel(cancelled(batch))
                 if along:
@@ -219,9 +264,11 @@ class SharedView:
         store.alive = max(said[3], 1)
         if not said[0]:
             row, need, _ = wants[said[1] - 1]
-            wait = NEVER if said[2] < 0 else said[2] / 1e6
-            store.guard.do(lambda: store.hand.refused(row, need, wait, now))
-            return Full(row, wait)
+            full = Full(row, NEVER if said[2] < 0 else said[2] / 1e6)
+            if store.guard.do(lambda: store.hand.has_meanwhile(asks, lease, now, hold)):
+                return Taken(hold, store.hand.standings(asks, now))
+            store.guard.do(lambda: store.hand.refused(row, need, full.wait, now))
+            return full
         given = said[4:]
         store.guard.do(lambda: store.hand.receive(wants, given, until, now, hold))
         store.soon(urgent=False)
@@ -233,7 +280,7 @@ class SharedView:
         for row, _ in asks:
             if row.on_failure == "closed":
                 return Full(replace(row, says="the store of its counts cannot be asked", patience=0.0), _REFUSED_FOR)
-        shares = [(_share(row, store.alive), amount) for row, amount in asks if row.on_failure == "local"]
+        shares = [(share(row, store.alive), amount) for row, amount in asks if row.on_failure == "local"]
         wall = store.clock.time()
         verdict = store.guard.do(lambda: store.within.take(shares, now, wall, lease=lease))
         if isinstance(verdict, Full):
@@ -281,14 +328,8 @@ def _settle(store: SharedCounters, hold: SharedHold, actual: Actual) -> None:
     if not hold.open:
         return
     hold.open, now = False, store.clock.now()
+    store.leases.drop(hold)
     if hold.within is not None:
         store.within.settle(hold.within, actual, now, store.clock.time())
         return
     store.soon(urgent=store.hand.settle(hold, actual, now))
-
-
-@lru_cache(maxsize=4096)
-def _share(row: Row, processes: int) -> Row:
-    """A process's share of a row. Of tokens the pace alone is shared out, or large calls would never fit."""
-    limit = row.limit if row.unit == "tokens" else max(row.limit // processes, 1)
-    return replace(row, limit=limit, rate=row.rate / processes)

@@ -73,7 +73,23 @@ def _ran(client: Client, batch: Batch) -> Sequence[int]:
         said = asked.evalsha(_digest(batch.script), len(batch.keys), *batch.keys, *batch.words)
     except library().exceptions.NoScriptError:
         said = client.eval(batch.script, len(batch.keys), *batch.keys, *batch.words)
-    return cast("Sequence[int]", said if isinstance(said, list) else [said])  # the scripts return nothing else
+    told = cast("list[object]", said if isinstance(said, list) else [said])
+    if not all(isinstance(each, int) for each in told) or len(told) < _length(batch, told):
+        raise library().InvalidResponse("what was said is no answer to this script")
+    return cast("Sequence[int]", told)
+
+
+def _length(batch: Batch, told: Sequence[object]) -> int:
+    """How many numbers the script says."""
+    if batch.script is scripts.TAKE:
+        return 4 + 3 * len(batch.rows) if told and told[0] else 4
+    return 3 * len(batch.rows) if batch.script is scripts.ACCOUNTS else 1
+
+
+def hopeless(error: Exception) -> bool:
+    """Whether the script itself failed, and would again: it is no use to say it once more."""
+    script = str(error).startswith(("user_script", "Error running script"))
+    return isinstance(error, library().ResponseError) and script
 
 
 def _put_aside(client: Client, batch: Batch) -> None:

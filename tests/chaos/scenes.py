@@ -167,7 +167,7 @@ async def flapping(outcome: Outcome, scale: float) -> None:
 async def the_store_dies(outcome: Outcome, scale: float) -> None:
     """Redis is frozen, comes back, and is killed while calls run: rates go on locally, and no call waits for it."""
     count = int(300 * scale)
-    limits = {"global": {"requests_per_minute": 600_000, "burst": 10_000, "concurrency": 200, "patience": 3}}
+    limits = {"global": {"requests_per_minute": 600_000, "burst": 10_000, "concurrency": 60}}
     with valkey() as server, Provider(heavy_tailed(random.Random(7)), remember=1) as provider:
         async with _edge(provider, store={"kind": "redis", "url": server.url}, limits=limits) as edge:
             await crowd(outcome, edge, count, at_once=30, limit=10)
@@ -176,8 +176,6 @@ async def the_store_dies(outcome: Outcome, scale: float) -> None:
             await crowd(outcome, edge, count, at_once=30, limit=10)
             server.kill()
             await crowd(outcome, edge, count, at_once=30, limit=10)
-            # Once it thaws, places that were taken while nobody could hear of it are missing until they are given back:
-            # some calls wait for room.
             outcome.must("gate", outcome.answered == 1.0, f"{outcome.ends}")
             outcome.must("store", outcome.slowest < 5.0, f"the slowest call took {outcome.slowest:.2f} s")
     await _quiet(outcome)

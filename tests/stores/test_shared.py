@@ -432,3 +432,65 @@ def test_a_call_that_is_cancelled_while_it_asks_takes_nothing(server: Valkey, st
     wait_until(lambda: not store._left_to_tell())  # pyright: ignore[reportPrivateUsage]  # there is no other way to see it
     assert server.client().zcard(PREFIX + places.key) == len(got)
     assert server.client().zcard(f"{PREFIX}log:None:20") == len(got)
+
+
+# ---------------------------------------------------------------- leases
+
+
+def test_a_store_that_thaws_hears_all_it_missed_before_it_is_asked_again(
+    own: Valkey, stores: Stores, colour: Colour
+) -> None:
+    store = stores(own.place)
+    view = store.view(colour.runtime())
+    first = granted(take(colour, view, PLACES))
+    with own.frozen():
+        unheard = granted(take(colour, view, PLACES))  # sent, and waits in the server's own ear
+        view.settle(first, {})
+        view.settle(unheard, {})
+    store._look()  # pyright: ignore[reportPrivateUsage]  # as it happens when the pause is over, but now
+    assert not store.fuse.blown
+    assert [type(take(colour, view, PLACES)) for _ in range(3)] == [Taken, Taken, Full]
+
+
+@pytest.mark.parametrize("deadline", [100.0, 3600.0])
+def test_what_a_call_without_end_holds_is_renewed_until_it_ends(
+    server: Valkey, stores: Stores, colour: Colour, deadline: float
+) -> None:
+    store = stores(lease=2.0)
+    view, client = store.view(colour.runtime()), server.client()
+    hold = granted(take(colour, view, PLACES, MONEY, lease=deadline))
+    place, bill = f"{PREFIX}{PLACES.key}", f"{PREFIX}{MONEY.key}:o"
+    ends = [client.zscore(place, f"{hold.id}:1"), client.zscore(bill, hold.id)]
+    for end in ends:
+        assert end <= (time.time() + 2.0) * 1e6  # whoever is killed now keeps others out no longer than that
+    wait_until(lambda: client.zscore(place, f"{hold.id}:1") > ends[0] and client.zscore(bill, hold.id) > ends[1])
+    view.settle(hold, {"nano-dollars": 1})
+    wait_until(lambda: client.zcard(place) == client.zcard(bill) == 0)
+    assert store.leases.empty
+
+
+def test_a_lease_that_has_run_out_is_not_brought_back_to_life(server: Valkey, stores: Stores) -> None:
+    store = stores(lease=30.0)
+    view = store.view(Blocking())
+    hold = granted(drive(view.take([(PLACES, 1), (MONEY, 1)], 3600.0)))
+    server.client().flushall()
+    now = store.clock.now()
+    (renewal,) = store.guard.do(lambda: store.leases.due(PREFIX, now + 15.0))
+    store.pool.ask(lambda client: ran(client, renewal.batch))
+    assert held(server) == set()
+    assert store.leases.due(PREFIX, now + 31.0) == []
+    assert store.leases.empty
+    view.settle(hold, {})
+
+
+def test_a_crowd_that_comes_at_once_finds_every_place(stores: Stores) -> None:
+    many, view = row("places", 60), stores(patience=5.0).view(Awaiting())
+
+    async def crowd() -> list[Verdict]:
+        return await asyncio.gather(*(view.take([(many, 1)], 30.0) for _ in range(61)))
+
+    verdicts = asyncio.run(crowd())
+    assert [type(verdict) for verdict in verdicts].count(Taken) == 60
+    for verdict in verdicts:
+        if isinstance(verdict, Taken):
+            view.settle(verdict.hold, {})
