@@ -148,6 +148,13 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "report", env=measured)
 
 
+@nox.session(python=PYTHONS[0])
+def browser(session: nox.Session) -> None:
+    """The sidecar's pages in a real Chromium, which has to be here (Debian's `chromium`, or what CHROMIUM names)."""
+    session.install("-e", ".[fast]", *group("browser"))
+    session.run("pytest", "-q", "tests/browser", *session.posargs)
+
+
 @nox.session(name="tests-lowest", venv_backend="uv", python=PYTHONS[0])
 def tests_lowest(session: nox.Session) -> None:
     """All tests with the oldest versions pyproject.toml allows of what we depend on."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from .bulk.items import Result
     from .config import Sections
+    from .layers.tell import Listens
     from .money.usage_log import UsageLog
     from .telemetry.metrics import Metrics
     from .tools import CacheTools
@@ -319,6 +320,10 @@ class EdgeClient(Accounting):
                 self._metrics = Metrics(self._clock or ThreadClock(), lambda: readings(house))
                 house.listeners.append(self._metrics)
             return self._metrics
+
+    def listen(self, listener: Listens) -> None:
+        """Have each call from now on told to `listener`, as metrics and traces hear of it."""
+        self._house.listeners.append(listener)
 
     def front(self, colour: Literal["sync", "async"], send: Sender | None = None) -> Front:
         """What a transport needs; `send` takes the place of the HTTP engine."""

@@ -21,7 +21,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VERSION = PROJECT["version"]
 ALLOWED = re.compile(
     rf"llm_edge/([a-z0-9_]+/)*([a-z0-9_]+\.py|py\.typed|[a-z0-9_-]+\.(json|toml|lua))"
-    rf"|llm_edge-{re.escape(VERSION)}\.dist-info/(METADATA|RECORD|WHEEL|entry_points\.txt|licenses/LICENSE)"
+    rf"|llm_edge/serve/assets/[a-z0-9_-]+\.(html|js|css|svg|LICENSE\.txt)"
+    rf"|llm_edge-{re.escape(VERSION)}\.dist-info/(METADATA|RECORD|WHEEL|entry_points\.txt|licenses/(LICENSE|NOTICE))"
 )
 
 # Put on PYTHONPATH, Python runs it first: in the child, and in every child of the child.

@@ -90,6 +90,10 @@ class ServeConfig(Section):
         examples=["openai"],
     )
     metrics: bool = Field(default=True, description="Whether calls are counted for Prometheus, under /metrics.")
+    dashboard: bool = Field(
+        default=True, description="Whether there is a page on how it does, under /dashboard, for who may `admin`."
+    )
+    docs: bool = Field(default=True, description="Whether it says what can be asked, under /docs and /openapi.json.")
     tls: ServeTlsConfig = Field(default_factory=ServeTlsConfig, description="HTTPS for the sidecar itself.")
     auth: ServeAuthConfig = Field(default_factory=ServeAuthConfig, description="Who is let in.")
     cors: ServeCorsConfig = Field(default_factory=ServeCorsConfig, description="Pages in browsers that may ask.")

@@ -40,6 +40,7 @@ class Admin:
             Route("/admin/keys/{id}/rotate", self.rotate, methods=["POST"]),
             Route("/admin/breakers", self.breakers, methods=["GET"]),
             Route("/admin/breakers/{target:path}", self.force, methods=["PUT"]),
+            Route("/admin/cache/purge", self.purge, methods=["POST"]),
             Route("/admin/trail", self.trail, methods=["GET"]),
         ]
 
@@ -87,6 +88,17 @@ class Admin:
         self._sidecar.edge.breakers.force(target, state)
         store.note(caller.name, "breakers.force", target, {"state": state})
         return _said({"target": target, "state": self._sidecar.edge.breakers.get(target, state)})
+
+    async def purge(self, request: Request) -> Response:
+        """Answers forgotten: those that have all of what is named, or all there are."""
+        caller, store = await self._allowed(request)
+        asked = await self._asked(request, {"tenant", "namespace", "model", "key"})
+        named = {name: _text(asked, name) for name in asked}
+        if empty := [name for name, text in named.items() if not text]:
+            raise InvalidRequest(f"`{empty[0]}` is empty; leave it out to mean any")
+        told = await self._sidecar.edge.cache.aclear(**named)
+        store.note(caller.name, "cache.purge", "cache", named)
+        return _said({"purged": named, "second_tier_told": told})
 
     async def trail(self, request: Request) -> Response:
         """The newest changes first."""

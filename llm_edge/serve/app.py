@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,11 +24,14 @@ from ..errors import EdgeError
 from ..message import Headers
 from ..runtime import Clock, ThreadClock
 from .admin import Admin
-from .callers import CALL, HEALTH, METRICS, Caller, Door, OpenDoor
+from .callers import ADMIN, CALL, HEALTH, METRICS, Caller, Door, OpenDoor
 from .calls import PATHS, Calls, dialect_of, id_of
 from .cors import Cors
+from .dashboard import Dashboard
 from .health import LIVE, Health
 from .intake import Gone, body_of
+from .origins import here, own_page
+from .pages import routes as pages
 from .passing import Models, request_to, whole
 from .problems import Forbidden, NoSuchPath, Refused, WrongMethod, refusal, shown
 from .wire import App, Message, Receive, Scope, Send, answer, guards
@@ -39,12 +43,20 @@ class Sidecar:
     """The gateway as an ASGI app. Made by `create_app`."""
 
     def __init__(
-        self, edge: EdgeClient, config: ServeConfig, door: Door, *, own: bool = False, clock: Clock | None = None
+        self,
+        edge: EdgeClient,
+        config: ServeConfig,
+        door: Door,
+        *,
+        own: bool = False,
+        clock: Clock | None = None,
+        shared: Path | None = None,
     ) -> None:
         self.edge, self.config, self.door = edge, config, door
         self._own = own
         self._clock: Clock = clock or ThreadClock()
         self._counts = edge.metrics if config.metrics else None  # from its first use on calls are counted
+        self.dashboard = Dashboard(self, self._clock, shared) if config.dashboard else None
         self.health = Health(edge, self._clock, self._clock.now())
         self.models = Models(edge, self._clock)
         self.calls = Calls(
@@ -107,6 +119,8 @@ class Sidecar:
             Route("/health", self._health_page),
             Route("/health/ready", self._ready),
             Route("/metrics", self._metrics),
+            *([] if self.dashboard is None else self.dashboard.routes()),
+            *pages(dashboard=self.config.dashboard, docs=self.config.docs, open_door=self.door.open),
             *Admin(self, getattr(self.door, "keys", None), self._clock).routes(),
             Route("/v1/models", self._models),
             Route("/v1/models/{name:path}", self._model),
@@ -117,6 +131,11 @@ class Sidecar:
         """Who asks, when that is allowed. Raises Unauthenticated or Forbidden."""
         caller = await self.door.admit(request.state.headers)
         caller.need(permission)
+        if permission == ADMIN and self.door.open and not here(request.state.headers):
+            raise Forbidden(
+                "everybody is let in, so this is only for who asks by an address or as `localhost`: a page of a foreign"
+                " name could be led here else; whoever runs the gateway sets serve.auth"
+            )
         return caller
 
     async def _health(self, headers: Headers) -> bytes:
@@ -180,14 +199,18 @@ class Sidecar:
         return Response(await whole(response), response.status, headers={"content-type": kind})
 
     def _may_come(self, headers: Headers) -> bool:
-        """No page in a browser, but those named: pages of any origin could spend the house's money else."""
+        """No page in a browser, but ours and those named: pages of any origin could spend the house's money else."""
         origin = headers.get("origin")
-        return origin is None or origin in self.config.cors.origins
+        return (
+            origin is None or origin in self.config.cors.origins or own_page(origin, headers, open_door=self.door.open)
+        )
 
     # ------------------------------------------------------------------ beginning and end
 
     async def _life(self, receive: Receive, send: Send) -> None:
         await receive()
+        if self.dashboard is not None:
+            self.dashboard.workers.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
@@ -196,19 +219,27 @@ class Sidecar:
     async def stop(self) -> None:
         """The server has answered its last: connections go, when they are ours."""
         self.health.stopping = True
+        if self.dashboard is not None:
+            await self.dashboard.workers.stop()
         if self._own:
             await self.edge.aclose()
 
 
 def create_app(
-    edge: EdgeClient, *, config: ServeConfig | None = None, door: Door | None = None, own: bool = False
+    edge: EdgeClient,
+    *,
+    config: ServeConfig | None = None,
+    door: Door | None = None,
+    own: bool = False,
+    shared: Path | None = None,
 ) -> Sidecar:
     """
     The sidecar as an ASGI app, to serve or to mount: `Mount("/llm", app=create_app(edge))`.
 
     `config` is the edge's own `[serve]` section unless given. With `own` the edge is closed when the server stops.
+    `shared` is a directory in which several workers of one server tell each other what their dashboards show.
     """
-    return Sidecar(edge, config or edge.config.serve, door or OpenDoor(), own=own)
+    return Sidecar(edge, config or edge.config.serve, door or OpenDoor(), own=own, shared=shared)
 
 
 _EPOCH = "1970-01-01T00:00:00Z"

@@ -24,6 +24,7 @@ from .app import Sidecar, create_app
 from .auth import door_of
 from .intake import HEADER_BYTES
 
+_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 _OURS = ("127.0.0.1", "::1", "localhost")
 
 log = logging.getLogger("llm_edge.serve")
@@ -53,7 +54,9 @@ class Plan:
             # Inherited from the parent, whose handlers would do nothing here until granian sets its own.
             signal.signal(number, signal.SIG_DFL)
         edge = self.edge()
-        return create_app(edge, door=door_of(edge.config, os.environ, ThreadClock()), own=True)
+        where = os.environ.get(_COUNTS) if edge.config.serve.workers > 1 else None
+        door = door_of(edge.config, os.environ, ThreadClock())
+        return create_app(edge, door=door, own=True, shared=Path(where) if where else None)
 
 
 class Server(MPServer):
@@ -131,9 +134,8 @@ def share_counts(config: EdgeConfig) -> TemporaryDirectory[str] | None:
 
     To be called before anything is counted: prometheus-client looks for the directory once, when it is loaded.
     """
-    name = "PROMETHEUS_MULTIPROC_DIR"
-    if config.serve.workers == 1 or not config.serve.metrics or os.environ.get(name):
+    if config.serve.workers == 1 or not config.serve.metrics or os.environ.get(_COUNTS):
         return None
     shared = TemporaryDirectory(prefix="llm-edge-counts-")
-    os.environ[name] = shared.name
+    os.environ[_COUNTS] = shared.name
     return shared
