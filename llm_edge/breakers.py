@@ -1,18 +1,28 @@
-"""The breakers of all targets: one for each place and model, looked at and set by hand as `edge.breakers`."""
+"""
+The breakers of all targets: one for each place and model, looked at and set by hand as `edge.breakers`.
+
+A route with rules of its own has breakers of its own. Over a shared store processes tell one another (`stores.hints`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
 from .config import BreakerConfig
 from .errors import InvalidRequest
 from .layers.breaker import GuardedBreaker
+from .layers.rules import Rules
 from .policy.breaker import Breaker, Rule
+from .policy.keys import fingerprint
 from .providers import capabilities
 from .providers.base import Target
-from .runtime import Guard
+from .runtime import Clock, Guard, ThreadClock
+from .stores.hints import Heard, Hints
+from .stores.places import Place
 
+Spot: TypeAlias = tuple[str, str, str, str]
+"""Provider, origin, model, and the route where that has rules of its own."""
 Force = Literal["open", "closed", "off"]
 
 MOST_PLACES = 4096
@@ -25,30 +35,56 @@ class Breakers(Mapping[str, str]):
     """
     `provider/model` and how its breaker stands: `closed`, `open`, `half-open`, `forced-open` or `off`.
 
-    `force` sets one by hand, also before its target was first asked; `reset` has it learn anew.
+    `force` sets one by hand, also before its target was first asked; `reset` has it learn anew. Where limits are shared
+    over a `[store]`, that counts in all its processes within a second.
     """
 
-    def __init__(self, config: BreakerConfig, chance: Callable[[], float] = lambda: 0.5) -> None:
-        self._config, self._chance = config, chance
-        self._known: dict[tuple[str, str, str], GuardedBreaker] = {}
+    def __init__(
+        self, rules: BreakerConfig | Rules[BreakerConfig], chance: Callable[[], float] = lambda: 0.5,
+        clock: Clock | None = None,
+    ) -> None:  # fmt: skip
+        self._rules = Rules(rules) if isinstance(rules, BreakerConfig) else rules
+        common = self._rules.default
+        self._own = frozenset(name for name, rule in self._rules.routes.items() if rule != common)
+        self._chance, self._clock = chance, clock or ThreadClock()
+        self._known: dict[Spot, GuardedBreaker] = {}
         self._forced: dict[str, Force] = {}
+        self._hinted: dict[str, float] = {}
+        """Until when, by the fingerprint of the spot: for those that are not made yet."""
+        self._hints: Hints | None = None
         self._guard = Guard()
 
-    def of(self, target: Target, origin: str) -> GuardedBreaker:
+    def share(self, place: Place, prefix: str) -> None:
+        """Tell the processes that share this store, and hear of theirs."""
+        self._hints = Hints(place, prefix=prefix, listener=self._heard)
+
+    def close(self) -> None:
+        """Tell nobody any more; twice is harmless."""
+        if self._hints is not None:
+            self._hints.close()
+
+    def own_of(self, route: str) -> str:
+        """The route, where it has breakers of its own."""
+        return route if route in self._own else ""
+
+    def enabled(self, route: str = "") -> bool:
+        return self._rules.of(route).enabled
+
+    def of(self, target: Target, origin: str, route: str = "") -> GuardedBreaker:
         """The breaker of a model at one place; made when it is first asked for."""
-        place = (target.provider, origin, target.model)
-        breaker = self._known.get(place)
+        spot = (target.provider, origin, target.model, self.own_of(route))
+        breaker = self._known.get(spot)
         if breaker is None:
-            breaker = self._guard.do(lambda: self._added(place, target))
+            breaker = self._guard.do(lambda: self._added(spot, target))
         return breaker
 
-    def _added(self, place: tuple[str, str, str], target: Target) -> GuardedBreaker:
+    def _added(self, spot: Spot, target: Target) -> GuardedBreaker:
         if len(self._known) >= MOST_PLACES:
             self._forget_some()
-        return self._known.setdefault(place, self._made(target))
+        return self._known.setdefault(spot, self._made(spot, target))
 
-    def _made(self, target: Target) -> GuardedBreaker:
-        config = self._config
+    def _made(self, spot: Spot, target: Target) -> GuardedBreaker:
+        config = self._rules.of(spot[3])
         slow_after: float | None = config.slow_after or None
         if slow_after and capabilities.of(target.provider, target.model).thinks:
             slow_after *= _THINKING
@@ -57,16 +93,35 @@ class Breakers(Mapping[str, str]):
             slow_after=slow_after, outcomes=config.outcomes, window=config.window, open_for=config.open_for,
             growing=config.growing, probes=config.probes,
         ))  # fmt: skip
-        made, forced = GuardedBreaker(machine, self._chance), self._forced.get(target.name)
+        tells = None if self._hints is None else Told(self._hints, _digest(spot))
+        made, forced = GuardedBreaker(machine, self._chance, tells=tells), self._forced.get(target.name)
+        if tells is not None and (until := self._hinted.pop(tells.digest, None)) is not None:
+            now = self._clock.now()
+            made.hear(now, until - now)
         if forced is not None:
             made.force(forced)
         return made
 
+    def _heard(self, heard: Heard) -> None:
+        """What other processes tell."""
+        now = self._clock.now()
+        by_digest = {_digest(spot): breaker for spot, breaker in list(self._known.items())}
+        for digest, seconds in heard.hints:
+            if (breaker := by_digest.get(digest)) is not None:
+                breaker.hear(now, seconds)
+            elif len(self._hinted) < MOST_PLACES:
+                self._hinted[digest] = now + seconds
+            else:
+                self._hinted.clear()
+        for name, state in heard.forced.items():
+            if state in get_args(Force):
+                self._force(name, cast("Force", state))  # one of its words
+
     def _forget_some(self) -> None:
         """Room for new ones: the oldest that have nothing to remember, or else the oldest."""
-        idle = [place for place, breaker in self._known.items() if breaker.state == "closed"]
-        for place in (idle or list(self._known))[: MOST_PLACES // 4]:
-            del self._known[place]
+        idle = [spot for spot, breaker in self._known.items() if breaker.state == "closed"]
+        for spot in (idle or list(self._known))[: MOST_PLACES // 4]:
+            del self._known[spot]
 
     def force(self, name: str, state: Force) -> None:
         """
@@ -74,12 +129,18 @@ class Breakers(Mapping[str, str]):
         every call pass, `closed` ends either and learns anew. Raises InvalidRequest for another word, or when
         `breaker.enabled` is false.
         """
-        if not self._config.enabled:
+        if not (self.enabled() or any(self.enabled(route) for route in self._own)):
             raise InvalidRequest("breakers are switched off; set breaker.enabled to true")
         if state not in get_args(Force):
             raise InvalidRequest('`state` must be "open", "closed" or "off"')
         if "/" not in name:
             raise InvalidRequest('`name` must be "provider/model", as in `list(edge.breakers)`')
+        self._force(name, state)
+        if self._hints is not None:
+            self._hints.begin()
+            self._hints.forced(name, state)
+
+    def _force(self, name: str, state: Force) -> None:
         for breaker in self._guard.do(lambda: self._written(name, state)):
             breaker.force(state)
 
@@ -121,6 +182,26 @@ class Breakers(Mapping[str, str]):
 _SEVERITY = {"off": 0, "closed": 1, "half-open": 2, "open": 3, "forced-open": 4}
 
 
-def _name(place: tuple[str, str, str]) -> str:
-    provider, _, model = place
+def _name(spot: Spot) -> str:
+    provider, _, model, _ = spot
     return f"{provider}/{model}" if model else provider
+
+
+class Told:
+    """Has others told of one breaker."""
+
+    def __init__(self, hints: Hints, digest: str) -> None:
+        self._hints, self.digest = hints, digest
+
+    def begin(self) -> None:
+        self._hints.begin()
+
+    def turned(self, state: str, generation: int, seconds: float, /) -> None:
+        if state == "open":
+            self._hints.opened(self.digest, generation, seconds)
+        elif state == "closed":
+            self._hints.closed(self.digest)
+
+
+def _digest(spot: Spot) -> str:
+    return fingerprint("\n".join(spot))

@@ -21,7 +21,7 @@ from .answers import keeping, kept_answers, understanding
 from .breakers import MOST_PLACES, Breakers
 from .budgets import Purse
 from .choosing import Chooser, GuardedSpare, routes
-from .config import EdgeConfig, Resolved
+from .config import BreakerConfig, EdgeConfig, Resolved
 from .http.hop import Hop
 from .http.sender import Sender
 from .layers.breaker import CircuitBreaker
@@ -37,7 +37,7 @@ from .layers.router import Router
 from .layers.rules import Rules
 from .layers.tell import Listens, Tell
 from .layers.translate import Translate
-from .limits import Limits
+from .limits import Limits, shared_place
 from .message import Handler, Json, Layer, Request, stack
 from .money.book import Book
 from .money.tab import Tab
@@ -80,7 +80,9 @@ class House:
         self.listeners: list[Listens] = []
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random
-        self.breakers = Breakers(config.breaker, self.chance)
+        self.breakers = Breakers(_per_route(config, _breaker), self.chance, clock)
+        if (shared := shared_place(config.store, secrets)) is not None:
+            self.breakers.share(*shared)
         self.routes = routes(config, self.targets)
         self.places = Places(config, self.breakers, self.targets)
         self.hedges = _per_route(config, _hedge)
@@ -130,7 +132,7 @@ class Branches:
     house: House
     runtime: Runtime
     end: Callable[[Target], Handler]
-    _known: dict[tuple[Target, str], Handler] = field(default_factory=dict[tuple[Target, str], Handler])
+    _known: dict[tuple[Target, str, str], Handler] = field(default_factory=dict[tuple[Target, str, str], Handler])
     _ringed: dict[Target, Keys] = field(default_factory=dict[Target, Keys])
 
     def of(self, target: Target, request: Request) -> Handler:
@@ -138,18 +140,19 @@ class Branches:
 
     def _one(self, target: Target, request: Request) -> Handler:
         origin = place_of(target, request)
-        branch = self._known.get((target, origin))
+        own = self.house.breakers.own_of(request.route)
+        branch = self._known.get((target, origin, own))
         if branch is None:
             if len(self._known) >= MOST_PLACES:
                 self._known.clear()
-            branch = self._known[target, origin] = self._grown(target, origin)
+            branch = self._known[target, origin, own] = self._grown(target, origin, own)
         return branch
 
-    def _grown(self, target: Target, origin: str) -> Handler:
+    def _grown(self, target: Target, origin: str, route: str) -> Handler:
         house, runtime, clock = self.house, self.runtime, self.runtime.clock
         layers: list[Layer] = [Beat(house.places.pulse(target, origin), runtime, target=target.name)]
-        if house.config.breaker.enabled:
-            layers.append(CircuitBreaker(house.breakers.of(target, origin), clock, target=target.name))
+        if house.breakers.enabled(route):
+            layers.append(CircuitBreaker(house.breakers.of(target, origin, route), clock, target=target.name))
         allowance = house.places.allowance(target, origin)
         layers.append(Retry(clock=clock, rules=house.attempts, chance=house.chance, allowance=allowance))
         layers += [*house.limits.branch(runtime, target), *house.purse.branch(runtime, target)]
@@ -239,6 +242,10 @@ def _allowed(config: EdgeConfig) -> Allowed:
         chat=times.total or times.chat, stream=times.total or times.stream, embeddings=times.total or times.embeddings,
         first_token=times.first_token, idle=times.idle, attempt=times.attempt,
     )  # fmt: skip
+
+
+def _breaker(config: EdgeConfig) -> BreakerConfig:
+    return config.breaker
 
 
 def _attempts(config: EdgeConfig) -> Attempts:

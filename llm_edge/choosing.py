@@ -38,7 +38,7 @@ OwnStrategy: TypeAlias = Callable[[Request, Sequence[Target]], Iterable[Target]]
 class Facts(Protocol):
     """What is known about a target at this moment; asked, never reached through."""
 
-    def ready(self, target: Target, now: float, /) -> bool: ...
+    def ready(self, target: Target, now: float, route: str = "", /) -> bool: ...
     def in_flight(self, target: Target, /) -> int: ...
     def latency(self, target: Target, now: float, streaming: bool, /) -> float | None: ...
     def load(self, target: Target, now: float, /) -> float: ...
@@ -131,7 +131,11 @@ class Chooser:
         def may(other: Target) -> bool:
             # Asked when the time has come: both shares that second asks keep to are drawn then.
             moment = self.clock.now()
-            return facts.ready(other, moment) and self.spare.draw() and facts.once_more(other, request, moment)
+            return (
+                facts.ready(other, moment, request.route)
+                and self.spare.draw()
+                and facts.once_more(other, request, moment)
+            )
 
         return Hedging(wait, may)
 
@@ -173,11 +177,11 @@ class Chooser:
             return [target for _, target in able]
         if not isinstance(strategy, str):
             return _by(strategy, request, [target for _, target in able])
-        now, streaming, facts = self.clock.now(), request.streaming, self.facts
+        now, streaming, facts, of = self.clock.now(), request.streaming, self.facts, request.route
         costs = self._costs(request, able) if strategy == "cost" else {}
         candidates = [
             Candidate(
-                number=number, name=target.name, weight=route.weights[number], ready=facts.ready(target, now),
+                number=number, name=target.name, weight=route.weights[number], ready=facts.ready(target, now, of),
                 in_flight=facts.in_flight(target), latency=facts.latency(target, now, streaming),
                 load=facts.load(target, now), room=facts.room(target, now), cost=costs.get(number),
             )

@@ -381,6 +381,7 @@ class EdgeClient(Accounting):
     def close(self) -> None:
         """Close the sync side's connections, and write down what is still to be kept; twice is harmless."""
         self._closed = True
+        self._house.breakers.close()
         self._house.limits.counters.close()
         chain = self._chains.get("sync")
         if chain is not None:

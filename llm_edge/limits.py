@@ -12,7 +12,7 @@ from .policy.plan import BRANCH, TRUNK, Bounds, Limiting, Plan, joined
 from .providers.base import Target
 from .runtime import Runtime
 from .stores.counters import CounterStore, MemoryCounters
-from .stores.places import place
+from .stores.places import Place, place
 
 POLL = 0.05
 """Seconds between two looks for a place that another process may have given back."""
@@ -59,13 +59,21 @@ class Limits:
 
 
 def _store(config: StoreConfig, secrets: Resolved) -> CounterStore:
-    if config.kind == "memory":
+    shared = shared_place(config, secrets)
+    if shared is None:
         return MemoryCounters()
     from .stores.shared import SharedCounters  # not before it is needed: redis-py is large
 
+    where, prefix = shared
+    return SharedCounters(where, prefix=prefix)
+
+
+def shared_place(config: StoreConfig, secrets: Resolved) -> tuple[Place, str] | None:
+    """Where processes share what they count, and what its names begin with; None where each is by itself."""
+    if config.kind == "memory":
+        return None
     assert secrets.store_url is not None, "the configuration sees to it"
-    where = place(secrets.store_url.get_secret_value(), ca_file=config.ca_file)
-    return SharedCounters(where, prefix=f"{{{config.prefix}}}:")
+    return place(secrets.store_url.get_secret_value(), ca_file=config.ca_file), f"{{{config.prefix}}}:"
 
 
 def _bounds(given: TierConfig) -> Bounds:

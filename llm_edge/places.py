@@ -27,7 +27,7 @@ class Places:
     def __init__(self, config: EdgeConfig, breakers: Breakers, targets: Targets) -> None:
         self._targets = targets
         self.credentials = Credentials()
-        self._retry, self._breakers = config.retry, breakers if config.breaker.enabled else None
+        self._retry, self._breakers = config.retry, breakers
         self._berths = Berths(places=config.breaker.concurrency, waiting=config.breaker.waiting)
         self._allowances: dict[tuple[str, str, str], GuardedAllowance] = {}
         self._pulses: dict[tuple[str, str, str], GuardedPulse] = {}
@@ -53,10 +53,11 @@ class Places:
     def once_more(self, target: Target, request: Request, now: float, /) -> bool:
         return self.allowance(target, place_of(target, request)).draw(now)
 
-    def ready(self, target: Target, now: float, /) -> bool:
+    def ready(self, target: Target, now: float, route: str = "", /) -> bool:
         if self.room(target, now) == 0.0:
             return False
-        return self._breakers is None or not self._breakers.of(target, origin_of(target.base_url)).refuses(now)
+        breakers = self._breakers
+        return not breakers.enabled(route) or not breakers.of(target, origin_of(target.base_url), route).refuses(now)
 
     def in_flight(self, target: Target, /) -> int:
         return self.pulse(target).pulse.in_flight

@@ -9,7 +9,7 @@ import pytest
 from llm_edge import EdgeClient
 from llm_edge.breakers import MOST_PLACES, Breakers
 from llm_edge.config import BreakerConfig
-from llm_edge.errors import CircuitOpen, InvalidRequest
+from llm_edge.errors import CircuitOpen, InvalidRequest, Overloaded
 from llm_edge.providers.base import Target
 from llm_edge.testing import Provider, answer, status
 
@@ -112,3 +112,45 @@ def test_a_model_that_thinks_is_given_longer_before_it_is_slow() -> None:
     assert isinstance(quick.admit(11.0), float)
     assert not isinstance(thinking.admit(29.0), float)
     assert isinstance(thinking.admit(31.0), float)
+
+
+def test_a_route_may_have_rules_of_its_own_and_then_has_breakers_of_its_own(colour: Colour, provider: Provider) -> None:
+    place = {"kind": "openai", "base_url": provider.url + "/v1"}
+    edge = EdgeClient(
+        providers={"here": place}, retry={"attempts": 1}, env={},
+        routes={
+            "strict": {"targets": ["here/a"], "breaker": {"failures": 1, "open_for": 5}},
+            "plain": {"targets": ["here/a"]}, "free": {"targets": ["here/a"], "breaker": {"enabled": False}},
+        },
+    )  # fmt: skip
+    provider.script(status(500), status(500), answer("well"), answer("free"))
+    with pytest.raises(Overloaded):
+        colour.chat(edge, "strict", "1")
+    with pytest.raises(CircuitOpen) as refused:
+        colour.chat(edge, "strict", "2")
+    assert refused.value.retry_after == pytest.approx(5.0, abs=1.0)
+    assert dict(edge.breakers) == {"here/a": "open"}
+    with pytest.raises(Overloaded):
+        colour.chat(edge, "plain", "3")
+    assert colour.chat(edge, "plain", "4").text == "well"
+    edge.breakers.force("here/a", "open")
+    with pytest.raises(CircuitOpen):
+        colour.chat(edge, "plain", "5")
+    assert colour.chat(edge, "free", "6").text == "free"
+    colour.close(edge)
+
+
+def test_who_chooses_a_target_sees_the_breaker_of_its_own_route(colour: Colour, provider: Provider) -> None:
+    place = {"kind": "openai", "base_url": provider.url + "/v1"}
+    edge = EdgeClient(
+        providers={"here": place, "there": place}, retry={"attempts": 1}, env={},
+        routes={
+            "strict": {"targets": ["here/a", "there/b"], "strategy": "least-busy", "breaker": {"failures": 1}},
+            "plain": {"targets": ["here/a", "there/b"], "strategy": "least-busy"},
+        },
+    )  # fmt: skip
+    provider.script(status(500), *[answer("well")] * 5)
+    assert colour.chat(edge, "strict", "1").target == "there/b"
+    assert [colour.chat(edge, "strict", str(number)).target for number in (2, 3)] == ["there/b"] * 2
+    assert {colour.chat(edge, "plain", str(number)).target for number in (4, 5)} == {"here/a", "there/b"}
+    colour.close(edge)

@@ -251,7 +251,7 @@ LATER = [
     {"guard": {"pii": "off"}},
     {"telemetry": {"log_format": "json"}},
     {"limits": {"global": {"requests_per_hour": 3}}},
-    {"routes": {"f": {"targets": "a/b", "breaker": {}}}},
+    {"routes": {"f": {"targets": "a/b", "guard": {}}}},
 ]
 
 

@@ -17,7 +17,6 @@ ABSENT = (
     "telemetry.log_format",
     "limits.*.tokens_per_second",
     "limits.*.requests_per_hour",
-    "routes.*.breaker",
     "routes.*.guard",
     "routes.*.budgets",
 )

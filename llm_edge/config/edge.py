@@ -140,6 +140,7 @@ class EdgeConfig(Section):
         return self.model_copy(
             update={
                 "deadline": _deadline(self.deadline, route.deadline),
+                "breaker": BreakerConfig.model_validate(_over(self.breaker, route.breaker)),
                 "cache": CacheConfig.model_validate(_over(self.cache, route.cache)),
                 "hedge": HedgeConfig.model_validate(_over(self.hedge, route.hedge)),
                 "retry": RetryConfig.model_validate(_over(self.retry, route.retry)),

@@ -66,6 +66,21 @@ class RouteRetry(Section):
     continuation: bool | None = Field(default=None, description="As in [retry].", examples=[True])
 
 
+class RouteBreaker(Section):
+    """The breaker's rules on one route, where they differ from `[breaker]`. Then the route has breakers of its own."""
+
+    enabled: bool | None = Field(default=None, description="As in [breaker].", examples=[True])
+    failures: values.Count | None = Field(default=None, description="As in [breaker].", examples=[3])
+    failed_share: values.Share | None = Field(default=None, description="As in [breaker].", examples=[0.3])
+    slow_share: values.Share | None = Field(default=None, description="As in [breaker].", examples=[0.5])
+    slow_after: values.SecondsOrNone | None = Field(default=None, description="As in [breaker].", examples=[5.0])
+    outcomes: values.Count | None = Field(default=None, description="As in [breaker].", examples=[10])
+    window: values.Seconds | None = Field(default=None, description="As in [breaker].", examples=[30.0])
+    open_for: values.Seconds | None = Field(default=None, description="As in [breaker].", examples=[10.0])
+    growing: bool | None = Field(default=None, description="As in [breaker].", examples=[True])
+    probes: values.Count | None = Field(default=None, description="As in [breaker].", examples=[2])
+
+
 class RouteHedge(Section):
     """The rule on second asks of one route, where it differs from `[hedge]`."""
 
@@ -106,6 +121,7 @@ class RouteConfig(Section):
         " may cost less.",
     )
     deadline: RouteDeadline = Field(default_factory=RouteDeadline, description="Times of this route alone.")
+    breaker: RouteBreaker = Field(default_factory=RouteBreaker, description="The breaker's rules on this route alone.")
     cache: RouteCache = Field(default_factory=RouteCache, description="Cache rules of this route alone.")
     hedge: RouteHedge = Field(default_factory=RouteHedge, description="Second asks of this route alone.")
     retry: RouteRetry = Field(default_factory=RouteRetry, description="Retry rules of this route alone.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 from ..errors import CallError, CircuitOpen, Failed, NetworkFailed, Overloaded, ProviderFailed, StreamBroken
 from ..message import Handler, Request, Response
@@ -11,17 +11,34 @@ from ..policy.breaker import Breaker, Permit
 from ..runtime import Clock, Guard, mind_forks
 
 
+class Tells(Protocol):
+    """Who is told of a breaker, so that other processes hear of it. It never waits."""
+
+    def begin(self) -> None:
+        """It is used in this process."""
+        ...
+
+    def turned(self, state: str, generation: int, seconds: float, /) -> None:
+        """It has changed its state by itself; seconds: until the first probe."""
+        ...
+
+
 class GuardedBreaker:
     """A breaker that threads and loops share. `chance` gives numbers in [0, 1)."""
 
-    def __init__(self, breaker: Breaker, chance: Callable[[], float] = lambda: 0.5) -> None:
+    def __init__(
+        self, breaker: Breaker, chance: Callable[[], float] = lambda: 0.5, *, tells: Tells | None = None
+    ) -> None:
         self._breaker, self._chance = breaker, chance
         self._guard = Guard()
+        self._tells = self._unused = tells
+        self._told = breaker.generation
         mind_forks(self)
 
     def after_fork(self) -> None:
         # The calls under way are the parent's.
         self._breaker.forget_calls()
+        self._told, self._unused = self._breaker.generation, self._tells
 
     @property
     def state(self) -> str:
@@ -32,19 +49,52 @@ class GuardedBreaker:
         return self._breaker.open_now(now)
 
     def admit(self, now: float, *, due: float | None = None, watched: bool = False) -> Permit | float:
+        if self._unused is not None:
+            self._unused.begin()
+            self._unused = None
         if not watched and (permit := self._breaker.free_permit()) is not None:
             return permit  # on a good day nothing changes by it, so nobody need be kept out meanwhile
-        return self._guard.do(lambda: self._breaker.admit(now, chance=self._chance(), due=due, watched=watched))
+        return self._guard.do(lambda: self._admitted(now, due, watched))
+
+    def _admitted(self, now: float, due: float | None, watched: bool) -> Permit | float:
+        found = self._breaker.admit(now, chance=self._chance(), due=due, watched=watched)
+        if self._breaker.generation != self._told:
+            self._turned(now)
+        return found
+
+    def _turned(self, now: float) -> None:
+        breaker = self._breaker
+        self._told = breaker.generation
+        if self._tells is not None:
+            self._tells.turned(breaker.state, breaker.generation, max(breaker.until - now, 0.0))
+
+    def hear(self, now: float, seconds: float) -> None:
+        """Another process has opened its own, for so much longer."""
+
+        def hear() -> None:
+            self._breaker.hint(now, now + seconds)
+            self._told = self._breaker.generation
+
+        self._guard.do(hear)
 
     def began(self, permit: Permit, now: float) -> None:
         self._guard.post(lambda: self._breaker.began(permit, now))
 
     def release(self, permit: Permit, *, good: bool | None, now: float, asked: float | None = None) -> None:
         chance = 0.5 if good else self._chance()
-        self._guard.post(lambda: self._breaker.release(permit, good=good, now=now, asked=asked, chance=chance))
+        self._guard.post(lambda: self._released(permit, good, now, asked, chance))
+
+    def _released(self, permit: Permit, good: bool | None, now: float, asked: float | None, chance: float) -> None:
+        self._breaker.release(permit, good=good, now=now, asked=asked, chance=chance)
+        if self._breaker.generation != self._told:
+            self._turned(now)
 
     def force(self, state: Literal["open", "closed", "off"]) -> None:
-        self._guard.do(lambda: self._breaker.force(state))
+        def force() -> None:
+            self._breaker.force(state)
+            self._told = self._breaker.generation
+
+        self._guard.do(force)
 
 
 class CircuitBreaker:
