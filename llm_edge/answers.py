@@ -73,4 +73,6 @@ def understanding(dialect: str) -> Understanding:
         # A chat answer that does not say why it ended, or what it cost, is not whole.
         return reasons if known.operation == "embeddings" or (reasons and usage) else None
 
-    return Understanding(known.watcher, finished, lambda: replay(dialect))
+    # OpenAI's streams tell what was used when they are asked to; all others always do.
+    complete = '{"include_usage":true}' if dialect in {"openai.chat", "openai.completions"} else "{}"
+    return Understanding(known.watcher, finished, lambda: replay(dialect), complete)

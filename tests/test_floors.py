@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent / "llm_edge"
 FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS: list[set[str]] = [
-    {"message", "notes", "runtime", "signals", "driving", "homes", "exact"},
+    {"message", "notes", "runtime", "signals", "driving", "homes", "exact", "lasting"},
     {"errors"},
     {"policy"},
     {"providers", "stores", "telemetry", "money"},

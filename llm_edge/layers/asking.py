@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from ..errors import CallError
+from ..errors import CallError, DeadlineExceeded, StreamBroken
 from ..message import Handler, Json, OnEnd, Pairs, Request, Response, Watcher
 from ..notes import Notes
 from ..policy import freshness
 from ..policy.cacheable import fit
 from ..stores.entry import Entry, Kind, digest
-from .kept import Held, Keeper, form_of, kept_headers, told
+from .kept import Held, Keeper, form_of, kept_headers, told, turned
 
 if TYPE_CHECKING:
     from .cache import Cache, Keeping
@@ -103,10 +103,15 @@ class Asking:
             alone = controls.no_store or not (rule.coalesce if controls.coalesce is None else controls.coalesce)
             if alone:
                 return await self.fetched(request) or await self._ask(request)
-            shared = f"{self._key} {form_of(request)} {controls.max_age}"
+            form = form_of(request)
+            shared, other = f"{self._key} {form} {controls.max_age}", ""
+            if request.operation != "embeddings":
+                twin = "" if form else self._cache.understand(request.dialect).complete
+                other = f"{self._key} {twin} {controls.max_age}"
             response = await self._answers.flights.share(
-                shared, request, self._cache.runtime, look=self.fetched, ask=self._ask_for_all
-            )
+                shared, request, self._cache.runtime, look=self.fetched, ask=self._ask_for_all, other=other,
+                turn=self._turned,
+            )  # fmt: skip
             if request.notes.cache == "COALESCED":
                 self._answers.stats.shared()
             return response
@@ -115,6 +120,21 @@ class Asking:
             if stale is None:
                 raise
             return stale
+
+    async def _turned(self, response: Response, request: Request) -> Response | None:
+        """The answer of whoever asks for it in the other form, in this one; None when this call has to ask, too."""
+        notes, stream = request.notes, response.stream
+        try:
+            own = await turned(response, request, self._cache.understand(request.dialect))
+        except StreamBroken:
+            if request.deadline is not None and self._cache.clock.now() >= request.deadline:
+                raise DeadlineExceeded("the call that this one shares was not answered in time") from None
+            own = None
+        if own is None:  # as if it had never been a guest
+            notes.cache, notes.cost, notes.target, notes.targets, notes.usage = "MISS", None, "", [], None
+        elif stream is not None:
+            notes.usage = stream.watcher.usage
+        return own
 
     def _instead(self, error: CallError) -> Response | None:
         """What is given in place of a failure, where that is allowed."""
@@ -202,6 +222,10 @@ class Asking:
         if ttl is None:
             ttl = freshness.spread(rule.ttl if tier is None else rule.second_ttl or rule.ttl, cache.chance())
         now, target = clock.now(), request.notes.target
+        if kind == "stream" and usage is None:
+            held = self._answers.recall(self._key, now)
+            if held is not None and held.made >= began and held.entry.usage is not None:
+                return  # it came while this one was on its way, and serves both kinds of ask
         entry = Entry(
             key=self._key, scope=self._scope(), tenant=digest(controls.tenant), namespace=controls.namespace,
             model=request.model, dialect=request.dialect, kind=kind, headers=headers, payload=payload,

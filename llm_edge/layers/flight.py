@@ -10,11 +10,15 @@ A stream goes on from there as `reading.py` tells.
 
 Two things make a guest ask anew, as if it had been first: the flight failed in a way that was the first caller's own
 (its deadline, its being cancelled), or the lone guest that was reading when this one came was cancelled in that read.
+
+Who asks for the whole of what another has streamed to it, or the other way round, is a guest of the other's call, where
+one answer serves both; where it turns out not to, this guest asks anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import NoneType
 from typing import Final, TypeAlias
 
@@ -26,6 +30,7 @@ from .reading import Reading
 
 Ask: TypeAlias = Callable[[Request], Awaitable[Response]]
 Look: TypeAlias = Callable[[Request], Awaitable[Response | None]]
+Turn: TypeAlias = Callable[[Response, Request], Awaitable[Response | None]]
 
 _LATE: Final = 0.05
 """Seconds; with less left nobody asks anew."""
@@ -43,26 +48,36 @@ class Flights:
         # The calls in flight are the parent's.
         self.under_way = {}
 
-    async def share(self, key: str, request: Request, runtime: Runtime, *, look: Look, ask: Ask) -> Response:
+    async def share(
+        self, key: str, request: Request, runtime: Runtime, *, look: Look, ask: Ask, other: str = "",
+        turn: Turn | None = None,
+    ) -> Response:  # fmt: skip
         """
         The answer to this call, asked for once for all who share it at this moment.
 
-        `look` is for an answer that is somewhere already, `ask` for one that has to be made.
+        `look` is for an answer that is somewhere already, `ask` for one that has to be made. `other` is the key of
+        the same question asked for in the other form, and `turn` makes this call's answer of that one's.
         """
         while True:
-            flight, first = self.guard.do(lambda: self._board(key, request, runtime))
+            flight, first = self.guard.do(partial(self._board, key, other, request, runtime))
             if flight is None:
                 return await look(request) or await ask(request)
             if first:
                 return await flight.lead(request, look, ask, runtime)
             response = await flight.follow(request, runtime)
+            if turn is not None and flight.key != key:
+                response, other = response and await turn(response, request), ""
             if response is not None:
                 return response
 
-    def _board(self, key: str, request: Request, runtime: Runtime) -> tuple[Flight | None, bool]:
+    def _board(self, key: str, other: str, request: Request, runtime: Runtime) -> tuple[Flight | None, bool]:
         flight = self.under_way.get(key)
+        if flight is None and other:
+            flight = self.under_way.get(other)
+            if flight is not None and not flight.open_to(request, runtime):
+                flight = None
         if flight is None:
-            flight = self.under_way[key] = Flight(self, key, runtime.home(), request.deadline)
+            flight = self.under_way[key] = Flight(self, key, runtime.home(), request)
             return flight, True
         if not flight.open_to(request, runtime):
             return None, False
@@ -73,9 +88,9 @@ class Flights:
 class Flight:
     """One upstream call and its guests. What changes is changed inside the guard, or at home before anyone knows."""
 
-    def __init__(self, flights: Flights, key: str, home: Home, deadline: float | None) -> None:
-        self._flights, self._guard, self._key = flights, flights.guard, key
-        self._home, self._deadline = home, deadline
+    def __init__(self, flights: Flights, key: str, home: Home, request: Request) -> None:
+        self._flights, self._guard, self.key = flights, flights.guard, key
+        self._home, self._deadline, self._streams = home, request.deadline, request.streaming
         self._guests = 1
         self._landed = Crowd()
         self._head: Response | None = None
@@ -100,7 +115,7 @@ class Flight:
         """Whether this call may join: it would lose nothing by it."""
         if self._home.stopped_by(runtime) or (self._reading is not None and self._reading.size > LONGEST):
             return False
-        if self._deadline is None or not request.streaming:
+        if self._deadline is None or not self._streams:
             return True
         # A stream ends at the first caller's deadline; one who has far longer should not be cut short by it.
         now = runtime.clock.now()
@@ -250,8 +265,8 @@ class Flight:
         return None
 
     def _gone(self) -> None:
-        if self._flights.under_way.get(self._key) is self:
-            del self._flights.under_way[self._key]
+        if self._flights.under_way.get(self.key) is self:
+            del self._flights.under_way[self.key]
 
 
 def _used(request: Request, stream: Stream) -> None:

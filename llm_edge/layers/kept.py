@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from .. import exact
 from ..message import Body, ByteSource, Headers, Pairs, Request, Response, Saved, Stream, Watcher
+from ..policy.cacheable import fit
 from ..providers.translation.core import Replay
 from ..runtime import Clock
-from ..stores.entry import Entry
+from ..stores.entry import Entry, Kind
 
 log = logging.getLogger("llm_edge")
 
@@ -47,6 +48,8 @@ class Understanding:
     finished: Callable[[Body, Mapping[str, Any] | None], Sequence[str] | None]
     """Why each choice ended, of a body and what it used; None when the answer must not be kept."""
     replay: Callable[[], Replay | None] = lambda: None
+    complete: str = "{}"
+    """The form of a stream that tells all that a whole answer tells."""
 
 
 def form_of(request: Request) -> str:
@@ -71,7 +74,8 @@ def told(entry: Entry, request: Request, understanding: Understanding, clock: Cl
     payload = entry.payload
     headers = Headers([pair for pair in entry.headers if pair[0] != FORM])
     if asked != came:
-        other = _otherwise(entry, request, understanding)
+        # Without the tokens used a whole answer is none, and a stream may have to tell them.
+        other = None if entry.usage is None else _otherwise(entry.kind, entry.payload, request, understanding)
         if other is None:
             return None
         payload = other
@@ -82,18 +86,39 @@ def told(entry: Entry, request: Request, understanding: Understanding, clock: Cl
     return Response(status=200, headers=headers, stream=Stream(source, understanding.watcher()))
 
 
-def _otherwise(entry: Entry, request: Request, understanding: Understanding) -> bytes | None:
+async def turned(response: Response, request: Request, understanding: Understanding) -> Response | None:
+    """Another's answer to the same question, in the form this call asks for; None when it cannot be said that way."""
+    stream, headers = response.stream, Headers(kept_headers(response.headers, ""))
+    if stream is None:
+        assert response.body is not None, "an answer is a body or a stream"
+        other = _otherwise("whole", response.body.raw, request, understanding)
+        headers = headers.having({"content-type": _EVENTS})
+        if other is None:
+            return None
+        return Response(status=200, headers=headers, stream=Stream(Saved((other,)), understanding.watcher()))
+    try:
+        payload = b"".join([chunk async for chunk in stream])
+    finally:
+        await stream.aclose()
+    if stream.watcher.usage is None or not fit(stream.watcher.finished):
+        return None
+    other = _otherwise("stream", payload, request, understanding)
+    headers = headers.having({"content-type": "application/json"})
+    return None if other is None else Response(status=200, headers=headers, body=Body(other))
+
+
+def _otherwise(kind: Kind, payload: bytes, request: Request, understanding: Understanding) -> bytes | None:
     """The payload in the form asked for: a stream put together, or a whole answer taken apart."""
     replay = understanding.replay()
-    if replay is None or entry.usage is None:
-        return None  # without the tokens used a whole answer is none, and a stream may have to tell them
+    if replay is None:
+        return None
     try:
-        if entry.kind == "stream":
+        if kind == "stream":
             assembler = replay.assembler()
-            assembler.feed(entry.payload)
+            assembler.feed(payload)
             whole = assembler.whole()
         else:
-            whole = Body(entry.payload).json
+            whole = Body(payload).json
         if whole is None:
             return None
         return b"".join(replay.events(whole, request.body.json)) if request.streaming else exact.write(whole)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from ..lasting import lasting
 from ..runtime import mind_forks
 
 if TYPE_CHECKING:
@@ -41,19 +42,17 @@ class MemoryStore(Generic[T]):
         return self._open() if self._opened is None else self._opened
 
     def _open(self) -> Moka[str, T]:
-        # At the first call, for loading it costs 7 MiB. One thread at a time: loaded by several at once, moka-py 0.5.0
-        # ends the process with a segmentation fault.
+        # At the first call, for loading it costs 7 MiB.
         with self._opening:
             if self._opened is None:
-                from moka_py import Moka
-
+                kind: type[Moka[str, T]] = lasting("moka_py").Moka
                 least = self._least
 
                 def weigh(key: str, value: T) -> int:
                     size = value.size
                     return size if size > least else least
 
-                self._opened = Moka(self._capacity, weigher=weigh)
+                self._opened = kind(self._capacity, weigher=weigh)
             return self._opened
 
     def after_fork(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 
@@ -114,3 +116,35 @@ def test_a_forked_child_begins_empty_and_the_parent_keeps_its_own() -> None:
     assert os.waitstatus_to_exitcode(status) == 0
     assert found is not None
     assert found.word == ""
+
+
+_SHORT_LIVED = """
+import threading
+from llm_edge.stores.memory import MemoryStore
+
+class Item:
+    size = 1000
+
+def use(store):
+    for number in range(3000):
+        store.put(str(number % 50), Item())
+        store.get(str(number % 50))
+
+def on_a_thread(work, *given):
+    thread = threading.Thread(target=work, args=given)
+    thread.start()
+    thread.join()
+
+first, second = MemoryStore(), MemoryStore()
+on_a_thread(first.get, "k")  # whoever asks first is soon gone
+for store in (first, second):
+    on_a_thread(use, store)
+    use(store)
+print(len(first), len(second))
+"""
+
+
+def test_the_first_to_ask_may_be_a_thread_that_ends() -> None:
+    # A process of its own: it would end with a segmentation fault.
+    done = subprocess.run([sys.executable, "-c", _SHORT_LIVED], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["50", "50"]), done.stderr

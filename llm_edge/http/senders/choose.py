@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 from ...errors import ConfigError
+from ...lasting import lasting
 from ...providers.base import Wire
 from ..sender import Answer, Patience, Sender
 from .forks import rust_lost, rust_used, watch
@@ -79,6 +80,7 @@ def _has(package: str, settings: HttpSettings) -> bool:
 
 def _open_blocking(name: str, settings: HttpSettings) -> Sender:
     if name == "pyreqwest":
+        lasting("pyreqwest.client")
         from .fast import BlockingFast
 
         rust_used()
@@ -94,6 +96,7 @@ def _open_blocking(name: str, settings: HttpSettings) -> Sender:
 
 def _open_loop(name: str, settings: HttpSettings) -> Sender:
     if name == "pyreqwest":
+        lasting("pyreqwest.client")
         from .fast import LoopFast
 
         rust_used()
