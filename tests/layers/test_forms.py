@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ def _choice(finish: str | None, **delta: str) -> list[dict[str, Any]]:
     return [{"index": 0, "delta": delta, "finish_reason": finish}]
 
 
-def chunks(asked: dict[str, Any]) -> list[bytes]:
+def chunks(asked: Mapping[str, Any]) -> list[bytes]:
     usage = [_event(usage=USAGE)] if "stream_options" in asked else []
     begin = _event(choices=_choice(None, role="assistant", content="Hel"))
     return [begin, _event(choices=_choice(None, content="lo")), _event(choices=_choice("stop")), *usage,
