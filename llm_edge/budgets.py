@@ -12,7 +12,8 @@ from .layers.budget import Spending, Watch
 from .layers.rules import Rules
 from .layers.tell import Cost
 from .message import Layer, Request
-from .policy.budget import EVERY, Budget, Budgets, Lessons, Line
+from .policy.budget import EVERY, Budget, Budgets, Line
+from .policy.estimate import Lessons
 from .policy.periods import Period, ends_in
 from .policy.plan import BRANCH, TRUNK, Scope, Subjects
 from .policy.rows import Account
@@ -53,12 +54,12 @@ class BudgetStanding:
 class Purse:
     """What both colours share: the budgets, the counts, and what guesses have learned."""
 
-    def __init__(self, config: EdgeConfig, counters: CounterStore, cost: Cost, clock: Clock) -> None:
+    def __init__(self, config: EdgeConfig, counters: CounterStore, cost: Cost, clock: Clock, lessons: Lessons) -> None:
         self._budgets = Budgets({name: _budget(given) for name, given in config.budgets.items()})
         scopes = self._budgets.scopes()
         self._trunk: list[Scope] = [scope for scope in TRUNK if scope in scopes]
         self._branch: list[Scope] = [scope for scope in BRANCH if scope in scopes]
-        self._counters, self._cost, self._lessons = counters, cost, Lessons()
+        self._counters, self._cost, self._lessons = counters, cost, lessons
         self._watch, self._clock = Watch(), clock
         routes = {name: route.on_budget == "downgrade" for name, route in config.routes.items()}
         self._downgrade = Rules(False, routes)

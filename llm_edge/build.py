@@ -41,7 +41,9 @@ from .limits import Limits, shared_place
 from .message import Handler, Json, Layer, Request, stack
 from .money.book import Book
 from .money.tab import Tab
+from .money.tokens import counting
 from .places import Places, origin_of, place_of
+from .policy.estimate import Lessons
 from .policy.hedging import Hedge
 from .policy.price import own_price
 from .providers.addressed import Addressed
@@ -73,10 +75,11 @@ class House:
         self.attempts = _per_route(config, _attempts)
         self.continuations = _per_route(config, _continuations)
         self.answers = kept_answers(config, secrets, clock)
-        self.limits = Limits(config, secrets)
+        lessons = Lessons(counting(config.token_files))
+        self.limits = Limits(config, secrets, lessons)
         self.book = book_of(config, self.targets.priced_as)
         self.tab = Tab()
-        self.purse = Purse(config, self.limits.counters, self.book.cost, clock or ThreadClock())
+        self.purse = Purse(config, self.limits.counters, self.book.cost, clock or ThreadClock(), lessons)
         self.listeners: list[Listens] = []
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random

@@ -8,6 +8,7 @@ from .config import TIERS, EdgeConfig, LimitConfig, Resolved, StoreConfig, TierC
 from .layers import subjects
 from .layers.limit import Limit, Queue
 from .message import Layer
+from .policy.estimate import Lessons
 from .policy.plan import BRANCH, TRUNK, Bounds, Limiting, Plan, joined
 from .providers.base import Target
 from .runtime import Runtime
@@ -21,12 +22,12 @@ POLL = 0.05
 class Limits:
     """What both colours share: the plan, the counts and the line of those who wait."""
 
-    def __init__(self, config: EdgeConfig, secrets: Resolved) -> None:
+    def __init__(self, config: EdgeConfig, secrets: Resolved, lessons: Lessons | None = None) -> None:
         tiers = {name: _bounds(tier) for name, tier in {**TIERS, **config.tiers}.items()}
         on = {name: limit for name, limit in config.limits.items() if limit.enabled}
         self._plan = Plan({name: _limiting(limit, tiers) for name, limit in on.items()}, tiers)
         self._trunk, self._branch = self._plan.scopes(TRUNK), self._plan.scopes(BRANCH)
-        self._queue = Queue()
+        self._queue, self._lessons = Queue(), lessons or Lessons()
         self.counters: CounterStore = _store(config.store, secrets)
         self._poll = None if config.store.kind == "memory" else POLL
 
@@ -41,7 +42,7 @@ class Limits:
         return [
             Limit(
                 plan=self._plan, subjects=subjects.of_call(self._trunk), counters=self.counters.view(runtime),
-                queue=self._queue, runtime=runtime, poll=self._poll,
+                queue=self._queue, runtime=runtime, poll=self._poll, lessons=self._lessons,
             )
         ]  # fmt: skip
 
@@ -53,7 +54,7 @@ class Limits:
             Limit(
                 plan=self._plan, subjects=subjects.of_target(self._branch, target),
                 counters=self.counters.view(runtime), queue=self._queue, runtime=runtime, elsewhere=True,
-                poll=self._poll,
+                poll=self._poll, lessons=self._lessons, target=target.name,
             )
         ]  # fmt: skip
 

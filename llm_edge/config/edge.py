@@ -46,6 +46,7 @@ class Sections(TypedDict, total=False):
     serve: Settings | ServeConfig
     telemetry: Settings | TelemetryConfig
     on_unsupported_param: OnUnsupported
+    token_files: str | os.PathLike[str] | None
 
 
 class EdgeConfig(Section):
@@ -89,6 +90,14 @@ class EdgeConfig(Section):
         default="warn",
         description="What happens to a parameter that a provider of another dialect does not have:"
         ' "warn" leaves it out and says so in explain(); "drop" says nothing; "reject" refuses the call.',
+    )
+
+    token_files: values.FilePath | None = Field(
+        default=None,
+        description="A directory that holds tiktoken's vocabularies (o200k_base.tiktoken, cl100k_base.tiktoken, or as"
+        " TIKTOKEN_CACHE_DIR has them), for closer guesses of a prompt's tokens. Needs the package tiktoken; nothing is"
+        " downloaded.",
+        examples=["/usr/share/tiktoken"],
     )
 
     _places: Places = PrivateAttr(default_factory=Places)

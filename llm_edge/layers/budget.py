@@ -11,13 +11,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import BudgetExceeded
 from ..message import UNCHARGED, Handler, Request, Response
 from ..notes import Attempt
-from ..policy.budget import Budgets, Lessons, Line
-from ..policy.estimate import guess
+from ..policy.budget import Budgets, Line
+from ..policy.estimate import Guess, Lessons
 from ..policy.periods import Period, number
 from ..policy.plan import Subjects
 from ..policy.rows import Hold, Row, Taken
@@ -51,26 +50,24 @@ class Spending:
     downgrade: Rules[bool]
     """Whether a call that is refused here may be made at another target."""
     watch: Watch
-    output: int = 1000
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         lines = self.budgets.lines(self.subjects(request))
         if not lines or request.operation in UNCHARGED:
             return await handler(request)
-        guessed = guess(request.body.json, output=self.output, embeddings=request.operation == "embeddings")
-        prompt = self.lessons.better(self.target.name, guessed.prompt)
+        name = self.target.name
+        guessed = self.lessons.guess(request.body.json, name, embeddings=request.operation == "embeddings")
+        likely = self.lessons.better(name, guessed)
         probable = {
-            "prompt_tokens": prompt,
-            "completion_tokens": guessed.output,
-            "total_tokens": prompt + guessed.output,
-        }
-        price = self.cost(self.target.name, probable, self.runtime.clock.time(), "")
+            "prompt_tokens": likely.prompt, "completion_tokens": likely.output, "total_tokens": likely.total,
+        }  # fmt: skip
+        price = self.cost(name, probable, self.runtime.clock.time(), "")
         if price is None:
             self._unpriced(request, lines)
             return await handler(request)
         hold = await self._reserved(request, lines, price)
         begun = len(request.notes.attempts)
-        settle = _Settling(self, request, hold, guessed.prompt)
+        settle = _Settling(self, request, hold, guessed)
         try:
             response = await handler(request)
         except BaseException:
@@ -177,10 +174,10 @@ class Watch:
 class _Settling:
     """What is left to do once it is known what an attempt cost."""
 
-    __slots__ = ("_hold", "_layer", "_prompt", "_request")
+    __slots__ = ("_guessed", "_hold", "_layer", "_request")
 
-    def __init__(self, layer: Spending, request: Request, hold: Hold, prompt: int) -> None:
-        self._layer, self._request, self._hold, self._prompt = layer, request, hold, prompt
+    def __init__(self, layer: Spending, request: Request, hold: Hold, guessed: Guess) -> None:
+        self._layer, self._request, self._hold, self._guessed = layer, request, hold, guessed
 
     def after(self, attempt: Attempt | None) -> None:
         layer = self._layer
@@ -194,10 +191,4 @@ class _Settling:
             layer.counters.settle(self._hold, {"nano-dollars": 0} if attempt.free and usage is None else {})
             return
         layer.counters.settle(self._hold, {"nano-dollars": spent})
-        self._learn(usage)
-
-    def _learn(self, usage: Mapping[str, Any] | None) -> None:
-        if usage is not None and not usage.get("estimated"):
-            real = usage.get("prompt_tokens")
-            if type(real) is int:
-                self._layer.lessons.learn(self._layer.target.name, self._prompt, real)
+        layer.lessons.learn(layer.target.name, self._guessed, usage)

@@ -176,7 +176,7 @@ class Heed:
         if not gate.low:
             return _ONE
         expected = guess(request.body.json, output=_GUESSED_OUTPUT, embeddings=request.operation == "embeddings")
-        prompt, output = expected
+        prompt, output = expected.prompt, expected.output
         return {"requests": 1.0, "tokens": prompt + output, "input-tokens": prompt, "output-tokens": output}
 
     def _refusal(self, request: Request, wait: float, now: float) -> RateLimited:

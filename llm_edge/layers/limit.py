@@ -7,12 +7,13 @@ within one. Tokens are taken by a guess, and settled with what the call really u
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import ProviderFailed, RateLimited, RequestExceedsLimit
 from ..message import UNCHARGED, Handler, Request, Response, Watcher
-from ..policy.estimate import Guess, guess, used
+from ..policy.estimate import NOTHING, Guess, Lessons, used
 from ..policy.line import Line, Ticket
 from ..policy.plan import Plan, Subjects
 from ..policy.rows import NEVER, PLACE_WAIT, Actual, Asks, Full, Hold, Row, Standing, Taken
@@ -73,8 +74,10 @@ class Limit:
     counters: Counters
     queue: Queue
     runtime: Runtime
-    output: int = 1000
-    """Tokens an answer is taken to have when the call sets no bound."""
+    lessons: Lessons = field(default_factory=Lessons)
+    """What guesses of tokens have learned."""
+    target: str = ""
+    """The place that is asked, where it is a place's limit; guesses are learned by it, else by the model asked for."""
     poll: float | None = None
     """Seconds after which it is worth asking again for a place that another process may have given back."""
     elsewhere: bool = False
@@ -82,11 +85,13 @@ class Limit:
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         passage = self.plan.passage(self.subjects(request), request.controls.tier)
+        raw, tokens = NOTHING, None
         if passage.tokens:
-            tokens = self._guess(request)
-            asks: Asks = passage.asks(tokens.total)
+            raw = self._guess(request)
+            tokens = self.lessons.better(self.target or request.model, raw)
+            asks: Asks = passage.asks(_fitting(passage.tokens, raw, tokens))
         elif passage.rows:
-            tokens, asks = None, passage.rows
+            asks = passage.rows
         else:
             return await handler(request)
         hold = await self._admitted(request, asks)
@@ -98,15 +103,27 @@ class Limit:
             raise
         if response.stream is None:
             self._settle(hold, _used(request, tokens))
+            self._learn(request, raw, request.notes.usage)
         else:
             watcher = response.stream.watcher
-            response.finally_(lambda error: self._settle(hold, _streamed(watcher, error, tokens)))
+
+            def ended(error: BaseException | None) -> None:
+                self._settle(hold, _streamed(watcher, error, tokens))
+                if error is None:
+                    self._learn(request, raw, watcher.usage)
+
+            response.finally_(ended)
         return response
+
+    def _learn(self, request: Request, raw: Guess, usage: Mapping[str, Any] | None) -> None:
+        if raw.prompt:
+            self.lessons.learn(self.target or request.model, raw, usage)
 
     def _guess(self, request: Request) -> Guess:
         if request.operation in UNCHARGED:
-            return Guess(0, 0)  # what it holds and what it costs, nobody here can tell
-        return guess(request.body.json, output=self.output, embeddings=request.operation == "embeddings")
+            return NOTHING  # what it holds and what it costs, nobody here can tell
+        name = self.target or request.model
+        return self.lessons.guess(request.body.json, name, embeddings=request.operation == "embeddings")
 
     def _settle(self, hold: Hold, actual: Actual) -> None:
         self.counters.settle(hold, actual)
@@ -190,6 +207,11 @@ class Limit:
         refused = RateLimited(f"the {row.scope} limit has no room: {row.says}", retry_after=full.wait)
         refused.elsewhere = self.elsewhere
         return refused
+
+
+def _fitting(rows: Sequence[Row], raw: Guess, better: Guess) -> int:
+    """The better guess; but what was learned from others never makes a call too large for its limits."""
+    return min(better.total, max(raw.total, min(row.limit for row in rows)))
 
 
 def _row(asks: Asks, key: str) -> Row:

@@ -1,4 +1,4 @@
-"""Which budgets a call is under, as rows to count in; and what the guesses before a call learn from its end."""
+"""Which budgets a call is under, as rows to count in."""
 
 from __future__ import annotations
 
@@ -96,23 +96,3 @@ def _row(scope: Scope, subject: str, budget: Budget, period: Period) -> Row:
         period=period, scope=scope, says=f"more than ${limit / 1e9:g} {span}",
         on_failure="closed" if budget.hard else "open",
     )  # fmt: skip
-
-
-class Lessons:
-    """How far guesses of a prompt's tokens are off, by model; the last calls count the most."""
-
-    def __init__(self) -> None:
-        self._shares: dict[str, float] = {}
-
-    def better(self, model: str, guessed: int) -> int:
-        """The guess, corrected by what was learned."""
-        return max(round(guessed * self._shares.get(model, 1.0)), 1)
-
-    def learn(self, model: str, guessed: int, real: int) -> None:
-        """A call has ended, and told how many tokens its prompt had."""
-        if guessed <= 0 or real <= 0:
-            return
-        if model not in self._shares and len(self._shares) >= _KNOWN:
-            self._shares.clear()
-        share = min(max(real / guessed, 0.1), 10.0)
-        self._shares[model] = self._shares.get(model, share) * 0.8 + share * 0.2

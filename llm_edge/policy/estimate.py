@@ -1,17 +1,34 @@
-"""How many tokens a call will probably use, guessed from its body before it is sent."""
+"""
+How many tokens a call will probably use, guessed from its body before it is sent; and what guesses learn.
+
+A guess costs microseconds and waits for nothing. It counts characters (a token for four of them; letters beyond ASCII
+weigh more, as vocabularies know them less well), then corrects itself by what calls to the same model really used:
+the prompt by the share that it was off, and the answer of a call that sets no bound by what answers usually have.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from ..message import Body, Json
 
-CHARACTERS = 4
+CHARACTERS: Final = 4
 """Characters to a token, in most texts and most models a little more."""
-MEDIA = 1000
+MEDIA: Final = 1000
 """Tokens of an image, a file or a sound, whatever its size."""
+SAMPLE: Final = 2000
+"""Characters that are enough to tell what a text is like."""
+OUTPUT: Final = 1000
+"""Tokens an answer is taken to have when the call sets no bound, and nothing is known of its model."""
+
+Count: TypeAlias = Callable[[str, str], int | None]
+"""Model and a sample of text: its tokens, or None when that cannot be told now."""
+
 _MOST = 10**8
+_MODELS = 4096
+_ENOUGH = 8
+"""Answers after which it is known how long they usually are."""
 _OUTPUT = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _BINARY = frozenset({"data", "image_url", "file_data", "input_audio", "b64_json", "inlineData", "inline_data", "url"})
 
@@ -21,35 +38,106 @@ class Guess(NamedTuple):
 
     prompt: int
     output: int
+    bound: bool = True
+    """Whether the call itself says how long its answer may be."""
+    choices: int = 1
 
     @property
     def total(self) -> int:
         return self.prompt + self.output
 
 
-def guess(body: Json, *, output: int, embeddings: bool = False) -> Guess:
+NOTHING: Final = Guess(0, 0)
+
+
+def guess(body: Json, *, output: int = OUTPUT, embeddings: bool = False) -> Guess:
     """`output` is what an answer is taken to have when the call sets no bound of its own."""
-    prompt = _prompt(body)
+    prompt = _prompt(body, None)
     if embeddings:
         return Guess(prompt, 0)
     settings = body.get("generationConfig")
     bounds = [body.get(name) for name in _OUTPUT]
     if isinstance(settings, dict):
         bounds.append(cast("Json", settings).get("maxOutputTokens"))  # isinstance leaves the parts unknown
-    most = next((each for each in bounds if type(each) is int and each > 0), output)
+    most = next((each for each in bounds if type(each) is int and each > 0), None)
     choices = body.get("n")
     many = choices if type(choices) is int and 1 < choices <= 1000 else 1
-    return Guess(prompt, min(most * many, _MOST))
+    each = output if most is None else most
+    return Guess(prompt, min(each * many, _MOST), most is not None, many)
 
 
-def _prompt(body: Json) -> int:
+class Lessons:
+    """What guesses have learned, by model: bounded, and the last calls count the most."""
+
+    def __init__(self, count: Count | None = None) -> None:
+        self._count = count
+        self._shares: dict[str, float] = {}
+        self._answers: dict[str, tuple[int, float, float]] = {}
+        """How many were seen, how long they are, and by how much they differ."""
+
+    def guess(self, body: Json, model: str, *, embeddings: bool = False) -> Guess:
+        """A guess by characters, or by counting a sample where that is possible; not corrected yet."""
+        found = guess(body, embeddings=embeddings)
+        if self._count is None:
+            return found
+        sample = list[str]()
+        _prompt(body, sample)
+        text = "".join(sample)[:SAMPLE]
+        counted = self._count(model, text) if text else None
+        weighed = _weight(text) / CHARACTERS
+        if not counted or not weighed:
+            return found
+        return found._replace(prompt=min(max(round(found.prompt * counted / weighed), 1), _MOST))
+
+    def better(self, model: str, guessed: Guess) -> Guess:
+        """The guess, corrected by what was learned."""
+        if not guessed.prompt:
+            return guessed
+        prompt = min(max(round(guessed.prompt * self._shares.get(model, 1.0)), 1), _MOST)
+        output = guessed.output if guessed.bound else self._usual(model, guessed)
+        return guessed._replace(prompt=prompt, output=output)
+
+    def _usual(self, model: str, guessed: Guess) -> int:
+        seen, mean, differs = self._answers.get(model, (0, 0.0, 0.0))
+        if seen < _ENOUGH:
+            return guessed.output
+        return min(max(round(mean + 2 * differs), 1) * guessed.choices, _MOST)  # as long as most are
+
+    def learn(self, model: str, guessed: Guess, usage: Mapping[str, Any] | None) -> None:
+        """A call has ended, and tells what it used. `guessed` is what was guessed before it was corrected."""
+        if usage is None or usage.get("estimated"):
+            return
+        real, answered = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if type(real) is int and real > 0 and guessed.prompt > 0:
+            share = min(max(real / guessed.prompt, 0.1), 10.0)
+            _remember(self._shares, model, self._shares.get(model, share) * 0.8 + share * 0.2)
+        if type(answered) is int and 0 < answered <= _MOST and not guessed.bound:
+            seen, mean, differs = self._answers.get(model, (0, answered / guessed.choices, 0.0))
+            off = answered / guessed.choices - mean
+            # The first ones are averaged plainly; later each counts for a tenth.
+            part = max(1 / (seen + 1), 0.1)
+            now = (seen + 1, mean + part * off, differs + part * (abs(off) - differs))
+            _remember(self._answers, model, now)
+
+
+def _remember(known: dict[str, Any], model: str, value: object) -> None:
+    if model not in known and len(known) >= _MODELS:
+        known.clear()  # models are named by callers
+    known[model] = value
+
+
+def _prompt(body: Json, sample: list[str] | None) -> int:
     """Every text counts, wherever it stands; media count the same however large. No recursion: the caller nests."""
-    characters = tokens = 0
+    weight = 0.0
+    tokens = taken = 0
     waiting: list[Any] = [body]
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):
-            characters += len(value)
+            weight += _weight(value)
+            if sample is not None and taken < SAMPLE:
+                sample.append(value[: SAMPLE - taken])
+                taken += len(value)
         elif isinstance(value, Mapping):
             for name, part in cast("Json", value).items():  # as above
                 if name in _BINARY and (isinstance(part, (str, dict))):
@@ -59,8 +147,17 @@ def _prompt(body: Json) -> int:
         elif isinstance(value, list):
             waiting.extend(value)  # pyright: ignore[reportUnknownArgumentType]  # isinstance leaves the parts unknown
         elif type(value) is int:
-            characters += CHARACTERS  # a token itself, where an input is a list of them
-    return min(tokens + characters // CHARACTERS + 1, _MOST)
+            weight += CHARACTERS  # a token itself, where an input is a list of them
+    return min(tokens + int(weight) // CHARACTERS + 1, _MOST)
+
+
+def _weight(text: str) -> float:
+    """Characters as they count: those of more bytes in UTF-8 weigh more; the beginning of a text tells."""
+    if text.isascii():
+        return len(text)
+    sample = text[:SAMPLE]
+    more = len(sample.encode(errors="replace")) - len(sample)
+    return len(text) * (1 + 1.5 * more / len(sample))
 
 
 def used(usage: Mapping[str, Any] | None) -> int | None:

@@ -1,10 +1,8 @@
-"""Which budgets a call is under, and what guesses learn."""
+"""Which budgets a call is under."""
 
 from __future__ import annotations
 
-from hypothesis import given, strategies as st
-
-from llm_edge.policy.budget import MOST, Budget, Budgets, Lessons
+from llm_edge.policy.budget import MOST, Budget, Budgets
 
 ACME = Budget(limits={"day": 5, "month": 50})
 ANY = Budget(limits={"day": 1}, hard=False)
@@ -44,25 +42,3 @@ def test_memory_does_not_grow_with_subjects() -> None:
     for number in range(10_000):
         budgets.lines((("tenant", str(number)),))
     assert len(budgets._known) <= 4096
-
-
-@given(guessed=st.integers(1, 10**6), share=st.floats(0.2, 5.0))
-def test_guesses_come_near_what_calls_really_use(guessed: int, share: float) -> None:
-    lessons, real = Lessons(), max(round(guessed * share), 1)
-    assert lessons.better("m", guessed) == guessed
-    for _ in range(30):
-        lessons.learn("m", guessed, real)
-    assert abs(lessons.better("m", guessed) - real) <= max(real * 0.02, 1) or real < 10
-    assert lessons.better("other", guessed) == guessed
-
-
-def test_nonsense_teaches_nothing() -> None:
-    lessons = Lessons()
-    for guessed, real in ((0, 5), (5, 0), (-1, 5), (5, -1)):
-        lessons.learn("m", guessed, real)
-    assert lessons.better("m", 100) == 100
-    lessons.learn("m", 1, 10**9)
-    assert lessons.better("m", 100) <= 1000
-    for number in range(10_000):
-        lessons.learn(str(number), 1, 1)
-    assert len(lessons._shares) <= 4096
