@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ..errors import ConfigError
+from ..exact import is_object
 from .codes import FAILED, GOOD
 
 _PATIENCE = 10.0
@@ -35,11 +36,12 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     """Prints how they stand, or the one that was set; 1 when the sidecar refuses. Raises ConfigError."""
-    parts = urlsplit(options.url)
+    url: str = options.url
+    parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigError("--url: is no address of a sidecar. Write it as in http://127.0.0.1:8080.")
     path = "/admin/breakers" + (f"/{quote(options.target)}" if options.state else "")
-    status, said = _asked(options.url.rstrip("/") + path, env.get("LLM_EDGE_KEY", ""), options.state)
+    status, said = _asked(url.rstrip("/") + path, env.get("LLM_EDGE_KEY", ""), options.state)
     if status != 200:
         print(f"llm-edge: the sidecar refuses ({status}): {_why(said)}", file=sys.stderr)
         return FAILED
@@ -78,8 +80,8 @@ def _asked(url: str, key: str, state: str | None) -> tuple[int, Any]:
 
 
 def _why(said: Any) -> str:
-    error = said.get("error") if isinstance(said, dict) else None
-    return str(error.get("message", "")) if isinstance(error, dict) else "it does not say why"
+    error = said.get("error") if is_object(said) else None
+    return str(error.get("message", "")) if is_object(error) else "it does not say why"
 
 
 def _table(states: Mapping[str, str]) -> list[str]:
