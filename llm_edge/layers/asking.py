@@ -14,6 +14,7 @@ from ..notes import Notes
 from ..policy import freshness
 from ..policy.cacheable import fit
 from ..stores.entry import Entry, Kind, digest
+from ..stores.tier import Lease
 from .kept import Held, Keeper, form_of, kept_headers, told, turned
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class Asking:
                 return found
         try:
             found = await self.fetched(request) if pause > _FIRST_PAUSE else None
-            response = found or await self._ask(request, over=lambda: tier.release(name, token))
+            response = found or await self._ask(request, (name, token), over=lambda: tier.release(name, token))
         except BaseException:
             tier.release(name, token)
             raise
@@ -181,7 +182,9 @@ class Asking:
         now = self._cache.clock.now()
         return now + (lease if request.deadline is None else min(lease, max(request.deadline - now, 0.0) / 2))
 
-    async def _ask(self, request: Request, over: Callable[[], None] | None = None) -> Response:
+    async def _ask(
+        self, request: Request, lease: Lease | None = None, over: Callable[[], None] | None = None
+    ) -> Response:
         """Ask further down, and keep what comes; `over` is told when a stream has been kept, or has ended otherwise."""
         self._answers.stats.missed()
         began = self._cache.clock.now()
@@ -192,16 +195,16 @@ class Asking:
         controls = request.controls
         if response.status == 200 and not controls.no_store and controls.ttl != 0 and not request.notes.fallbacks:
             # Another target's answer is not the answer to this key.
-            self._keep(request, response, began)
+            self._keep(request, response, began, lease)
         return response
 
-    def _keep(self, request: Request, response: Response, began: float) -> None:
+    def _keep(self, request: Request, response: Response, began: float, lease: Lease | None) -> None:
         headers = kept_headers(response.headers, form_of(request))
         if response.stream is not None:
 
             def keep(payload: bytes, watcher: Watcher) -> None:
                 if watcher.finished and fit(watcher.finished):
-                    self.put("stream", payload, headers, request, watcher.usage, began)
+                    self.put("stream", payload, headers, request, watcher.usage, began, lease)
 
             response.stream.listen(Keeper(response.stream.watcher, keep, LARGEST))
             return
@@ -211,11 +214,12 @@ class Asking:
         usage = request.notes.usage
         finished = self._cache.understand(request.dialect).finished(body, usage)
         if finished is not None and fit(finished):
-            self.put("whole", body.raw, headers, request, usage, began)
+            self.put("whole", body.raw, headers, request, usage, began, lease)
 
     def put(
-        self, kind: Kind, payload: bytes, headers: Pairs, request: Request, usage: Json | None, began: float
-    ) -> None:
+        self, kind: Kind, payload: bytes, headers: Pairs, request: Request, usage: Json | None, began: float,
+        lease: Lease | None = None,
+    ) -> None:  # fmt: skip
         cache, rule, controls = self._cache, self._rule, request.controls
         tier, clock = cache.tier, cache.clock
         ttl = controls.ttl
@@ -235,7 +239,7 @@ class Asking:
         )  # fmt: skip
         self._answers.hold(entry, now=now, age=0.0, seconds=rule.ttl)
         if tier is not None:
-            tier.put(entry)
+            tier.put(entry, lease)
 
     # ------------------------------------------------------------------ renewed behind the caller's back
 

@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 from .. import exact
 from ..runtime import Clock, Runtime, Signal, ThreadClock, mind_forks
 from . import folders
-from .tier import SecondTier
+from .tier import Lease, SecondTier
 from .tombstones import Marks
 from .workers import NotYet, Workers
 
@@ -33,6 +33,8 @@ T = TypeVar("T")
 PATIENCE = 0.02
 """Seconds a call waits for a read; the first waits half as long again for the database to open."""
 
+REMEMBERED = 3600.0
+"""Seconds for which it is known who was the last to claim a key; no call takes longer."""
 _BUSY = 0.02
 _MARKS = "purges"
 _CORRUPT = {
@@ -100,10 +102,14 @@ class DiskShelf:
         return await self._soon(work, runtime, workers)
 
     async def claim(self, key: str, token: str, seconds: float, runtime: Runtime, workers: Workers, /) -> bool:
-        def work() -> bool:
-            return self._with(lambda database: database.add(f"claim:{key}", token.encode(), seconds))
+        def claimed(database: _Database) -> bool:
+            with database.transact():
+                ours = database.add(f"claim:{key}", token.encode(), seconds)
+                if ours:
+                    database.set(f"last:{key}", token.encode(), seconds + REMEMBERED)
+                return ours
 
-        return await self._soon(work, runtime, workers)
+        return await self._soon(lambda: self._with(claimed), runtime, workers)
 
     async def _soon(self, work: Callable[[], T], runtime: Runtime, workers: Workers) -> T:
         """The work's result. The first to come opens the database and waits a little longer; others then do not."""
@@ -134,8 +140,18 @@ class DiskShelf:
 
         self._with(work)
 
-    def put(self, key: str, data: bytes, seconds: float, /) -> None:
-        self._with(lambda database: database.set(key, data, seconds))
+    def put(self, key: str, data: bytes, seconds: float, lease: Lease | None, /) -> bool:
+        if lease is None:
+            return self._with(lambda database: database.set(key, data, seconds))
+        claimed, token = lease
+
+        def work(database: _Database) -> bool:
+            with database.transact():
+                last = database.get(f"last:{claimed}")
+                may = last == token.encode() or (last is None and database.get(key) is None)
+                return may and database.set(key, data, seconds)
+
+        return self._with(work)
 
     def remove(self, key: str, /) -> None:
         self._with(lambda database: database.delete(key))

@@ -18,12 +18,27 @@ from . import lanes
 from .lanes import Client, Connection, Lane
 from .places import Place
 from .pool import PATIENCE, Pool
-from .tier import SecondTier
+from .tier import Lease, SecondTier
 from .tombstones import Marks
 from .workers import Workers
 
 PREFIX = "llm-edge:cache:"
+# Of a question two things are known: who may ask just now, and who was the last to be given that right. Who writes an
+# answer must be the last; one whose lease ran out, and who is late, would replace what came after it.
+_CLAIM = """
+if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3])
+return 1
+"""
+_PUT = """
+local last = redis.call('GET', KEYS[2])
+if last and last ~= ARGV[1] or not last and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+REMEMBERED = 3600.0
+"""Seconds for which it is known who was the last to claim a key; no call takes longer."""
 _PEEK = 64 * 2**10
 
 
@@ -53,16 +68,30 @@ class RedisShelf(Pool):
         return await self.soon(work, runtime, workers)
 
     async def claim(self, key: str, token: str, seconds: float, runtime: Runtime, workers: Workers, /) -> bool:
+        held, last = str(_milliseconds(seconds)), str(_milliseconds(seconds + REMEMBERED))
+
         def work(client: Client) -> bool:
-            return bool(client.set(f"{self._prefix}claim:{key}", token, px=_milliseconds(seconds), nx=True))
+            return bool(client.eval(_CLAIM, 2, self._name("claim", key), self._name("last", key), token, held, last))
 
         return await self.soon(work, runtime, workers)
 
     def release(self, key: str, token: str, /) -> None:
-        self._write(lambda client: client.eval(_RELEASE, 1, f"{self._prefix}claim:{key}", token))
+        self._write(lambda client: client.eval(_RELEASE, 1, self._name("claim", key), token))
 
-    def put(self, key: str, data: bytes, seconds: float, /) -> None:
-        self._write(lambda client: client.set(self._prefix + key, data, px=_milliseconds(seconds)))
+    def put(self, key: str, data: bytes, seconds: float, lease: Lease | None, /) -> bool:
+        name, px = self._prefix + key, _milliseconds(seconds)
+        if lease is None:
+            self._write(lambda client: client.set(name, data, px=px))
+            return True
+        claimed, token = lease
+        last, done = self._name("last", claimed), list[object]()
+        self._write(lambda client: done.append(client.eval(_PUT, 2, name, last, token, data, str(px))))
+        return bool(done[-1])
+
+    def _name(self, what: str, claimed: str) -> str:
+        """A name in the same slot of a cluster as the entry itself, and with the same beginning."""
+        key, _, form = claimed.partition(" ")
+        return f"{self._prefix}{what}:{{{self._prefix}{key}}}{form}"
 
     def remove(self, key: str, /) -> None:
         self._write(lambda client: client.delete(self._prefix + key))

@@ -11,13 +11,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from ..runtime import Clock, Guard, Runtime, Signal, ThreadClock
 from .entry import YEAR, Entry, Odd, decode, encode
 from .fuse import Fuse
 from .tombstones import AHEAD, Marks, Tombstones
 from .workers import Behind, NotYet, Work, Workers
+
+Lease: TypeAlias = tuple[str, str]
+"""The right to ask upstream: what was claimed, `key` or `key form`, and the token it was claimed with."""
 
 MARKS_EVERY = 1.0
 """Seconds for which the purges read from a store are believed to be all."""
@@ -30,8 +33,8 @@ class Tier(Protocol):
         """The entry, if the store has it, it is sound, and nobody purged it; stale ones only where that is allowed."""
         ...
 
-    def put(self, entry: Entry, /) -> None:
-        """Have it written soon; never waits."""
+    def put(self, entry: Entry, lease: Lease | None = None, /) -> None:
+        """Have it written soon; never waits. Under a lease: not when somebody else has claimed the key since."""
         ...
 
     async def remove(self, key: str, /) -> None:
@@ -67,7 +70,10 @@ class Shelf(Protocol):
         ...
 
     def release(self, key: str, token: str, /) -> None: ...
-    def put(self, key: str, data: bytes, seconds: float, /) -> None: ...
+    def put(self, key: str, data: bytes, seconds: float, lease: Lease | None, /) -> bool:
+        """False when another has claimed the key after the lease was given."""
+        ...
+
     def remove(self, key: str, /) -> None: ...
     def marks(self) -> Marks: ...
     def mark(self, marks: Marks, /) -> None: ...
@@ -97,6 +103,8 @@ class TierCounts:
     written: int = 0
     dropped: int = 0
     """Entries not written: there were too many, or the store had failed."""
+    late: int = 0
+    """Entries not written: the lease had run out, and somebody else had taken over."""
     odd: dict[str, int] = field(default_factory=dict[str, int])
     """Entries that were not what they should be, by reason; each was a miss and is deleted."""
 
@@ -131,7 +139,7 @@ class SecondTier:
         now = self._counts
         return TierCounts(
             hits=now.hits, misses=now.misses, errors=now.errors, skipped=now.skipped, written=now.written,
-            dropped=now.dropped + self._behind.dropped, odd=dict(now.odd),
+            dropped=now.dropped + self._behind.dropped, late=now.late, odd=dict(now.odd),
         )  # fmt: skip
 
     def glance(self) -> None:
@@ -228,11 +236,11 @@ class SecondTier:
 
     # ---- writing
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: Entry, lease: Lease | None = None) -> None:
         if not self.closed:
-            self._behind.add(lambda: self._put(entry), entry.size)
+            self._behind.add(lambda: self._put(entry, lease), entry.size)
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: Entry, lease: Lease | None) -> None:
         left = entry.expires + self._stale - self._clock.time()
         if left <= 0 or self.tombstones.cover(entry):
             return
@@ -241,8 +249,9 @@ class SecondTier:
         except (TypeError, ValueError):
             self._count("dropped")
             return
-        if self._write(lambda: self._shelf.put(entry.key, data, min(left, YEAR))):
-            self._count("written")
+        put: list[bool] = []
+        if self._write(lambda: put.append(self._shelf.put(entry.key, data, min(left, YEAR), lease))):
+            self._count("written" if put == [True] else "late")
         else:
             self._count("dropped")
 
@@ -338,8 +347,8 @@ class _View:
     async def get(self, key: str, scope: str, /) -> Entry | None:
         return await self._tier.get(key, scope, self._runtime)
 
-    def put(self, entry: Entry, /) -> None:
-        self._tier.put(entry)
+    def put(self, entry: Entry, lease: Lease | None = None, /) -> None:
+        self._tier.put(entry, lease)
 
     async def remove(self, key: str, /) -> None:
         await self._tier.remove(key, self._runtime)

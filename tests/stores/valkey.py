@@ -51,11 +51,17 @@ class Valkey:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """It hangs: connections stay open, nothing is answered."""
-        os.kill(self._process.pid, signal.SIGSTOP)
+        self.freeze()
         try:
             yield
         finally:
-            os.kill(self._process.pid, signal.SIGCONT)
+            self.thaw()
+
+    def freeze(self) -> None:
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._process.pid, signal.SIGCONT)
 
     def start_again(self) -> None:
         """A fresh server at the same address, which remembers nothing."""
