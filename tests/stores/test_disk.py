@@ -145,6 +145,27 @@ def test_one_at_a_time_may_claim_a_key(open_at: Open, tmp_path: Path) -> None:
     assert other.claim("b") is True
 
 
+def test_who_writes_late_does_not_replace_the_answer_of_whoever_took_over(open_at: Open, tmp_path: Path) -> None:
+    one, other = open_at(tmp_path / "kept"), open_at(tmp_path / "kept")
+    claimed = f"{key_of(1)} "
+    for asker, token in ((one, "one"), (other, "other")):
+        assert asker._run(asker.tier.claim(claimed, token, 60.0))  # pyright: ignore[reportPrivateUsage]
+        if asker is one:
+            shelf: Any = one.second._shelf  # pyright: ignore[reportPrivateUsage]
+            shelf.remove(f"claim:{claimed}")  # its lease has run out
+    one.tier.put(an_entry(1, payload=b"late"), (claimed, "one"))
+    one.drain()
+    assert one.get(1) is None
+    other.tier.put(an_entry(1, payload=b"fresh"), (claimed, "other"))
+    other.drain()
+    one.tier.put(an_entry(1, payload=b"late"), (claimed, "one"))
+    one.drain()
+    found = one.get(1)
+    assert found is not None
+    assert found.payload == b"fresh"
+    assert (one.second.counts().late, other.second.counts().written) == (2, 1)
+
+
 def test_it_does_not_outgrow_its_size(open_at: Open, tmp_path: Path) -> None:
     asker = open_at(tmp_path, bytes=2**20)
     for start in range(0, 400, 50):
