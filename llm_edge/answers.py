@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from .config import EdgeConfig, Resolved
+from .errors import ConfigError
 from .layers.answers import Answers
 from .layers.cache import Keeping
 from .layers.kept import Held, Understanding
+from .layers.semantic import Alike
 from .message import Body
 from .providers.dialects import by_name
 from .providers.translation.table import replay
@@ -35,6 +38,15 @@ def keeping(config: EdgeConfig) -> Keeping:
         stale_if_error=kept.stale_if_error, early=kept.early_refresh, pace=kept.replay_pace,
         coalesce=kept.coalesce, lease=kept.lease,
     )  # fmt: skip
+
+
+def alike(config: EdgeConfig) -> Alike:
+    """Which questions count as the same. Raises ConfigError where they could not be compared."""
+    wanted = config.cache.semantic
+    if wanted.model is not None and find_spec("numpy") is None:
+        place = config.place(("cache", "semantic", "model"))
+        raise ConfigError(f"cache.semantic.model ({place}): needs one more package: pip install 'llm_edge[semantic]'")
+    return Alike(wanted.model or "", wanted.threshold)
 
 
 def _second_tier(config: EdgeConfig, secrets: Resolved, clock: Clock | None) -> SecondTier | None:

@@ -1,9 +1,9 @@
 """
 The house, put together. `trunk()` reads like the diagram:
 
-    tell → deadline → your layers → cache → limit → Router
-                                                      |  one branch per target
-                             pulse → breaker → retry → Hop (encode, send, decode)
+    tell → deadline → your layers → cache → (semantic) → limit → Router
+                                                                   |  one branch per target
+                                          pulse → breaker → retry → Hop (encode, send, decode)
 
 It is called once for each colour, over the same state: that is what lets threads and event
 loops share one cache, one limit and one set of breakers.
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from .answers import keeping, kept_answers, understanding
+from .answers import alike, keeping, kept_answers, understanding
 from .breakers import MOST_PLACES, Breakers
 from .budgets import Purse
 from .choosing import Chooser, GuardedSpare, routes
@@ -35,6 +35,7 @@ from .layers.pulse import Beat
 from .layers.retry import Attempts, Retry
 from .layers.router import Router
 from .layers.rules import Rules
+from .layers.semantic import Asked, Semantic
 from .layers.tell import Listens, Tell
 from .layers.translate import Translate
 from .limits import Limits, shared_place
@@ -50,6 +51,7 @@ from .providers.addressed import Addressed
 from .providers.base import Adapter, Reframing, Target
 from .providers.dialects import by_name
 from .runtime import Clock, Runtime, ThreadClock
+from .stores.neighbours import Neighbours
 from .targets import Targets
 from .telemetry.metrics import Reading, breaker_readings
 
@@ -75,6 +77,8 @@ class House:
         self.attempts = _per_route(config, _attempts)
         self.continuations = _per_route(config, _continuations)
         self.answers = kept_answers(config, secrets, clock)
+        self.alike = alike(config)
+        self.questions: Neighbours[Asked] = Neighbours(config.cache.semantic.entries)
         lessons = Lessons(counting(config.token_files))
         self.limits = Limits(config, secrets, lessons)
         self.book = book_of(config, self.targets.priced_as)
@@ -96,23 +100,23 @@ class House:
 def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Layer] = ()) -> Handler:
     """The whole chain in one colour."""
     clock = runtime.clock
-    return stack(
+    cache = Cache(
+        house.answers, runtime, house.keeping, understanding, place=house.targets.place, cost=house.book.cost,
+        chance=house.chance,
+    )  # fmt: skip
+    semantic = Semantic(cache, house.keeping, house.alike, house.questions, frozenset(house.config.routes))
+    chain = stack(
         [
             Tell(clock=clock, cost=house.book.cost, listeners=house.listeners, spent=house.tab.call),
             Deadline(clock=clock, allowed=house.allowed),
             *layers,
-            Cache(
-                house.answers,
-                runtime,
-                house.keeping,
-                understanding,
-                place=house.targets.place,
-                cost=house.book.cost,
-                chance=house.chance,
-            ),
+            cache,
+            *([semantic] if house.alike.model else []),
         ],
         traffic(house, runtime, lambda target: _end(house, runtime, send, target)),
     )
+    semantic.ask = chain  # the vectors of questions are had like any call
+    return chain
 
 
 def traffic(house: House, runtime: Runtime, end: Callable[[Target], Handler]) -> Handler:

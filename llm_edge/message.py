@@ -148,6 +148,8 @@ class Controls:
     """Seconds after its end that an answer may still be given when nobody else answers."""
     coalesce: bool | None = None
     """Whether it may share an upstream call with others who ask the same at the same time."""
+    semantic: bool = True
+    """Whether the answer to a similar question will do, where such are looked for."""
     ttl: float | None = None
     namespace: str = ""
     route: str = ""

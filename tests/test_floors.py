@@ -78,6 +78,7 @@ ONLY_IN = {
     "botocore": {"clouds"},
     "diskcache": {"stores"},
     "moka_py": {"stores"},
+    "numpy": {"stores"},
     "tenacity": {"layers", "reply"},
     "azure": {"clouds"},
     "google": {"clouds"},

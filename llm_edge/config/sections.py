@@ -197,6 +197,22 @@ class CacheRedisConfig(Section):
     )
 
 
+class CacheSemanticConfig(Section):
+    """The answer to a question that means the same as one asked before; off until a model for it is named."""
+
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Who turns questions into vectors, as provider/model or a route; needs the extra `semantic`.",
+        examples=["openai/text-embedding-3-small"],
+    )
+    threshold: values.Share = Field(
+        default=0.95, description="How alike two questions must be: the cosine of their vectors, 1 for the same."
+    )
+    entries: values.Count = Field(default=1000, description="How many questions are remembered at most.")
+
+
 class CacheConfig(Section):
     """Answers that are kept, so that the same question is asked once."""
 
@@ -245,6 +261,9 @@ class CacheConfig(Section):
     disk: CacheDiskConfig = Field(default_factory=CacheDiskConfig, description="Answers kept in a directory, too.")
     redis: CacheRedisConfig = Field(
         default_factory=CacheRedisConfig, description="Answers kept in a Redis or Valkey, too; in place of a directory."
+    )
+    semantic: CacheSemanticConfig = Field(
+        default_factory=CacheSemanticConfig, description="Answers to questions that mean the same."
     )
 
     @model_validator(mode="after")

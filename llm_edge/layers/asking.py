@@ -193,8 +193,10 @@ class Asking:
             # Before the keeper: who listens first hears the end last.
             response.stream.listen(OnEnd(lambda error: over()))
         controls = request.controls
-        if response.status == 200 and not controls.no_store and controls.ttl != 0 and not request.notes.fallbacks:
-            # Another target's answer is not the answer to this key.
+        notes = request.notes
+        # Another target's answer is not the answer to this key, and neither is another question's.
+        others = notes.fallbacks or notes.cache == "SEMANTIC HIT"
+        if response.status == 200 and not controls.no_store and controls.ttl != 0 and not others:
             self._keep(request, response, began, lease)
         return response
 
@@ -250,7 +252,8 @@ class Asking:
         asked, now = self._request, clock.now()
         deadline = None if asked.deadline is None else now + max(asked.deadline - now, 1.0)
         notes = Notes(model=asked.model, operation=asked.operation, started=now, route=asked.route)
-        request = replace(asked, notes=notes, deadline=deadline)
+        anew = replace(asked.controls, no_cache=True)  # nor from what was said to a similar question
+        request = replace(asked, notes=notes, deadline=deadline, controls=anew)
 
         async def work() -> None:
             try:
