@@ -93,6 +93,8 @@ class ServeConfig(Section):
     dashboard: bool = Field(
         default=True, description="Whether there is a page on how it does, under /dashboard, for who may `admin`."
     )
+    websocket: bool = Field(default=True, description="Whether calls are taken over a WebSocket too, under /v1/ws.")
+    websocket_calls: values.Count = Field(default=16, description="Calls at once, for each WebSocket.")
     docs: bool = Field(default=True, description="Whether it says what can be asked, under /docs and /openapi.json.")
     tls: ServeTlsConfig = Field(default_factory=ServeTlsConfig, description="HTTPS for the sidecar itself.")
     auth: ServeAuthConfig = Field(default_factory=ServeAuthConfig, description="Who is let in.")

@@ -35,6 +35,7 @@ from .pages import routes as pages
 from .passing import Models, request_to, whole
 from .problems import Forbidden, NoSuchPath, Refused, WrongMethod, refusal, shown
 from .wire import App, Message, Receive, Scope, Send, answer, guards
+from .ws import Sockets
 
 log = logging.getLogger("llm_edge.serve")
 
@@ -63,6 +64,7 @@ class Sidecar:
             front=edge.front("async"), door=door, config=config, providers=frozenset(edge.keyed),
             may_come=self._may_come,
         )  # fmt: skip
+        self.sockets = Sockets(self.calls, config)
         self._enter: App = Cors(self._inside, config.cors.origins) if config.cors.origins else self._inside
         self._pages = Starlette(routes=self._routes(), exception_handlers=_TELLERS)
 
@@ -85,7 +87,7 @@ class Sidecar:
         elif kind == "lifespan":
             await self._life(receive, send)
         else:
-            await send({"type": "websocket.close", "code": 1008})
+            await self.sockets(scope, receive, send)
 
     # ------------------------------------------------------------------ everything that asks no model
 
@@ -219,6 +221,7 @@ class Sidecar:
     async def stop(self) -> None:
         """The server has answered its last: connections go, when they are ours."""
         self.health.stopping = True
+        self.sockets.stop()
         if self.dashboard is not None:
             await self.dashboard.workers.stop()
         if self._own:

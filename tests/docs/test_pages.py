@@ -85,7 +85,7 @@ def test_every_block_is_of_a_kind_that_is_checked(page: Path) -> None:
     fences = len(re.findall(r"^```", page.read_text(), re.MULTILINE))
     found = examples(page)
     assert len(found) * 2 == fences
-    assert {example.language for example in found} <= {"python", "toml", "sh", "text"}
+    assert {example.language for example in found} <= {"python", "toml", "sh", "text", "html"}
     assert {example.scene for example in found} <= SCENES.keys()
 
 

@@ -273,7 +273,8 @@ def test_it_lives_and_ends_with_its_server(upstream: str) -> None:
         app = create_app(edge, own=True)
         await app({"type": "lifespan"}, receive, send)
         assert (await called(app, "GET", "/health/ready")).status == 503
-        await app({"type": "websocket"}, receive, send)
+        coming.append({"type": "websocket.connect"})
+        await app({"type": "websocket", "path": "/elsewhere"}, receive, send)
         return said
 
     assert asyncio.run(life()) == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]
