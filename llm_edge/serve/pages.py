@@ -8,6 +8,7 @@ come from paths that ask for a key.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from importlib import resources
 
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from .. import exact
 from .problems import NoSuchPath
 
 _POLICY = (
@@ -62,6 +64,11 @@ async def asset(request: Request) -> Response:
     return page(name)
 
 
+def _without_kinds(path: str) -> str:
+    """A path as the description writes it: `{name:path}` is `{name}`."""
+    return re.sub(r":\w+}", "}", path)
+
+
 def routes(*, dashboard: bool, docs: bool, open_door: bool) -> list[BaseRoute]:
     """The pages that are switched on; they know from the start whether a key is asked for."""
 
@@ -71,9 +78,20 @@ def routes(*, dashboard: bool, docs: bool, open_door: bool) -> list[BaseRoute]:
     async def see_docs(request: Request) -> Response:
         return page("docs.html", open_door=open_door)
 
+    async def describe(request: Request) -> Response:
+        # Not before it is asked for: models and their schemas take a while to make.
+        from .. import __version__
+        from .openapi import Document
+
+        served = frozenset(_without_kinds(route.path) for route in request.app.routes if isinstance(route, Route))
+        document = Document(__version__, open_door, served | {"/health/live"})
+        return Response(
+            exact.write(document.written(request.scope.get("root_path", ""))), media_type="application/json"
+        )
+
     made: list[BaseRoute] = []
     if dashboard:
         made.append(Route("/dashboard", see_dashboard))
     if docs:
-        made.append(Route("/docs", see_docs))
+        made += [Route("/docs", see_docs), Route("/openapi.json", describe)]
     return [*made, Route("/assets/{name}", asset)] if made else []
