@@ -50,7 +50,7 @@ class Dashboard:
         found["workers"] = {"told": len(told), "all": config.workers, "here": told[0]["pid"]}
         found["began"] = min(worker["began"] for worker in told)
         found["cache"] = _cache(edge.cache.stats())
-        found["open"] = self._sidecar.door.open
+        found["allowances"] = any(getattr(route, "path", "") == "/admin/limits" for route in request.app.routes)
         return Response(exact.write(found), media_type="application/json")
 
     async def call(self, request: Request) -> Response:

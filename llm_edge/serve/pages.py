@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from importlib import resources
+from importlib import metadata, resources
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -64,6 +64,14 @@ async def asset(request: Request) -> Response:
     return page(name)
 
 
+def _version() -> str:
+    """Of the package, where it is installed; a source tree on the path has none."""
+    try:
+        return metadata.version("llm_edge")
+    except metadata.PackageNotFoundError:
+        return "unreleased"
+
+
 def _without_kinds(path: str) -> str:
     """A path as the description writes it: `{name:path}` is `{name}`."""
     return re.sub(r":\w+}", "}", path)
@@ -80,11 +88,10 @@ def routes(*, dashboard: bool, docs: bool, open_door: bool) -> list[BaseRoute]:
 
     async def describe(request: Request) -> Response:
         # Not before it is asked for: models and their schemas take a while to make.
-        from .. import __version__
         from .openapi import Document
 
         served = frozenset(_without_kinds(route.path) for route in request.app.routes if isinstance(route, Route))
-        document = Document(__version__, open_door, served | {"/health/live"})
+        document = Document(_version(), open_door, served | {"/health/live"})
         return Response(
             exact.write(document.written(request.scope.get("root_path", ""))), media_type="application/json"
         )

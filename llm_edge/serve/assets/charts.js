@@ -36,7 +36,7 @@ export function chart(title, lines, say, height = 156) {
       scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.12 : 1] } },
       axes: [
         { ...axis, size: 26, grid: { show: false }, values: (_, marks) => marks.map((mark) => new Date(mark * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })), space: 70 },
-        { ...axis, grid: { stroke: colour("--hair"), width: 1 }, values: (_, marks) => marks.map(say), size: 62, space: 34 },
+        { ...axis, grid: { stroke: colour("--hair"), width: 1 }, values: (_, marks) => marks.map(say), size: 62, space: 26 },
       ],
       series: [{}, ...lines.map((line) => ({
         label: line.name, stroke: colour(`--${["one", "two", "three", "four"][line.colour - 1]}`), width: 1.6, points: { show: false },

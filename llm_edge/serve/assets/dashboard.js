@@ -6,6 +6,7 @@ import { lasted } from "./format.js";
 import { overview } from "./overview.js";
 import { calls } from "./calls.js";
 import { cache, keys, trail } from "./manage.js";
+import { limits, money } from "./allowances.js";
 
 const EVERY = 2000;
 const WINDOWS = [["15 min", "900"], ["6 h", "21600"]];
@@ -22,9 +23,11 @@ function gate(words) {
   input.focus();
 }
 
-function shell() {
+function shell(first) {
   const app = { window: "900", live: null, refresh };
-  const views = { overview: ["Overview", overview(app)], calls: ["Calls", calls(app)], keys: ["Keys", keys(app)], cache: ["Cache", cache(app)], trail: ["Trail", trail(app)] };
+  const views = { overview: ["Overview", overview(app)], calls: ["Calls", calls(app)], keys: ["Keys", keys(app)] };
+  if (first?.allowances) Object.assign(views, { money: ["Money", money()], limits: ["Limits", limits()] });
+  Object.assign(views, { cache: ["Cache", cache(app)], trail: ["Trail", trail(app)] });
   const dot = h("span", { class: "dot" });
   const state = h("span", { class: "state small soft", role: "status" }, "…");
   const tabs = Object.entries(views).map(([name, [title]]) => h("a", { href: `#${name}` }, title));
@@ -105,7 +108,8 @@ function shell() {
 
 async function start() {
   if (document.documentElement.dataset.door === "locked" && !key.get()) { gate(); return; }
-  try { await ask("GET", "admin/live"); } catch (error) {
+  let first = null;
+  try { first = await ask("GET", "admin/live"); } catch (error) {
     if (error.status === 401 || error.status === 403) {
       const words = key.get() || error.status === 403 ? error.message : "";
       key.set("");
@@ -113,7 +117,7 @@ async function start() {
       return;
     }
   }
-  shell();
+  shell(first);
 }
 
 start();

@@ -1,6 +1,6 @@
 // Draws /openapi.json, and lets each operation be tried with the key of this tab.
 
-import { field, h, pill, put, table, td, text } from "./dom.js";
+import { field, h, pill, prose, put, table, td, text } from "./dom.js";
 import { key } from "./api.js";
 
 const page = document.getElementById("page");
@@ -32,7 +32,7 @@ function shape(schema) {
   made.element.classList.add("shape");
   const needed = schema.required || [];
   put(made.body, Object.entries(schema.properties || {}).map(([name, one]) => h("tr", {},
-    td(name), td(kind(one), "soft"), td([needed.includes(name) ? pill("needed", "warn") : "", " ", one.description || ""], "soft"))));
+    td(name), td(kind(one), "soft"), td([needed.includes(name) ? pill("needed", "warn") : "", " ", prose(one.description || "")], "soft"))));
   return made.element;
 }
 
@@ -83,7 +83,7 @@ async function send(path, verb, inputs, body, out) {
 
 function operation(path, verb, one) {
   const made = h("details", { class: "card", id: one.operationId },
-    h("summary", {}, h("span", { class: `pill verb ${VERBS[verb]}` }, verb.toUpperCase()), h("code", {}, path), h("span", { class: "soft grow right" }, one.summary)));
+    h("summary", {}, h("span", { class: `pill verb ${VERBS[verb]}` }, verb.toUpperCase()), h("code", {}, path), h("span", { class: "soft grow right" }, prose(one.summary))));
   made.addEventListener("toggle", () => {
     if (!made.open || made.children.length > 1) return;
     const schema = one.requestBody?.content["application/json"].schema;
@@ -99,14 +99,14 @@ function draw() {
   shown.addEventListener("change", () => key.set(shown.value.trim()));
   const open = document.documentElement.dataset.door === "open";
   const list = h("nav", { class: "list", "aria-label": "Operations" }, groups.map(({ tag, all }) => h("div", {}, h("h2", {}, tag.name), all.map(({ path, verb, one }) => {
-    const link = h("a", { href: `#${one.operationId}`, title: `${verb.toUpperCase()} ${path}` }, one.summary);
+    const link = h("a", { href: `#${one.operationId}`, title: `${verb.toUpperCase()} ${path}` }, prose(one.summary));
     link.addEventListener("click", () => { document.getElementById(one.operationId).open = true; });
     return link;
   }))));
   const all = h("div", { class: "stack" },
-    h("section", { class: "card pad stack" }, h("p", {}, said.info.description), h("p", { class: "soft small" }, "As data: ", h("a", { href: "openapi.json" }, "openapi.json"), `, OpenAPI ${said.openapi}.`),
-      open ? h("p", { class: "soft small" }, "Everybody is let in here: no key is needed.") : h("div", { class: "fields" }, field("Key to try with; it stays in this tab", shown))),
-    groups.map(({ tag, all: each }) => h("section", { class: "group" }, h("header", {}, h("h2", {}, tag.name), h("span", { class: "faint small" }, tag.description)), each.map(({ path, verb, one }) => operation(path, verb, one)))));
+    h("section", { class: "card pad stack" }, h("p", {}, prose(said.info.description)), h("p", { class: "soft small" }, "As data: ", h("a", { href: "openapi.json" }, "openapi.json"), `, OpenAPI ${said.openapi}.`),
+      open ? h("p", { class: "soft small" }, "Everybody is let in here: no key is needed.") : h("div", { class: "key" }, field("Key to try with; it stays in this tab", shown))),
+    groups.map(({ tag, all: each }) => h("section", { class: "group" }, h("header", {}, h("h2", {}, tag.name), h("span", { class: "faint small" }, prose(tag.description))), each.map(({ path, verb, one }) => operation(path, verb, one)))));
   put(page, h("div", { class: "top" }, h("div", { class: "top-in" }, h("a", { class: "brand", href: "docs" }, h("img", { src: "assets/mark.svg", width: "20", height: "20", alt: "" }), "llm_edge"), h("span", { class: "soft grow" }, said.info.version))),
     h("main", {}, h("div", { class: "sheet" }, list, all)));
   const wanted = location.hash && document.getElementById(location.hash.slice(1));

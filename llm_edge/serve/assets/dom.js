@@ -51,6 +51,8 @@ export function table(columns) {
   return { body, element: h("div", { class: "scroll" }, h("table", {}, h("thead", {}, head), body)) };
 }
 
+// Prose with `words of code` in it.
+export const prose = (words) => words.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
 export const td = (value, kind) => h("td", { class: kind }, value);
 export const pill = (words, kind) => h("span", { class: `pill ${kind || ""}` }, words);
 export const cut = (words) => h("span", { class: "cut", title: words }, words);
