@@ -50,6 +50,24 @@ def test_each_layer_counts_for_more_than_the_one_before(file: Path):
     assert config.place(("http", "connect")) == "default"
 
 
+SIGNED = {"LLM_EDGE__CACHE__SECRET": "0123456789abcdef0123456789abcdef", "REDIS_URL": "redis://127.0.0.1:1/0"}
+
+
+def test_a_redis_of_the_apps_own_is_left_alone_until_the_second_tier_is_switched_on():
+    assert EdgeConfig.load(env=SIGNED).cache.redis.url is None
+    on = EdgeConfig.load(env={**SIGNED, "ENABLE_L2_CACHE": "true", "L2_TTL_SECONDS": "7"})
+    assert on.cache.redis.url is not None
+    assert on.cache.redis.url.get_secret_value() == "redis://127.0.0.1:1/0"
+    assert (on.cache.redis.ttl, on.cache.disk.ttl) == (7, 7)
+    assert on.place(("cache", "redis", "url")) == "variable REDIS_URL"
+
+
+def test_a_second_tier_switched_off_by_a_variable_is_off_whatever_the_file_says(file: Path):
+    file.write_text("[cache.disk]\ndirectory = '/nowhere/kept'\n")
+    assert EdgeConfig.load(file, env={}).cache.disk.directory is not None
+    assert EdgeConfig.load(file, env={"ENABLE_L2_CACHE": "false"}).cache.disk.directory is None
+
+
 def test_the_environment_may_be_named_by_argument(file: Path):
     file.write_text("")
     file.with_name("edge.staging.toml").write_text("[cache]\nttl = 9\n")

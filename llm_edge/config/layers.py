@@ -48,6 +48,9 @@ SERVE_NAMES: Mapping[str, tuple[str, ...]] = {
 """More of them, that only the sidecar reads: an app's shell may well have a HOST of its own."""
 
 SERVER_ADDRESS, ENABLE_TLS = "SERVER_ADDRESS", "ENABLE_TLS"
+SECOND_TIER, REDIS_URL, L2_TTL = "ENABLE_L2_CACHE", "REDIS_URL", "L2_TTL_SECONDS"
+"""What the second tier of the cache is switched with: many an app has a REDIS_URL for purposes of its own."""
+_NO = frozenset({"false", "0", "no", "off", ""})
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HEADER = re.compile(r"\s*(\[[^\[\]]+\])\s*(?:#.*)?")
@@ -254,6 +257,7 @@ def settings_in(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object,
     for short, path in SHORT_NAMES.items():
         if short in env:
             yield path, env[short], short
+    yield from _second_tier(env)
     for variable in sorted(env):
         if variable.startswith(PREFIX):
             path = tuple(part.lower() for part in variable.removeprefix(PREFIX).split("__"))
@@ -269,6 +273,20 @@ def settings_in(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object,
             )
 
 
+def _second_tier(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object, str]]:
+    """The short names of the second tier: switched on with an address, or off whatever the file says."""
+    if SECOND_TIER in env:
+        on = env[SECOND_TIER].lower() not in _NO
+        if not on:
+            yield ("cache", "disk", "directory"), None, SECOND_TIER
+            yield ("cache", "redis", "url"), None, SECOND_TIER
+        elif env.get(REDIS_URL):
+            yield ("cache", "redis", "url"), env[REDIS_URL], REDIS_URL
+    if L2_TTL in env:
+        yield ("cache", "disk", "ttl"), env[L2_TTL], L2_TTL
+        yield ("cache", "redis", "ttl"), env[L2_TTL], L2_TTL
+
+
 def served_in(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object, str]]:
     """The short names that only a server reads. Raises ConfigError for an address that is none."""
     if address := env.get(SERVER_ADDRESS):
@@ -278,7 +296,7 @@ def served_in(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object, s
             raise failure([problem], _in(SERVER_ADDRESS))
         yield ("serve", "host"), where, SERVER_ADDRESS
         yield ("serve", "port"), port, SERVER_ADDRESS
-    secured = env.get(ENABLE_TLS, "true").lower() not in {"false", "0", "no", "off"}
+    secured = env.get(ENABLE_TLS, "true").lower() not in _NO
     for short, path in SERVE_NAMES.items():
         if env.get(short) and (secured or not short.startswith("TLS_")):
             yield path, env[short], short
