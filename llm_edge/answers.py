@@ -25,7 +25,8 @@ def kept_answers(config: EdgeConfig, secrets: Resolved, clock: Clock | None) -> 
     """The cache's state, for both colours. Raises ConfigError when its second tier cannot be used."""
     kept = config.cache
     memory: MemoryStore[Held] = MemoryStore(entries=kept.entries, bytes=kept.bytes)
-    return Answers(memory, _second_tier(config, secrets, clock), idle=kept.idle)
+    secret = b"" if secrets.cache_secret is None else secrets.cache_secret.get_secret_value().encode()
+    return Answers(memory, _second_tier(config, secrets, clock), idle=kept.idle, secret=secret)
 
 
 def keeping(config: EdgeConfig) -> Keeping:

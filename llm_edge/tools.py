@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any, Protocol
 
+from .errors import ConfigError
 from .layers.answers import Answers
 from .runtime import Awaiting, Blocking, Clock, Runtime, ThreadClock, drive
-from .stores.entry import digest
+from .stores import copies
+from .stores.entry import Entry, digest
 from .stores.tombstones import tag
 
 
@@ -105,6 +110,53 @@ class CacheTools:
         told = [result.error is None async for result in jobs]
         return told.count(True), told.count(False)
 
+    def export(self, file: str | PathLike[str]) -> int:
+        """
+        Write what the second tier keeps to a file, signed with `cache.secret`, and give how many answers those are.
+
+        Raises ConfigError where there is no second tier, or the file cannot be written.
+        """
+        return copies.write(Path(file), self.entries(), self._answers.secret)
+
+    @property
+    def shared(self) -> bool:
+        """Whether there is a second tier."""
+        return self._answers.second is not None
+
+    def entries(self) -> Iterator[Entry]:
+        """What the second tier keeps, purged answers left out. Raises ConfigError where there is none, or it fails."""
+        second = self._answers.second
+        if second is None:
+            raise ConfigError("cache: has no second tier, and memory cannot be listed. Set cache.disk.directory.")
+        with _told():
+            yield from second.every()
+
+    def load(self, file: str | PathLike[str]) -> int:
+        """
+        Take in what `export` wrote, and give how many answers are still of use; they are believed as they stand.
+
+        Raises ConfigError for a file that cannot be read, InvalidRequest for a line signed with another secret.
+        """
+        runtime, count = Blocking(self._clock), 0
+        tier, wall = self._answers.tier(runtime), runtime.clock.time()
+        if self._answers.second is not None:
+            with _told():
+                self._answers.second.look_up()
+        for entry in copies.read(Path(file), self._answers.secret):
+            if entry.expires <= wall or self._answers.tombstones.cover(entry):
+                continue
+            count += 1
+            if tier is None:
+                age = max(wall - entry.made, 0.0)
+                self._answers.hold(entry, now=runtime.clock.now(), age=age, seconds=entry.ttl)
+            else:
+                tier.put(entry)
+                if count % 100 == 0:
+                    drive(tier.drain(10.0))  # what waits to be written is bounded
+        if tier is not None:
+            drive(tier.drain(10.0))
+        return count
+
     async def _clear(
         self, runtime: Runtime, tenant: str | None, namespace: str | None, model: str | None, key: str | None
     ) -> bool:
@@ -121,3 +173,12 @@ class CacheTools:
             return await tier.purge(named)
         answers.tombstones.purge(named, runtime.clock.time())
         return True
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever a store raises, as a ConfigError."""
+    try:
+        yield
+    except Exception as error:
+        raise ConfigError(f"cache: its second tier cannot be read ({type(error).__name__}).") from None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llm_edge import EdgeClient
+from llm_edge import ConfigError, EdgeClient
+from llm_edge.cli import main
+from llm_edge.errors import InvalidRequest
 from llm_edge.testing import Provider, answer
 
 if TYPE_CHECKING:
@@ -88,3 +91,99 @@ def test_litellms_cache_keyword_is_understood_by_a_direct_call(
     assert "cache" not in provider.last.json
     assert colour.chat(edge, "p/m", "Hi", cache={"namespace": "b"}).cache == "MISS"
     assert colour.chat(edge, "p/m", "Hi").cache == "HIT"
+
+
+# ---- carried elsewhere, and looked into from the command line
+
+
+def settings(provider: Provider, folder: Path, **more: str) -> str:
+    place = f'[providers.p]\nkind = "openai"\nbase_url = "{provider.url}/v1"\napi_key = "sk-test"\n'
+    cache = "".join(f'{name} = "{value}"\n' for name, value in more.items())
+    file = folder.with_suffix(".toml")
+    file.write_text(f'{place}[cache]\n{cache}[cache.disk]\ndirectory = "{folder}"\n')
+    return str(file)
+
+
+def patient(edge: EdgeClient) -> EdgeClient:
+    """A busy machine may need longer for the disk than a call would wait."""
+    second: Any = edge._house.answers.second  # pyright: ignore[reportPrivateUsage]
+    second._shelf._patience = 20.0
+    return edge
+
+
+def test_answers_are_carried_to_another_machine(provider: Provider, tmp_path: Path) -> None:
+    provider.script(answer("Hello"))
+    files = [settings(provider, tmp_path / name, secret="0123456789abcdef" * 2) for name in ("one", "other")]
+    with EdgeClient.from_file(files[0], {}) as edge:
+        for question in ("a", "b"):
+            edge.chat("p/m", question)
+        edge.chat("p/m", "c", edge={"tenant": "ada"})
+        edge.cache.clear(tenant="ada")
+    with EdgeClient.from_file(files[0], {}) as edge:
+        assert edge.cache.export(tmp_path / "answers") == 2
+    assert (tmp_path / "answers").stat().st_mode & 0o777 == 0o600
+    with patient(EdgeClient.from_file(files[1], {})) as edge:
+        assert edge.cache.load(tmp_path / "answers") == 2
+        assert [edge.chat("p/m", question).cache for question in ("a", "b", "c")] == ["HIT", "HIT", "MISS"]
+    memory = EdgeClient(cache={"secret": "0123456789abcdef" * 2}, env={})
+    with memory:
+        assert memory.cache.load(tmp_path / "answers") == 2
+        assert memory.cache.stats().entries == 2
+
+
+@pytest.mark.parametrize("spoilt", ["another secret", "a changed byte", "no entry", "another key"])
+def test_what_is_not_sound_is_not_taken_in(provider: Provider, tmp_path: Path, spoilt: str) -> None:
+    provider.script(answer("Hello"))
+    with EdgeClient.from_file(settings(provider, tmp_path / "one", secret="0123456789abcdef" * 2), {}) as edge:
+        edge.chat("p/m", "a")
+    with EdgeClient.from_file(settings(provider, tmp_path / "one", secret="0123456789abcdef" * 2), {}) as edge:
+        edge.cache.export(tmp_path / "answers")
+    line = (tmp_path / "answers").read_bytes()
+    half = len(line) // 2
+    if spoilt == "a changed byte":
+        line = line[:half] + (b"A" if line[half : half + 1] != b"A" else b"B") + line[half + 1 :]
+    elif spoilt == "no entry":
+        line = b"nothing of the kind"
+    elif spoilt == "another key":
+        line = b"0" * 64 + line[64:]
+    (tmp_path / "answers").write_bytes(line)
+    secret = ("fedcba9876543210" if spoilt == "another secret" else "0123456789abcdef") * 2
+    with EdgeClient(cache={"secret": secret}, env={}) as edge, pytest.raises(InvalidRequest, match="line 1"):
+        edge.cache.load(tmp_path / "answers")
+
+
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with EdgeClient(env={}, cache={"disk": {"directory": str(tmp_path / "kept")}}) as edge:
+        with pytest.raises(ConfigError, match="nowhere"):
+            edge.cache.load(tmp_path / "nowhere")
+        with pytest.raises(ConfigError, match="nowhere"):
+            edge.cache.export(tmp_path / "nowhere" / "file")
+    with EdgeClient(env={}) as edge, pytest.raises(ConfigError, match="second tier"):
+        edge.cache.export(tmp_path / "answers")
+
+
+def test_the_command_fills_tells_copies_and_empties(
+    provider: Provider, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider.script(answer("Hello"))
+    file, requests, copy = settings(provider, tmp_path / "kept"), tmp_path / "requests", str(tmp_path / "copy")
+    requests.write_text("".join(json.dumps({**ASK, "seed": seed}) + "\n" for seed in range(3)))
+
+    def does(*words: str) -> str:
+        assert main(["cache", "--config", file, *words], {}) == 0
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+
+    assert "3 answered, 0 failed" in does("warm", str(requests), "--quiet")
+    assert json.loads(does("stats", "--json"))["models"] == {"p/m": 3}
+    assert "3 answers" in does("stats")
+    assert does("export", copy) == "3 answers written\n"
+    assert does("import", copy) == "3 answers taken in\n"
+    assert does("clear", "--model", "p/m") == ""
+    assert json.loads(does("stats", "--json"))["entries"] == 0
+    assert does("import", copy) == "0 answers taken in\n"  # what was purged stays so
+
+
+def test_the_command_needs_a_second_tier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache", "stats"], {}) == 2
+    assert "cache.disk" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from . import breakers, check, doctor, keys, map, serve, spend, top  # noqa: A004  the command is called so
+from . import breakers, cache, check, doctor, keys, map, serve, spend, top  # noqa: A004  the command is called so
 
 Commands: TypeAlias = Any  # argparse keeps the type of its subparsers to itself
 
@@ -27,6 +27,7 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "breakers": Command(breakers.add, breakers.run),
+    "cache": Command(cache.add, cache.run),
     "check": Command(check.add, check.run),
     "doctor": Command(doctor.add, doctor.run),
     "keys": Command(keys.add, keys.run),

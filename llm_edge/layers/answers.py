@@ -21,9 +21,10 @@ class Answers:
     """What both colours share of the cache."""
 
     def __init__(
-        self, memory: MemoryStore[Held], second: SecondTier | None = None, *, idle: float | None = None
-    ) -> None:
-        self.memory, self.second = memory, second
+        self, memory: MemoryStore[Held], second: SecondTier | None = None, *, idle: float | None = None,
+        secret: bytes = b"",
+    ) -> None:  # fmt: skip
+        self.memory, self.second, self.secret = memory, second, secret
         self.flights, self.stats = Flights(), CacheStats()
         self.tombstones = Tombstones() if second is None else second.tombstones
         self._idle = idle

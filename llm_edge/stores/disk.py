@@ -15,7 +15,7 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,9 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 from .. import exact
 from ..runtime import Clock, Runtime, Signal, ThreadClock, mind_forks
 from . import folders
-from .tier import Lease, SecondTier
+from .entry import KEY
+from .shelf import Lease
+from .tier import SecondTier
 from .tombstones import Marks
 from .workers import NotYet, Workers
 
@@ -50,6 +52,7 @@ class _Database(Protocol):
     def set(self, key: str, value: bytes, expire: float | None = None) -> bool: ...
     def add(self, key: str, value: bytes, expire: float | None = None) -> bool: ...
     def delete(self, key: str) -> bool: ...
+    def iterkeys(self) -> Iterator[str]: ...
     def cull(self) -> int: ...
     def transact(self) -> AbstractContextManager[None]: ...
     def close(self) -> None: ...
@@ -131,6 +134,11 @@ class DiskShelf:
         finally:
             self._begun = False
             opened.set()
+
+    def every(self) -> Iterator[tuple[str, object]]:
+        for key in self._with(lambda database: list(database.iterkeys())):
+            if len(key) == KEY:
+                yield key, self._with(lambda database, key=key: database.get(key))  # type: ignore[misc]  # the key of now
 
     def release(self, key: str, token: str, /) -> None:
         def work(database: _Database) -> None:

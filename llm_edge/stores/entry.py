@@ -27,6 +27,8 @@ VERSION = 1
 LARGEST_PAYLOAD = 4 * 2**20
 LARGEST_HEAD = 64 * 2**10
 DEEPEST = 32
+KEY = 64
+"""Characters of an entry's key."""
 YEAR = 31_536_000.0
 
 _MAGIC = b"LEca"
@@ -112,8 +114,8 @@ def encode(entry: Entry, secret: bytes) -> bytes:
     return covered + _mac(covered, secret)
 
 
-def decode(data: object, *, key: str, scope: str, secret: bytes) -> Entry:
-    """The entry of this key and scope. Raises Odd for anything that is not exactly that."""
+def decode(data: object, *, key: str, scope: str | None, secret: bytes) -> Entry:
+    """The entry of this key and scope (None: of any scope). Raises Odd for anything that is not exactly that."""
     if not isinstance(data, bytes) or not _FRONT.size + _MAC <= len(data) <= _LARGEST:
         raise Odd("size")
     magic, version, head, payload = _FRONT.unpack_from(data)
@@ -133,7 +135,7 @@ def decode(data: object, *, key: str, scope: str, secret: bytes) -> Entry:
     entry = _checked(found, data[end:-_MAC])
     if entry.key != key:
         raise Odd("key")
-    if entry.scope != scope:
+    if scope is not None and entry.scope != scope:
         raise Odd("scope")
     return entry
 

@@ -69,18 +69,18 @@ class Pool:
                 self.distrust()  # closed by the other side, as the rest will be
         return await workers.run(lambda: self.ask(work), runtime, self._patience)
 
-    def ask(self, work: Callable[[Client], T]) -> T:
+    def ask(self, work: Callable[[Client], T], *, patience: float | None = None) -> T:
         """On a worker: over an idle lane, or a new one."""
         lane = self._idle()
         if lane is not None:
             try:
-                return self._use(lane, work)
+                return self._use(lane, work, patience)
             except ConnectionError:
                 self.distrust()
-        return self._use(lanes.opened(self._place, self._patience, self._age), work)
+        return self._use(lanes.opened(self._place, patience or self._patience, self._age), work, patience)
 
-    def _use(self, lane: Lane, work: Callable[[Client], T]) -> T:
-        with lane.in_use(self._patience) as client:
+    def _use(self, lane: Lane, work: Callable[[Client], T], patience: float | None = None) -> T:
+        with lane.in_use(patience or self._patience) as client:
             result = work(client)
         self._put_back(lane)
         return result

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from ..errors import ConfigError
 from ..runtime import Awaiting, Clock, Runtime
 from . import lanes
+from .entry import KEY
 from .lanes import Client, Connection, Lane
 from .places import Place
 from .pool import PATIENCE, Pool
-from .tier import Lease, SecondTier
+from .shelf import Lease
+from .tier import SecondTier
 from .tombstones import Marks
 from .workers import Workers
 
@@ -40,6 +43,8 @@ _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL
 REMEMBERED = 3600.0
 """Seconds for which it is known who was the last to claim a key; no call takes longer."""
 _PEEK = 64 * 2**10
+_LONG = 5.0
+"""Seconds for what nobody's call waits for."""
 
 
 class RedisShelf(Pool):
@@ -102,6 +107,14 @@ class RedisShelf(Pool):
     def mark(self, marks: Marks, /) -> None:
         written = {tag: repr(moment) for tag, moment in marks.items()}
         self._write(lambda client: client.hset(f"{self._prefix}purges", mapping=written))
+
+    def every(self) -> Iterator[tuple[str, object]]:
+        begin, names = len(self._prefix), list[bytes]()
+        self.ask(lambda client: names.extend(client.scan_iter(f"{self._prefix}*", count=1000)), patience=_LONG)
+        for name in names:
+            key = name.decode("utf-8", "replace")[begin:]
+            if len(key) == KEY:
+                yield key, self.ask(partial(self._get, key=key), patience=_LONG)
 
     # ---- what is asked
 

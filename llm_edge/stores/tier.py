@@ -9,86 +9,18 @@ time, writes are done behind the callers' backs, and a store that fails is left 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
 
 from ..runtime import Clock, Guard, Runtime, Signal, ThreadClock
 from .entry import YEAR, Entry, Odd, decode, encode
 from .fuse import Fuse
+from .shelf import Lease, Shelf, Tier
 from .tombstones import AHEAD, Marks, Tombstones
 from .workers import Behind, NotYet, Work, Workers
 
-Lease: TypeAlias = tuple[str, str]
-"""The right to ask upstream: what was claimed, `key` or `key form`, and the token it was claimed with."""
-
 MARKS_EVERY = 1.0
 """Seconds for which the purges read from a store are believed to be all."""
-
-
-class Tier(Protocol):
-    """What the cache layer talks to, in one colour. Nothing here ever raises or makes a call wait for long."""
-
-    async def get(self, key: str, scope: str, /) -> Entry | None:
-        """The entry, if the store has it, it is sound, and nobody purged it; stale ones only where that is allowed."""
-        ...
-
-    def put(self, entry: Entry, lease: Lease | None = None, /) -> None:
-        """Have it written soon; never waits. Under a lease: not when somebody else has claimed the key since."""
-        ...
-
-    async def remove(self, key: str, /) -> None:
-        """Have one entry deleted; waits a moment for it."""
-        ...
-
-    async def purge(self, tag: str, /) -> bool:
-        """Have everything under a tag (`tombstones.tag`) forgotten; False when other processes cannot be told yet."""
-        ...
-
-    async def claim(self, key: str, token: str, seconds: float, /) -> bool | None:
-        """Whether the right to ask upstream for this key is ours now; None when the store cannot say."""
-        ...
-
-    def release(self, key: str, token: str, /) -> None:
-        """Give that right back, if the token still holds it; never waits."""
-        ...
-
-    async def drain(self, seconds: float, /) -> None:
-        """Wait until what was put is written, for no longer than this."""
-        ...
-
-
-class Shelf(Protocol):
-    """Where the bytes lie. What is not async blocks, and is called by worker threads alone."""
-
-    async def read(self, key: str, marks: bool, runtime: Runtime, workers: Workers, /) -> tuple[object, Marks | None]:
-        """The bytes under a key, or None; and the purges, when asked for. TimeoutError when it takes too long."""
-        ...
-
-    async def claim(self, key: str, token: str, seconds: float, runtime: Runtime, workers: Workers, /) -> bool:
-        """Whether nobody else held the key's claim. TimeoutError when it takes too long."""
-        ...
-
-    def release(self, key: str, token: str, /) -> None: ...
-    def put(self, key: str, data: bytes, seconds: float, lease: Lease | None, /) -> bool:
-        """False when another has claimed the key after the lease was given."""
-        ...
-
-    def remove(self, key: str, /) -> None: ...
-    def marks(self) -> Marks: ...
-    def mark(self, marks: Marks, /) -> None: ...
-
-    def distrust(self) -> None:
-        """What was read was odd: use no connection again that may have mixed up its answers. Never waits."""
-        ...
-
-    def leave(self) -> None:
-        """This thread will not be back."""
-        ...
-
-    def close(self) -> None:
-        """Nobody will read any more. Never waits."""
-        ...
 
 
 @dataclass(slots=True)
@@ -151,6 +83,21 @@ class SecondTier:
             self._looking = True
             self._readers.submit(self._look)
 
+    def every(self) -> Iterator[Entry]:
+        """All that is kept and sound, fresh or stale; blocks. OSError or the store's own error when it fails."""
+        now = self._clock.time()
+        self.look_up()
+        try:
+            for key, data in self._shelf.every():
+                try:
+                    entry = decode(data, key=key, scope=None, secret=self._secret)
+                except Odd:
+                    continue  # who asks for it will count and delete it
+                if now <= entry.expires + self._stale and not self.tombstones.cover(entry):
+                    yield entry
+        finally:
+            self._shelf.leave()
+
     def close(self) -> None:
         """Let the threads end, after what is still to be written; what comes later is ignored."""
         self.closed = True
@@ -192,7 +139,7 @@ class SecondTier:
             return False
         leave = self._reading.ask(self._clock.now())
         if leave == "probe":
-            self._readers.submit(lambda: self._probe(self._reading, self._look_up))
+            self._readers.submit(lambda: self._probe(self._reading, self.look_up))
         if leave != "pass":
             self._count("skipped")
         return leave == "pass"
@@ -225,13 +172,14 @@ class SecondTier:
 
     def _look(self) -> None:
         try:
-            self._look_up()
+            self.look_up()
         except Exception as error:
             self._failed(self._reading, error)
         finally:
             self._looking = False
 
-    def _look_up(self) -> None:
+    def look_up(self) -> None:
+        """Read what was purged, by whomever; blocks. The store's own error when it fails."""
         self._merge(self._shelf.marks())
 
     # ---- writing

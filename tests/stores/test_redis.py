@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -94,6 +95,17 @@ def test_a_purge_reaches_who_comes_later(open_to: Open, server: Valkey) -> None:
 def test_a_redis_without_a_secret_is_refused(server: Valkey) -> None:
     with pytest.raises(ConfigError, match=r"cache\.secret"):
         redis_tier(server.place, secret="")
+
+
+def test_all_that_is_kept_and_sound_can_be_listed(open_to: Open, server: Valkey) -> None:
+    one = open_to(server)
+    one.put(*(an_entry(number, made=time.time() - 100) for number in range(5)))
+    one.put(an_entry(7, namespace="other"))
+    assert one.claim("a")
+    server.client().set(PREFIX + key_of(3), b"garbage")
+    assert {entry.key for entry in one.second.every()} == {key_of(number) for number in (0, 1, 2, 4, 7)}
+    assert one.purge(tag(namespace="docs"))
+    assert [entry.key for entry in open_to(server).second.every()] == [key_of(7)]
 
 
 # ---- who may ask, and who may write

@@ -1,0 +1,83 @@
+"""What the second tier looks like from above, and what it needs from below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, TypeAlias
+
+from ..runtime import Runtime
+from .entry import Entry
+from .tombstones import Marks
+from .workers import Workers
+
+Lease: TypeAlias = tuple[str, str]
+"""The right to ask upstream: what was claimed, `key` or `key form`, and the token it was claimed with."""
+
+
+class Tier(Protocol):
+    """What the cache layer talks to, in one colour. Nothing here ever raises or makes a call wait for long."""
+
+    async def get(self, key: str, scope: str, /) -> Entry | None:
+        """The entry, if the store has it, it is sound, and nobody purged it; stale ones only where that is allowed."""
+        ...
+
+    def put(self, entry: Entry, lease: Lease | None = None, /) -> None:
+        """Have it written soon; never waits. Under a lease: not when somebody else has claimed the key since."""
+        ...
+
+    async def remove(self, key: str, /) -> None:
+        """Have one entry deleted; waits a moment for it."""
+        ...
+
+    async def purge(self, tag: str, /) -> bool:
+        """Have everything under a tag (`tombstones.tag`) forgotten; False when other processes cannot be told yet."""
+        ...
+
+    async def claim(self, key: str, token: str, seconds: float, /) -> bool | None:
+        """Whether the right to ask upstream for this key is ours now; None when the store cannot say."""
+        ...
+
+    def release(self, key: str, token: str, /) -> None:
+        """Give that right back, if the token still holds it; never waits."""
+        ...
+
+    async def drain(self, seconds: float, /) -> None:
+        """Wait until what was put is written, for no longer than this."""
+        ...
+
+
+class Shelf(Protocol):
+    """Where the bytes lie. What is not async blocks, and is called by worker threads alone."""
+
+    async def read(self, key: str, marks: bool, runtime: Runtime, workers: Workers, /) -> tuple[object, Marks | None]:
+        """The bytes under a key, or None; and the purges, when asked for. TimeoutError when it takes too long."""
+        ...
+
+    async def claim(self, key: str, token: str, seconds: float, runtime: Runtime, workers: Workers, /) -> bool:
+        """Whether nobody else held the key's claim. TimeoutError when it takes too long."""
+        ...
+
+    def every(self) -> Iterator[tuple[str, object]]:
+        """All keys of entries, each with its bytes; of no use to purges and claims. Blocks."""
+        ...
+
+    def release(self, key: str, token: str, /) -> None: ...
+    def put(self, key: str, data: bytes, seconds: float, lease: Lease | None, /) -> bool:
+        """False when another has claimed the key after the lease was given."""
+        ...
+
+    def remove(self, key: str, /) -> None: ...
+    def marks(self) -> Marks: ...
+    def mark(self, marks: Marks, /) -> None: ...
+
+    def distrust(self) -> None:
+        """What was read was odd: use no connection again that may have mixed up its answers. Never waits."""
+        ...
+
+    def leave(self) -> None:
+        """This thread will not be back."""
+        ...
+
+    def close(self) -> None:
+        """Nobody will read any more. Never waits."""
+        ...
