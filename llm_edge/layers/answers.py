@@ -7,7 +7,8 @@ from typing import Final
 from ..runtime import Guard, Runtime, mind_forks
 from ..stores.entry import Entry
 from ..stores.memory import MemoryStore
-from ..stores.tier import SecondTier, Tier
+from ..stores.shelf import Tier
+from ..stores.tier import SecondTier
 from ..stores.tombstones import Tombstones
 from .flight import Flights
 from .kept import Held

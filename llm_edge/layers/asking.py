@@ -14,7 +14,7 @@ from ..notes import Notes
 from ..policy import freshness
 from ..policy.cacheable import fit
 from ..stores.entry import Entry, Kind, digest
-from ..stores.tier import Lease
+from ..stores.shelf import Lease
 from .kept import Held, Keeper, form_of, kept_headers, told, turned
 
 if TYPE_CHECKING:

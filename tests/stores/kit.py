@@ -12,7 +12,8 @@ import pytest
 
 from llm_edge.runtime import Blocking, FakeClock, Runtime, drive
 from llm_edge.stores.entry import Entry, digest
-from llm_edge.stores.tier import SecondTier, Tier
+from llm_edge.stores.shelf import Tier
+from llm_edge.stores.tier import SecondTier
 
 SCOPE = digest("tenant", "credential")
 BOUND = 20.0
