@@ -186,8 +186,10 @@ def chaos(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure the time and memory added per call; the results go to benchmarks/results/."""
-    session.install("-e", ".[fast]", *group("bench"))
+    session.install("-e", ".[serve]", *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+    if not session.posargs:
+        session.run("python", "-m", "benchmarks.sidecar")
 
 
 @nox.session(name="bench-peers")

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 WORDS = [f"word{number:02d} " for number in range(32)]
 TEXT = "".join(WORDS)
@@ -68,8 +69,8 @@ class Connection(asyncio.Protocol):
     """One client: a request, its answer, the next request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, self._got = transport, b""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        self._got = b""
 
     def data_received(self, data: bytes) -> None:
         got = self._got + data if self._got else data
@@ -78,9 +79,13 @@ class Connection(asyncio.Protocol):
             end = head + 4 + (int(length[1]) if length else 0)
             if len(got) < end:
                 break
-            self._transport.write(STREAM if _STREAM.search(got, head, end) else ANSWER)
+            self._transport.write(self.answer(got[head:end]))
             got = got[end:]
         self._got = got
+
+    def answer(self, request: bytes) -> bytes:
+        """What is said to a request with this body."""
+        return STREAM if _STREAM.search(request) else ANSWER
 
 
 async def _serve() -> None:

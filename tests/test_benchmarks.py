@@ -10,6 +10,10 @@ from benchmarks.footprint import Footprint
 from benchmarks.promises import Promise, kept, promises, translating
 from benchmarks.provider import ANSWER, EVENTS, TEXT, WORDS
 from benchmarks.rounds import Cell, Results, Series, added, ratio
+from benchmarks.sidecar import load
+from benchmarks.sidecar.__main__ import page
+from benchmarks.sidecar.provider import CHUNKS, HELD, STREAM
+from benchmarks.sidecar.rows import Measured, promises as sidecar
 
 FOOT = Footprint(import_ms=10.0, client_ms=300.0, libraries="", memory_mib=25.0)
 COST = Cost(
@@ -86,3 +90,47 @@ def test_the_layers_on_the_way_have_their_own_promises() -> None:
             float(words.split()[0 if words is row.measured else 1]) for words in (row.measured, row.target)
         )
         assert row.kept == (measured <= target)
+
+
+WRK = """Running 2s test @ http://127.0.0.1:1/
+  1 threads and 32 connections
+  41234 requests in 2.00s, 10.00MB read
+%sRequests/sec:  20617.00
+"""
+H2LOAD = """finished in 2.00s, 9950.50 req/s, 2.1MB/s
+requests: 19901 total, 19901 started, 19901 done, 19901 succeeded, 3 failed, 0 errored, 0 timeout
+"""
+
+
+def test_what_a_load_generator_says_is_read() -> None:
+    assert load.read_wrk(WRK % "") == (41234, 20617.0, 0)
+    assert load.read_wrk(WRK % "  Socket errors: connect 0, read 2, write 1, timeout 5\n") == (41234, 20617.0, 3)
+    assert load.read_wrk(WRK % "  Non-2xx or 3xx responses: 7\n") == (41234, 20617.0, 7)
+    assert load.read_h2load(H2LOAD) == (19901, 9950.5, 3)
+
+
+def test_the_sidecars_promises_are_judged_by_the_rounds() -> None:
+    rates = {
+        "/health": 21e3, "cached": 12e3, "bare ASGI": 19e3, "a Starlette route": 10e3, "uncached": 3000.0,
+        "streams of 50 chunks": 1600.0, "litellm's proxy": 75.0,
+    }  # fmt: skip
+    found = Measured({name: [load.Took(rate, 90.0)] * 3 for name, rate in rates.items()}, [0.9], [1.2], 62.0, 35.0)
+    rows = {row.what.removeprefix("sidecar: "): row for row in sidecar(found)}
+    assert rows["/health"].kept
+    assert rows["cached, to a bare ASGI app on the same server"].measured == "0.63"
+    assert rows["uncached, to litellm's proxy"].measured == "40.0 times its 75 a second"
+    assert [what for what, row in rows.items() if not row.kept] == [
+        "uncached", "uncached, to the 3,300 a second once measured of TensorZero's gateway",
+        "added to a stream's first byte",
+    ]  # fmt: skip
+    text = page(found, list(rows.values()), 2)
+    assert "| cached | 12,000 | 90 |" in text
+    assert "memory of an open stream | ≤ 100 KB | 35 KB | yes |" in text
+
+
+def test_a_stream_under_load_has_fifty_events_and_a_held_one_never_ends() -> None:
+    whole, held = STREAM, HELD
+    assert whole.count(b"data: ") == CHUNKS == 50
+    assert whole.endswith(b"0\r\n\r\n")
+    assert held.count(b"data: ") == 2
+    assert not held.endswith(b"0\r\n\r\n")

@@ -40,9 +40,14 @@ class Plan:
 
     def config(self) -> EdgeConfig:
         """Raises ConfigError when a setting cannot be used."""
-        return EdgeConfig.load(
+        config = EdgeConfig.load(
             self.file, env=os.environ, environment=self.environment, overrides=self.overrides, serving=True
         )
+        if "pool" in config.http.model_fields_set or config.http.pool >= config.serve.connections:
+            return config
+        # Or streams that callers hold open would keep others from the providers.
+        http = config.http.model_copy(update={"pool": config.serve.connections})
+        return config.model_copy(update={"http": http})
 
     def edge(self) -> EdgeClient:
         """Raises ConfigError when a secret is missing, too."""

@@ -16,6 +16,7 @@ from llm_edge.runtime import ThreadClock
 from llm_edge.serve.auth import LockedDoor, door_of
 from llm_edge.serve.lookout import Lookout
 from llm_edge.serve.repeats import BYTES, LARGEST, Recent
+from llm_edge.serve.run import Plan
 from llm_edge.testing import Provider, answer
 
 from .conftest import App
@@ -159,3 +160,12 @@ def test_the_lookout_rests_when_nobody_calls() -> None:
         return True
 
     assert asyncio.run(asyncio.wait_for(run(), 10))
+
+
+@pytest.mark.parametrize(
+    ("more", "pool"), [("", 1024), ("[serve]\nconnections = 300\n", 300), ("[http]\npool = 7\n", 7)]
+)
+def test_as_many_connections_lead_on_as_come_in(more: str, pool: int, tmp_path: Path) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(more)
+    assert Plan(str(file)).config().http.pool == pool

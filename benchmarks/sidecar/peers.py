@@ -1,0 +1,87 @@
+"""
+Other gateways that serve over HTTP, where they are installed in the folder that `--peers` names:
+
+    python -m venv DIR/litellm && DIR/litellm/bin/pip install 'litellm[proxy]'
+    npm install --prefix DIR @portkey-ai/gateway
+    DIR/tensorzero/gateway    TensorZero's, from wherever you have it: no registry has it as a program
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..provider import MODEL
+from .servers import PATH, Server, free_port, started
+
+_LITELLM = """
+model_list:
+  - model_name: bench
+    litellm_params: {{model: openai/{model}, api_base: "{url}/v1", api_key: sk-bench}}
+"""
+_TENSORZERO = """
+[gateway]
+bind_address = "127.0.0.1:{port}"
+disable_pseudonymous_usage_analytics = true
+observability.enabled = false
+[models.bench]
+routing = ["bench"]
+[models.bench.providers.bench]
+type = "openai"
+model_name = "{model}"
+api_base = "{url}/v1/"
+api_key_location = "none"
+"""
+
+
+def _portkey(url: str) -> dict[str, str]:
+    return {"x-portkey-provider": "openai", "x-portkey-custom-host": f"{url}/v1", "authorization": "Bearer sk-bench"}
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another gateway, and how it is started."""
+
+    name: str
+    program: str
+    """Where it is inside the folder."""
+    options: Callable[[int, Path], list[str]]
+    config: str = ""
+    model: str = "bench"
+    path: str = PATH
+    headers: Callable[[str], Mapping[str, str]] = lambda url: {}
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @contextmanager
+    def running(self, folder: Path | None, url: str, scratch: Path) -> Iterator[Server]:
+        """The gateway, answering. Raises RuntimeError when it is not installed or does not start."""
+        program = folder / self.program if folder is not None else None
+        if program is None or not program.exists():
+            raise RuntimeError("not installed")
+        port, file = free_port(), scratch / "peer"
+        file.write_text(self.config.format(url=url, port=port, model=MODEL))
+        with started([str(program.resolve()), *self.options(port, file)], port, env=dict(self.env)) as process:
+            yield Server(
+                self.name, f"http://127.0.0.1:{port}", process,
+                model=self.model, path=self.path, headers=dict(self.headers(url)),
+            )  # fmt: skip
+
+
+PEERS = (
+    Peer(
+        "litellm's proxy", "litellm/bin/litellm",
+        lambda port, file: ["--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "2"],
+        _LITELLM, env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
+    ),
+    Peer(
+        "Portkey's gateway", "node_modules/@portkey-ai/gateway/build/start-server.js",
+        lambda port, file: ["--headless", f"--port={port}"], model=MODEL, headers=_portkey,
+    ),
+    Peer(
+        "TensorZero's gateway", "tensorzero/gateway", lambda port, file: ["--config-file", str(file)],
+        _TENSORZERO, model="tensorzero::model_name::bench", path="/openai/v1/chat/completions",
+    ),
+)  # fmt: skip
+"""TensorZero's takes two threads by itself, Portkey's is one process by design."""
