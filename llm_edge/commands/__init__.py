@@ -12,7 +12,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from . import breakers, cache, check, doctor, keys, map, serve, spend, top  # noqa: A004  the command is called so
+from . import (
+    breakers,
+    cache,
+    check,
+    doctor,
+    health,
+    import_,
+    keys,
+    map,  # noqa: A004  the command is called so
+    serve,
+    spend,
+    top,
+)
 
 Commands: TypeAlias = Any  # argparse keeps the type of its subparsers to itself
 
@@ -30,6 +42,8 @@ COMMANDS: dict[str, Command] = {
     "cache": Command(cache.add, cache.run),
     "check": Command(check.add, check.run),
     "doctor": Command(doctor.add, doctor.run),
+    "health": Command(health.add, health.run),
+    "import": Command(import_.add, import_.run),
     "keys": Command(keys.add, keys.run),
     "map": Command(map.add, map.run),
     "serve": Command(serve.add, serve.run),
