@@ -31,7 +31,6 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     """Reads, writes and lists."""
     try:
-        import tomli_w  # noqa: F401  # asked for by name below
         import yaml
 
         from ..importing import from_litellm, from_portkey
@@ -48,13 +47,14 @@ def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
         print(f"llm-edge: {options.file}: looks like neither; say --kind litellm or --kind portkey", file=sys.stderr)
         return BAD
     found = from_litellm(document) if kind == "litellm" else from_portkey(document, options.route)
+    text = found.text()
     if options.out is None:
-        print(found.text(), end="")
+        print(text, end="")
     elif Path(options.out).exists() and not options.force:
         print(f"llm-edge: {options.out}: is there already; --force writes over it", file=sys.stderr)
         return BAD
     else:
-        Path(options.out).write_text(found.text(), encoding="utf-8")
+        Path(options.out).write_text(text, encoding="utf-8")
     for title, lines in (("See to this:", found.remarks), ("Not carried over:", found.lost)):
         if lines:
             print(title, *[f"  {line}" for line in lines], sep="\n", file=sys.stderr)

@@ -8,9 +8,11 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import tomli_w
+
 from ..config import EdgeConfig
 from ..errors import ConfigError
-from .reading import Path, Reading, spoken
+from .reading import Path, Reading, fields, items, spoken
 
 REFERENCE = "os.environ/"
 """How LiteLLM names a variable."""
@@ -29,9 +31,7 @@ class Imported:
     """What could not be carried over, place by place, with the reason."""
 
     def text(self) -> str:
-        """The `edge.toml`. Raises ImportError where the extra `import` is not installed."""
-        import tomli_w
-
+        """The `edge.toml`."""
         head = ["# Written by `llm-edge import`.", *_comment("See to this:", self.remarks)]
         head += _comment("Not carried over:", self.lost)
         return "\n".join(head) + "\n\n" + tomli_w.dumps(dict(self.tree))
@@ -41,10 +41,7 @@ def _named(document: Any) -> Iterator[str]:
     """The variables that a document refers to."""
     if isinstance(document, str) and document.startswith(REFERENCE):
         yield document.removeprefix(REFERENCE)
-    inner: Iterable[Any] = ()
-    if isinstance(document, (list, dict)):
-        inner = document.values() if isinstance(document, dict) else document
-    for each in inner:
+    for each in [*fields(document).values(), *items(document)]:
         yield from _named(each)
 
 
@@ -70,7 +67,7 @@ class Draft:
     def put(self, value: Any, *where: str) -> str:
         """Put a setting in its place; why it cannot stand there, or nothing when it can."""
         changed = deepcopy(self.tree)
-        place = changed
+        place: dict[str, Any] = changed
         for step in where[:-1]:
             place = place.setdefault(step, {})
         place[where[-1]] = value
@@ -101,7 +98,7 @@ class Draft:
     def _holds(self, where: tuple[str, ...]) -> bool:
         place: Any = self.tree
         for step in where:
-            if not isinstance(place, dict) or step not in place:
+            if step not in fields(place):
                 return False
             place = place[step]
         return True

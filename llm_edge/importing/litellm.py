@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import litellm_settings
 from .draft import Draft, Imported
 from .names import known, parted, strategy
-from .reading import Reading
+from .reading import Reading, fields
 
 _CLOUD = (
     ("api_version", "api_version"), ("aws_region_name", "region"), ("aws_profile_name", "profile"),
@@ -62,9 +61,7 @@ def from_litellm(document: Any) -> Imported:
 
 
 def _aliases(router: Reading) -> list[tuple[str, str]]:
-    aliases = router.raw("model_group_alias")
-    if not isinstance(aliases, Mapping):
-        return []
+    aliases = fields(router.raw("model_group_alias"))
     return [(str(alias), group) for alias, group in aliases.items() if isinstance(group, str)]
 
 

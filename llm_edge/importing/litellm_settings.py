@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from .draft import Draft
-from .reading import Reading, spoken
+from .reading import Reading, fields, items, spoken
 
 
 class HasTargets(Protocol):
@@ -26,7 +26,7 @@ def fallbacks(draft: Draft, old: Reading, groups: Mapping[str, HasTargets]) -> N
     for section in (old.section("litellm_settings"), old.section("router_settings")):
         for kind in _FALLBACKS:
             for item in section.each(kind):
-                for name in list(item.value) if isinstance(item.value, Mapping) else []:
+                for name in list(fields(item.value)):
                     _fallback(draft, item, str(name), kind, groups)
         default = section.raw("default_fallbacks")
         targets = _targets(default, groups)
@@ -48,10 +48,8 @@ def _fallback(draft: Draft, item: Reading, name: str, kind: str, groups: Mapping
 
 def _targets(names: Any, groups: Mapping[str, HasTargets]) -> list[str]:
     """The targets of these models; none when one of them is not known."""
-    if not isinstance(names, list):
-        return []
     found: list[str] = []
-    for name in names:
+    for name in items(names):
         group = groups.get(name) if isinstance(name, str) else None
         if group is None or not group.targets:
             return []
@@ -92,7 +90,7 @@ def settings(draft: Draft, old: Reading) -> None:
         reference = draft.secret(master, "LITELLM_MASTER_KEY", general.at("master_key"))
         draft.carry(general, "master_key", [reference], "serve", "auth", "keys")
     variables = old.section("environment_variables")
-    for name in variables.value if isinstance(variables.value, Mapping) else ():
+    for name in fields(variables.value):
         draft.lose(variables.at(str(name)), "set it in the environment of the process")
 
 
@@ -111,8 +109,8 @@ def _budget(draft: Draft, section: Reading) -> None:
 
 def _callbacks(draft: Draft, library: Reading) -> None:
     for key in ("callbacks", "success_callback", "failure_callback", "service_callback"):
-        names = library.raw(key)
-        if isinstance(names, list) and names and all(name == "prometheus" for name in names):
+        names = items(library.raw(key))
+        if names and all(name == "prometheus" for name in names):
             library.take(key)
             draft.put(True, "serve", "metrics")
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeGuard, TypeVar
 
+from ..exact import is_list, is_object
+
 Path: TypeAlias = tuple[str | int, ...]
 
 T = TypeVar("T")
@@ -24,6 +26,16 @@ def spoken(path: Path) -> str:
             word = step if _BARE.fullmatch(step) else repr(step)
             text += f".{word}" if text else word
     return text or "the file"
+
+
+def fields(value: Any) -> Mapping[str, Any]:
+    """The fields of a mapping; none where it is something else."""
+    return value if is_object(value) else {}
+
+
+def items(value: Any) -> Sequence[Any]:
+    """The items of a list; none where it is something else."""
+    return value if is_list(value) else ()
 
 
 def _is_text(value: Any) -> TypeGuard[str]:
@@ -51,7 +63,7 @@ class Reading:
         self._taken: set[Path] = set() if taken is None else taken
 
     def __contains__(self, key: str) -> bool:
-        return isinstance(self.value, Mapping) and key in self.value
+        return key in fields(self.value)
 
     def raw(self, key: str) -> Any:
         """The value, not taken."""
@@ -98,12 +110,8 @@ class Reading:
 
     def each(self, key: str) -> list[Reading]:
         """The mappings of a list."""
-        items = self.raw(key)
-        return (
-            [Reading(item, (*self.at(key), at), self._taken) for at, item in enumerate(items)]
-            if isinstance(items, list)
-            else []
-        )
+        found = items(self.raw(key))
+        return [Reading(item, (*self.at(key), at), self._taken) for at, item in enumerate(found)]
 
     def left(self) -> Iterator[Path]:
         """The places of all values that nobody has taken."""
@@ -112,11 +120,8 @@ class Reading:
     def _left(self, value: Any, path: Path) -> Iterator[Path]:
         if path in self._taken:
             return
-        inner: list[tuple[str | int, Any]] = []
-        if isinstance(value, Mapping):
-            inner = [(str(key), item) for key, item in value.items()]
-        elif isinstance(value, list):
-            inner = list(enumerate(value))
+        inner: list[tuple[str | int, Any]] = [(str(key), item) for key, item in fields(value).items()]
+        inner += enumerate(items(value))
         if not inner:
             yield path
         for step, item in inner:

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import subprocess
-from io import BytesIO
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def manifest(kind: str) -> Any:
 
 
 def dockerfile() -> list[tuple[str, str]]:
-    parser = DockerfileParser(fileobj=BytesIO((ROOT / "Dockerfile").read_bytes()))
+    parser = DockerfileParser(fileobj=StringIO((ROOT / "Dockerfile").read_text()))
     return [(step["instruction"], step["value"]) for step in parser.structure]
 
 
