@@ -235,7 +235,7 @@ def finished(dialect: str, answer: Json) -> Sequence[str]:
 
 def book_of(config: EdgeConfig, place: Callable[[str], str]) -> Book:
     """The prices as configured."""
-    own = {name: own_price(given.model_dump(exclude_none=True)) for name, given in config.prices.models.items()}
+    own = {name: own_price(given.dollars, given.by_tier) for name, given in config.prices.models.items()}
     return Book(own, source=config.prices.source, place=place)
 
 

@@ -23,6 +23,8 @@ NAMES = {
     "tiers": "free",
 }
 """What the named tables are called in the example."""
+INNER = {"tiers": "priority"}
+"""And those within others."""
 
 INTRODUCTION = """\
 # edge.toml: every setting of llm_edge, with its default.
@@ -54,7 +56,7 @@ def _blocks(model: type[BaseModel], path: Path, *, live: bool) -> Iterator[str]:
         if inner is None or name == "targets":
             continue
         named = is_named(field)
-        here: Path = (*path, name, NAMES[name]) if named else (*path, name)
+        here: Path = (*path, name, (INNER if path and name in INNER else NAMES)[name]) if named else (*path, name)
         yield _block(inner, here, field, live=live and not named)
         yield from _blocks(inner, here, live=live and not named)
 

@@ -15,8 +15,8 @@ Dollars = Annotated[float, BeforeValidator(values.not_a_switch), Field(ge=0, le=
 Pattern = Annotated[str, AfterValidator(values.target)]
 
 
-class PriceConfig(Section):
-    """What a model costs: US dollars for a million tokens. What is not set is billed at the rate it is a part of."""
+class TierPriceConfig(Section):
+    """What a model costs in one way of serving. What is not set costs as it does otherwise."""
 
     input: Dollars | None = Field(default=None, description="What is asked.", examples=[2.5])
     output: Dollars | None = Field(default=None, description="What is answered.", examples=[10.0])
@@ -32,7 +32,34 @@ class PriceConfig(Section):
     audio_output: Dollars | None = Field(default=None, description="Sound that is answered.", examples=[80.0])
     image_input: Dollars | None = Field(default=None, description="Pictures that are asked about.", examples=[5.0])
     image_output: Dollars | None = Field(default=None, description="Pictures that are answered.", examples=[40.0])
+    audio_cache_read: Dollars | None = Field(
+        default=None, description="Sound from the provider's prompt cache.", examples=[2.5]
+    )
+    image_cache_read: Dollars | None = Field(
+        default=None, description="Pictures from the provider's prompt cache.", examples=[1.25]
+    )
+    web_search: Dollars | None = Field(default=None, description="US dollars for each search.", examples=[0.01])
     request: Dollars | None = Field(default=None, description="US dollars for each call besides.", examples=[0.005])
+
+    @property
+    def dollars(self) -> dict[str, float]:
+        """What is set, by name."""
+        return self.model_dump(exclude_none=True, exclude={"tiers"})
+
+
+class PriceConfig(TierPriceConfig):
+    """What a model costs: US dollars for a million tokens. What is not set is billed at the rate it is a part of."""
+
+    tiers: Mapping[values.Name, TierPriceConfig] = Field(
+        default_factory=dict,
+        description="Other prices by how a call was served, as the provider says: `batch`, `flex`, `priority`.",
+        examples=[{"priority": {"input": 5.0, "output": 20.0}}],
+    )
+
+    @property
+    def by_tier(self) -> dict[str, dict[str, float]]:
+        """What is set for each tier."""
+        return {name: given.dollars for name, given in self.tiers.items()}
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

@@ -90,10 +90,18 @@ class Price:
         return {**found, **changed} if changed else None
 
 
-def own_price(dollars: Mapping[str, float]) -> Price:
-    """The user's own: US dollars for a million tokens, and for one `request`."""
-    rates = {name: round(each * (10**12 if name == "request" else 10**6)) for name, each in dollars.items()}
-    return Price(standard=[(ALWAYS, rates)])
+def own_price(dollars: Mapping[str, float], tiers: Mapping[str, Mapping[str, float]] | None = None) -> Price:
+    """The user's own: US dollars for a million tokens, and for one `request` or `web_search`; others for its tiers."""
+    variants = [
+        Variant(asked={"processing": "batch"} if name == "batch" else {"service_tier": name}, rates=_own_rates(given))
+        for name, given in (tiers or {}).items()
+    ]
+    return Price(standard=[(ALWAYS, _own_rates(dollars))], variants=variants)
+
+
+def _own_rates(dollars: Mapping[str, float]) -> Rates:
+    single = {"request", "web_search"}
+    return {name: round(each * (10**12 if name in single else 10**6)) for name, each in dollars.items()}
 
 
 def cost(usage: Mapping[str, Any], price: Price, now: float) -> int | None:

@@ -9,7 +9,7 @@ from ..errors import BadAnswer, CallError, Failed, StreamBroken
 from ..message import Json
 from .anthropic import arguments
 from .base import Dialect
-from .cargo import add, count, known, mapping, objects, parse, string
+from .cargo import add, count, known, mapping, objects, parse, string, tier
 from .eventstream import CONTENT_TYPE, Frame, Frames
 from .failures import Trouble, failure, failure_inside, trouble_behind
 
@@ -32,10 +32,10 @@ class ConverseWatcher:
         """Never told by Bedrock."""
         self._frames = Frames()
         self._reason = ""
-        self._usage: Mapping[str, int] | None = None
+        self._usage: Mapping[str, Any] | None = None
 
     @property
-    def usage(self) -> Mapping[str, int] | None:
+    def usage(self) -> Mapping[str, Any] | None:
         return self._usage
 
     @property
@@ -78,7 +78,7 @@ class ConverseWatcher:
         if name == "messageStop":
             self._reason = string(item.get("stopReason")) or "end_turn"
         elif name == "metadata":
-            self._usage = usage_of(item.get("usage"))
+            self._usage = usage_of(item.get("usage"), item.get("serviceTier"))
             self.complete = bool(self._reason)
 
 
@@ -90,21 +90,24 @@ def failure_in(frame: Frame) -> Failed:
     return failure_inside(Trouble(message=message, words=(frame.error.lower(),), raw=body))
 
 
-def usage_of(usage: Any) -> Mapping[str, int] | None:
+def usage_of(usage: Any, served: Any = None) -> Mapping[str, Any] | None:
     """Token counts in the unified names; Bedrock's `inputTokens` leaves the cached ones out, ours has them in."""
     usage = mapping(usage)
     fresh, completion = count(usage.get("inputTokens")), count(usage.get("outputTokens"))
     if fresh is None and completion is None:
         return None
     cached, written = count(usage.get("cacheReadInputTokens")), count(usage.get("cacheWriteInputTokens"))
+    hour = [count(each.get("inputTokens")) for each in objects(usage.get("cacheDetails")) if each.get("ttl") == "1h"]
     prompt = add(fresh, cached, written)
-    return known(
+    counts = known(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=add(prompt, completion),
         cached_tokens=cached,
         cache_write_tokens=written,
+        cache_write_1h_tokens=add(*hour) or None,
     )
+    return {**counts, **tier(mapping(served).get("type"))}
 
 
 def blocks_of(answer: Json) -> list[Json]:
@@ -112,8 +115,8 @@ def blocks_of(answer: Json) -> list[Json]:
     return objects(mapping(mapping(answer.get("output")).get("message")).get("content"))
 
 
-def _usage(answer: Json) -> Mapping[str, int] | None:
-    return usage_of(answer.get("usage"))
+def _usage(answer: Json) -> Mapping[str, Any] | None:
+    return usage_of(answer.get("usage"), answer.get("serviceTier"))
 
 
 def told_in(answer: Json) -> Failed | None:
