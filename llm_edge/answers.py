@@ -13,7 +13,7 @@ from .layers.answers import Answers
 from .layers.cache import Keeping
 from .layers.kept import Held, Understanding
 from .layers.semantic import Alike
-from .message import Body
+from .message import Body, Json
 from .providers.dialects import by_name
 from .providers.translation.table import replay
 from .runtime import Clock
@@ -73,6 +73,16 @@ def _second_tier(config: EdgeConfig, secrets: Resolved, clock: Clock | None) -> 
 def _stale(config: EdgeConfig) -> float:
     """For how long after its end an answer may be of use."""
     return max(config.cache.stale_while_revalidate, config.cache.stale_if_error)
+
+
+def put_together(dialect: str, heard: bytes) -> Json | None:
+    """The whole answer that a stream of this dialect came to; None when it cannot be told."""
+    known = replay(dialect)
+    if known is None:
+        return None
+    assembler = known.assembler()
+    assembler.feed(heard)
+    return assembler.whole()
 
 
 @cache

@@ -15,9 +15,9 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from .answers import alike, keeping, kept_answers, understanding
+from .answers import alike, keeping, kept_answers, put_together, understanding
 from .breakers import MOST_PLACES, Breakers
 from .budgets import Purse
 from .choosing import Chooser, GuardedSpare, routes
@@ -53,7 +53,12 @@ from .providers.dialects import by_name
 from .runtime import Clock, Runtime, ThreadClock
 from .stores.neighbours import Neighbours
 from .targets import Targets
+from .telemetry.lines import Lines
+from .telemetry.logs import keep_quiet
 from .telemetry.metrics import Reading, breaker_readings
+
+if TYPE_CHECKING:
+    from .telemetry.redaction import Redactor
 
 T = TypeVar("T")
 
@@ -84,7 +89,10 @@ class House:
         self.book = book_of(config, self.targets.priced_as)
         self.tab = Tab()
         self.purse = Purse(config, self.limits.counters, self.book.cost, clock or ThreadClock(), lessons)
-        self.listeners: list[Listens] = []
+        self._secrets = secrets.known
+        keep_quiet()
+        lines = Lines(content=config.telemetry.log_content, redactor=self.redactor, whole=put_together)
+        self.listeners: list[Listens] = [lines]
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random
         self.breakers = Breakers(_per_route(config, _breaker), self.chance, clock)
@@ -95,6 +103,12 @@ class House:
         self.hedges = _per_route(config, _hedge)
         self.spare = GuardedSpare(config.hedge.share)
         self.copies = Copies()
+
+    def redactor(self) -> Redactor:
+        """Takes secrets, those of this configuration by their value, and personal data out of texts."""
+        from .telemetry.redaction import Redactor  # its patterns are made when somebody reads
+
+        return Redactor(self._secrets)
 
 
 def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Layer] = ()) -> Handler:

@@ -218,7 +218,9 @@ def _by(strategy: OwnStrategy, request: Request, targets: Sequence[Target]) -> S
     try:
         chosen = [target for target in strategy(request, targets) if target in targets]
     except Exception:
-        log.exception("a routing strategy failed; the targets are asked as they are configured")
+        log.exception(
+            "a routing strategy failed; the targets are asked as they are configured", extra=request.notes.about
+        )
         return targets
     return list(dict.fromkeys(chosen))
 

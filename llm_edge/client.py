@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .layers.tell import Listens
     from .money.usage_log import UsageLog
     from .telemetry.metrics import Metrics
+    from .telemetry.redaction import Redactor
     from .tools import CacheTools
 
 
@@ -308,6 +309,11 @@ class EdgeClient(Accounting):
     def breakers(self) -> Breakers:
         """`provider/model` and how its breaker stands; `edge.breakers.force("openai/gpt-5.4", "open")` sets one."""
         return self._house.breakers
+
+    @property
+    def redactor(self) -> Redactor:
+        """Takes this client's secrets, and personal data, out of texts: `show(redactor=edge.redactor)`."""
+        return self._house.redactor()
 
     @property
     def metrics(self) -> Metrics:

@@ -297,14 +297,16 @@ class Stream:
     "ended well" means.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_error", "_listeners", "_over", "_source", "watcher")
+    __slots__ = ("__weakref__", "_closed", "_error", "_listeners", "_over", "_source", "call", "watcher")
 
-    def __init__(self, source: ByteSource, watcher: Watcher | None = None) -> None:
+    def __init__(self, source: ByteSource, watcher: Watcher | None = None, *, call: str = "") -> None:
         self._source = source
         self.watcher: Watcher = watcher or Unwatched()
         self._listeners: list[Listener] = []
         self._over = self._closed = False
         self._error: BaseException | None = None
+        self.call = call
+        """The id of the call it answers, for the log."""
 
     def listen(self, listener: Listener) -> None:
         """Have a listener hear all that is still to come; one that comes too late hears the end at once."""
@@ -331,7 +333,7 @@ class Stream:
                 raise
             raise said from None
         for listener in self._listeners:
-            tell(listener.heard, chunk)
+            tell(listener.heard, chunk, self.call)
         return chunk
 
     async def _ends_by(self, error: BaseException) -> BaseException:
@@ -360,7 +362,7 @@ class Stream:
             await self._source.aclose()
         except Exception:
             # The caller has its answer, or a better error than this one.
-            log.debug("closing a stream failed", exc_info=True)
+            log.debug("closing a stream failed", exc_info=True, extra={"request_id": self.call})
         self._closed = True
 
     def _end(self, error: BaseException | None) -> None:
@@ -373,7 +375,7 @@ class Stream:
             except IndexError:
                 return  # another thread took the last
             try:
-                tell(listener.ended, self._error)
+                tell(listener.ended, self._error, self.call)
             except BaseException:
                 self._end(self._error)
                 raise
@@ -383,12 +385,12 @@ class Stream:
         self._end(self._left())
 
 
-def tell(call: Callable[[Any], None], fact: Any) -> None:
-    """Tell one listener; its mistake must never cost the caller a byte."""
+def tell(call: Callable[[Any], None], fact: Any, about: str = "") -> None:
+    """Tell one listener; its mistake must never cost the caller a byte. `about`: the id of the call."""
     try:
         call(fact)
     except Exception:
-        log.exception("a stream listener failed")
+        log.exception("a stream listener failed", extra={"request_id": about})
 
 
 @dataclass(slots=True)

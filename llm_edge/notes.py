@@ -79,6 +79,8 @@ class Notes:
     limits: Sequence[tuple[str, int, int, float]] = ()
     """Of the limits it passed the tightest: unit (`requests`, `tokens`), how many, how many left, seconds to none."""
     error: str = ""
+    trace_id: str = ""
+    """The trace that the call is part of, where spans are made of it."""
     call_key: str = ""
     """What all attempts of this call have in common, once somebody asked."""
     events: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list[tuple[float, str, dict[str, Any]]])
@@ -91,6 +93,11 @@ class Notes:
     def say(self, moment: float, layer: str, **facts: Any) -> None:
         """Add a line to the story. Facts are plain JSON and never content or credentials."""
         self.events.append((moment, layer, facts))
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What a log record says of the call it is about: `log.warning(…, extra=notes.about)`."""
+        return {"request_id": self.request_id}
 
     @property
     def asked(self) -> str:

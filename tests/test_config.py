@@ -249,7 +249,6 @@ def test_a_refusal_names_the_setting_its_place_and_the_fix(sections: dict[str, A
 
 LATER = [
     {"guard": {"pii": "off"}},
-    {"telemetry": {"log_format": "json"}},
     {"limits": {"global": {"requests_per_hour": 3}}},
     {"routes": {"f": {"targets": "a/b", "guard": {}}}},
 ]

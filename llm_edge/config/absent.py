@@ -14,7 +14,6 @@ from .trees import Path, is_list, is_table
 LEAVE_OUT = "Remove it."
 ABSENT = (
     "guard",
-    "telemetry.log_format",
     "limits.*.tokens_per_second",
     "limits.*.requests_per_hour",
     "routes.*.guard",

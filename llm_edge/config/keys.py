@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path as File
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from ..errors import ConfigError
 from ..providers.sigv4 import AccessKeys
@@ -20,7 +20,7 @@ from . import values
 from .edge import EdgeConfig
 from .problems import Problem, explain, failure
 from .sections import ProviderConfig
-from .trees import Path
+from .trees import Path, is_table
 
 HIDDEN = "**********"
 LARGEST = 64 * 1024
@@ -58,6 +58,8 @@ class Resolved:
     """Providers nobody configured whose known variables cannot be used: refused when they are asked for, not before."""
     meant: frozenset[str] = frozenset()
     """Those of them that a variable with a key speaks for, whatever is wrong; other variables are everybody's."""
+    known: frozenset[str] = field(default=frozenset(), repr=False)
+    """Every secret there is, as it is used: what must not be read in a log."""
 
 
 def resolve(
@@ -100,7 +102,8 @@ def resolve(
         reading.file_is_there(("http", setting), getattr(config.http, setting))
     if reading.problems:
         raise failure(reading.problems, config.place)
-    return Resolved(providers, proxy, signing, redis, store, unusable, frozenset(meant))
+    resolved = Resolved(providers, proxy, signing, redis, store, unusable, frozenset(meant))
+    return replace(resolved, known=_all(reading.env, config, resolved))
 
 
 def follow(
@@ -112,6 +115,29 @@ def follow(
     if reading.problems:
         raise failure(reading.problems, config.place)
     return [secret for secret in found if secret is not None]
+
+
+def _all(env: Mapping[str, str], *holders: object) -> frozenset[str]:
+    """All secrets that stand in these sections and resolved settings; of references to files, those that resolved."""
+    found: set[str] = set()
+    left = list(holders)
+    while left:
+        each = left.pop()
+        if isinstance(each, SecretStr):
+            source = values.reference(each.get_secret_value())
+            text = each.get_secret_value() if source is None else env.get(source[1], "")
+            found |= {text} - {""}
+        elif isinstance(each, AccessKeys):
+            found |= {each.access_key_id, each.secret_access_key, each.session_token} - {""}
+        elif isinstance(each, BaseModel):
+            left += [getattr(each, name) for name in type(each).model_fields]
+        elif is_dataclass(each):
+            left += [getattr(each, field.name) for field in fields(each)]
+        elif is_table(each):
+            left += list(each.values())
+        elif isinstance(each, (list, tuple, set, frozenset)):
+            left += list(each)  # pyright: ignore[reportUnknownArgumentType]  # whatever it holds is looked at
+    return frozenset(found)
 
 
 def shown(secret: SecretStr) -> str:

@@ -38,6 +38,8 @@ SERVE_NAMES: Mapping[str, tuple[str, ...]] = {
     "ENABLE_METRICS": ("serve", "metrics"),
     "ENABLE_TRACING": ("telemetry", "traces"),
     "OTLP_ENDPOINT": ("telemetry", "otlp_endpoint"),
+    "LOG_LEVEL": ("telemetry", "log_level"),
+    "LOG_FORMAT": ("telemetry", "log_format"),
     "AUTH_ENABLED": ("serve", "auth", "enabled"),
     "AUTH_HEALTH_CHECK": ("serve", "auth", "health"),
     "API_KEYS": ("serve", "auth", "keys"),

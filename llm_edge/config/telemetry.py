@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
 
 from . import values
 from .sections import Section
+
+_WORDS = {"warn": "warning", "critical": "error", "fatal": "error", "trace": "debug", "none": "off"}
+
+
+def _level(value: object) -> object:
+    """Levels are written in many ways."""
+    word = value.lower() if isinstance(value, str) else value
+    return _WORDS.get(word, word) if isinstance(word, str) else word
+
+
+def _format(value: object) -> object:
+    word = value.lower() if isinstance(value, str) else value
+    return "human" if word in {"text", "plain", "console"} else word
+
+
+LogLevel = Annotated[Literal["debug", "info", "warning", "error", "off"], BeforeValidator(_level)]
+LogFormat = Annotated[Literal["human", "json"], BeforeValidator(_format)]
 
 
 class TelemetryConfig(Section):
@@ -33,4 +52,15 @@ class TelemetryConfig(Section):
     )
     capture_content: bool = Field(
         default=False, description="Whether prompts and answers stand in spans. They may hold personal data."
+    )
+    log_level: LogLevel = Field(
+        default="warning",
+        description='What the sidecar logs: "info" has a line for each call; "off" nothing. In an app of your own'
+        " `llm_edge.telemetry.logs.show()`, or the app's own logging, decides.",
+    )
+    log_format: LogFormat = Field(default="human", description='How the sidecar writes its log: "human" or "json".')
+    log_content: bool = Field(
+        default=False,
+        description="Whether prompts and answers stand in the log lines of calls, without keys, e-mail addresses,"
+        " telephone numbers and so on. Names and what else people write stay.",
     )

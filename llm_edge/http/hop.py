@@ -184,7 +184,9 @@ class _Call:
         notes.first_byte = self._hop.runtime.clock.now()
         watcher = known.watcher()
         flow = _Flow(self, source, watcher, self._allowed.idle, began)
-        return self._streamed(Response(status=status, headers=headers, stream=Stream(flow, watcher)))
+        return self._streamed(
+            Response(status=status, headers=headers, stream=Stream(flow, watcher, call=notes.request_id))
+        )
 
     def _streamed(self, response: Response) -> Response:
         assert response.stream is not None, "made with one"

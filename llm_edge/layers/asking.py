@@ -263,7 +263,7 @@ class Asking:
                         pass
             except Exception:
                 # Whoever asks after its end will see the failure.
-                log.debug("an answer could not be renewed", exc_info=True)
+                log.debug("an answer could not be renewed", exc_info=True, extra=asked.notes.about)
 
         try:
             self._cache.runtime.home().start(work, lambda: answers.over(key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -9,6 +10,8 @@ from ..errors import CallError, CircuitOpen, Failed, NetworkFailed, Overloaded, 
 from ..message import Handler, Request, Response
 from ..policy.breaker import Breaker, Permit
 from ..runtime import Clock, Guard, mind_forks
+
+log = logging.getLogger("llm_edge.breakers")
 
 
 class Tells(Protocol):
@@ -33,6 +36,8 @@ class GuardedBreaker:
         self._guard = Guard()
         self._tells = self._unused = tells
         self._told = breaker.generation
+        self.logged: str = breaker.state
+        """How it stood when that was last logged."""
         mind_forks(self)
 
     def after_fork(self) -> None:
@@ -111,13 +116,13 @@ class CircuitBreaker:
         try:
             response = await handler(request)
         except BaseException as error:
-            self._learn(permit, error)
+            self._learn(request, permit, error)
             raise
         if response.stream is None:
-            self._learn(permit, None, response.status)
+            self._learn(request, permit, None, response.status)
         else:
             breaker.began(permit, self._clock.now())
-            response.finally_(lambda error: self._learn(permit, error, response.status))
+            response.finally_(lambda error: self._learn(request, permit, error, response.status))
         return response
 
     def _refusal(self, request: Request, now: float, wait: float) -> CircuitOpen:
@@ -129,9 +134,20 @@ class CircuitBreaker:
         refused.target = self._target
         return refused
 
-    def _learn(self, permit: Permit, error: BaseException | None, status: int = 200) -> None:
-        asked = error.retry_after if isinstance(error, CallError) else None
-        self._breaker.release(permit, good=_verdict(error, status), now=self._clock.now(), asked=asked)
+    def _learn(self, request: Request, permit: Permit, error: BaseException | None, status: int = 200) -> None:
+        asked, breaker = error.retry_after if isinstance(error, CallError) else None, self._breaker
+        breaker.release(permit, good=_verdict(error, status), now=self._clock.now(), asked=asked)
+        if breaker.state != breaker.logged:
+            self._tell(request)
+
+    def _tell(self, request: Request) -> None:
+        """Logs that the breaker opened or closed; that it probes is no news."""
+        state, told = self._breaker.state, self._breaker.logged
+        if state != "half-open":
+            self._breaker.logged = state
+            if state in {"open", "closed"} and told in {"open", "closed"}:
+                level = logging.WARNING if state == "open" else logging.INFO
+                log.log(level, "the breaker of %s is %s", self._target, state, extra=request.notes.about)
 
 
 def _verdict(error: BaseException | None, status: int) -> bool | None:

@@ -110,7 +110,10 @@ class Spending:
             self.runtime.clock.now(), "budget", scope=line.row.scope, used=round(share, 3), of_usd=line.limit / 1e9
         )
         if self.watch.first(f"{line.row.key}:{over}:{share >= 1.0}"):
-            log.warning("the %s budget of $%s is used to %d %%", line.row.scope, spoken(line.limit), round(share * 100))
+            log.warning(
+                "the %s budget of $%s is used to %d %%", line.row.scope, spoken(line.limit), round(share * 100),
+                extra=request.notes.about,
+            )  # fmt: skip
 
     def _unpriced(self, request: Request, lines: Sequence[Line]) -> None:
         hard = next((line for line in lines if line.budget.hard), None)

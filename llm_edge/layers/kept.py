@@ -124,7 +124,7 @@ def _otherwise(kind: Kind, payload: bytes, request: Request, understanding: Unde
         return b"".join(replay.events(whole, request.body.json)) if request.streaming else exact.write(whole)
     except Exception:
         # What was kept came from a provider, and may be odd in a way that nobody has foreseen: then it is asked anew.
-        log.debug("a kept answer could not be told in another form", exc_info=True)
+        log.debug("a kept answer could not be told in another form", exc_info=True, extra=request.notes.about)
         return None
 
 

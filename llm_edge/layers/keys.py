@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from ..message import Handler, Request, Response
 from ..policy.keyring import EMPTY_FOR, REFUSED_FOR, Keyring
 from ..providers.base import Target
 from ..runtime import Clock, Guard
+
+log = logging.getLogger("llm_edge.keys")
 
 
 class GuardedKeyring:
@@ -75,7 +78,9 @@ class Keys:
             self.ring.set_aside(key, now, EMPTY_FOR)
         else:
             return
-        request.notes.say(now, "keys", provider=target.provider, set_aside=key + 1, after=type(error).__name__)
+        after = type(error).__name__
+        request.notes.say(now, "keys", provider=target.provider, set_aside=key + 1, after=after)
+        log.warning("key %d of %s is set aside after %s", key + 1, target.provider, after, extra=request.notes.about)
 
     def _may_be_next(self, request: Request, key: int, after: int, error: CallError) -> bool:
         """Whether the call is made again with another key."""

@@ -72,6 +72,6 @@ async def _read(request: Request, name: str, ask: Handler) -> None:
             async for _ in response.stream:
                 pass
     except EdgeError as error:
-        log.debug("the shadow %s failed: %s", name, type(error).__name__)
+        log.debug("the shadow %s failed: %s", name, type(error).__name__, extra=request.notes.about)
     except Exception:
-        log.exception("the shadow %s failed", name)
+        log.exception("the shadow %s failed", name, extra=request.notes.about)

@@ -71,6 +71,7 @@ class Tell:
         if response.stream is None:
             books.ended(None)
         else:
+            response.stream.call = request.notes.request_id
             response.finally_(books.ended)
         return response
 
@@ -89,14 +90,14 @@ class _Books:
             try:
                 self._hearings.append(listener.begin(request))
             except Exception:
-                log.exception("a listener failed at the beginning of a call")
+                log.exception("a listener failed at the beginning of a call", extra=request.notes.about)
 
     def answered(self, response: Response | None) -> None:
         for hearing in reversed(self._hearings):
             try:
                 hearing.answered(response)
             except Exception:
-                log.exception("a listener failed at an answer")
+                log.exception("a listener failed at an answer", extra=self._request.notes.about)
 
     def ended(self, error: BaseException | None) -> None:
         notes = self._request.notes
@@ -125,7 +126,7 @@ class _Books:
             try:
                 hearing.over(request, self._error)
             except Exception:
-                log.exception("a listener failed at the end of a call")
+                log.exception("a listener failed at the end of a call", extra=request.notes.about)
 
     def _bill(self, now: float) -> None:
         notes, cost = self._request.notes, self._tell.cost

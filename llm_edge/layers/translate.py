@@ -104,7 +104,8 @@ class Translate:
         headers = response.headers.having({"content-type": kind})
         if response.stream is not None:
             source = _Interpreted(response.stream, provider.reader(exchange), caller.writer(exchange))
-            return Response(status=response.status, headers=headers, stream=Stream(source, dialect.watcher()))
+            stream = Stream(source, dialect.watcher(), call=request.notes.request_id)
+            return Response(status=response.status, headers=headers, stream=stream)
         assert response.body is not None, "an answer is a body or a stream"
         before = len(exchange.changes)
         chat = provider.answer_to_chat(response.body.json, exchange)

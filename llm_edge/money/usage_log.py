@@ -77,7 +77,9 @@ class UsageLog:
         except OSError as trouble:
             if not self._complained:
                 self._complained = True
-                log.warning("the usage log cannot be written: %s", trouble.strerror or trouble)
+                log.warning(
+                    "the usage log cannot be written: %s", trouble.strerror or trouble, extra=request.notes.about
+                )
 
     def close(self) -> None:
         """Let go of the file; a call that ends later opens it again."""

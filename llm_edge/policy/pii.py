@@ -12,7 +12,7 @@ Names of people and streets are not found: that takes a model, and belongs in a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, NamedTuple
 
@@ -39,7 +39,7 @@ _KEY = re.compile(
     r"|[Bb]earer [A-Za-z0-9._~+/-]{16,}+=*+"
     r")"
 )
-_PEM_BEGINS = re.compile(r"-----BEGIN [A-Z ]{0,24}+PRIVATE KEY-----|-----BEGIN (?:RSA|EC|DSA|OPENSSH) PRIVATE KEY-----")
+_PEM_BEGINS = re.compile(r"-----BEGIN (?:[A-Z]{2,9} ){0,2}PRIVATE KEY-----")
 _DOMAIN = re.compile(r"[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}+")
 _LOCAL = frozenset(".!#$%&'*+/=?^_`{|}~-")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9])")
@@ -191,9 +191,18 @@ def find(text: str, kinds: Collection[str] = KINDS) -> list[Found]:
         finder, needs_digit = _FINDERS[kind]
         if kind not in kinds or (needs_digit and not digits) or (rank == 1 and "@" not in text):
             continue
-        new = [Found(start, end, kind) for start, end in finder(text)]
+        new = [Found(start, end, kind) for start, end in _apart(finder(text))]
         found = _joined(found, new) if found else new
     return found
+
+
+def _apart(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """In order; of what overlaps, the one that begins first, or else the longest."""
+    over = 0
+    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if start >= over:
+            yield start, end
+            over = end
 
 
 def _joined(first: list[Found], second: list[Found]) -> list[Found]:

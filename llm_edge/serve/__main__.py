@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -26,7 +24,7 @@ def serve(options: argparse.Namespace) -> int:
     """Serves until told to stop; gives the exit code."""
     try:
         from .banner import banner
-        from .run import Plan, Server, check, share_counts
+        from .run import Plan, Server, check, serve_logs, share_counts
     except ImportError as error:
         print(f"llm-edge: the sidecar needs more packages ({error}): pip install 'llm_edge[serve]'", file=sys.stderr)
         return BAD
@@ -38,13 +36,11 @@ def serve(options: argparse.Namespace) -> int:
         check(edge.config)
         server = Server(plan, edge.config.serve)
         words = banner(edge)
+        serve_logs(edge)
         edge.close()
     except ConfigError as error:
         print(f"llm-edge: {error}", file=sys.stderr)
         return BAD
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(name)s: %(message)s"
-    )
     print(words, flush=True)
     try:
         server.run()

@@ -111,10 +111,13 @@ class Sidecar:
             scope.setdefault("state", {})["headers"] = headers
             await self._pages(scope, receive, out)
         except Exception as error:
+            identity = id_of(headers)
             if not isinstance(error, EdgeError):
-                log.error("a page failed inside: %s", type(error).__name__, exc_info=error)
+                log.error(
+                    "a page failed inside: %s", type(error).__name__, exc_info=error, extra={"request_id": identity}
+                )
             if not out.started:
-                await answer(out, *refusal(shown(error), dialect, id_of(headers), []))
+                await answer(out, *refusal(shown(error), dialect, identity, []))
 
     def _routes(self) -> list[BaseRoute]:
         return [

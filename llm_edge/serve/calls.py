@@ -268,17 +268,17 @@ class _One:
             await stream.aclose()
 
     async def _refuse(self, error: Exception) -> None:
-        told_of = shown(error)
+        told_of, call = shown(error), self._call
+        identity = call.notes.request_id if call is not None else id_of(self._headers)
         if not isinstance(error, CallError):
-            log.error("a call failed inside: %s", type(error).__name__, exc_info=error)
+            log.error("a call failed inside: %s", type(error).__name__, exc_info=error, extra={"request_id": identity})
         if self._started:
             raise told_of from error  # the server cuts the connection: there is no other way left to say so
-        call = self._call
         if call is not None:
             status, headers, body = self._calls.front.refusal(call, told_of)
             headers = told(headers, self._scheme)
         else:
-            status, headers, body = refusal(told_of, self._dialect, id_of(self._headers), guards(self._scheme))
+            status, headers, body = refusal(told_of, self._dialect, identity, guards(self._scheme))
         self._started = True
         await answer(self._send, status, headers, body)
 

@@ -20,6 +20,7 @@ from ..client import EdgeClient
 from ..config import EdgeConfig, ServeConfig
 from ..errors import ConfigError
 from ..runtime import ThreadClock
+from ..telemetry import logs
 from .app import Sidecar, create_app
 from .auth import door_of
 from .intake import HEADER_BYTES
@@ -59,9 +60,16 @@ class Plan:
             # Inherited from the parent, whose handlers would do nothing here until granian sets its own.
             signal.signal(number, signal.SIG_DFL)
         edge = self.edge()
+        serve_logs(edge)
         where = os.environ.get(_COUNTS) if edge.config.serve.workers > 1 else None
         door = door_of(edge.config, os.environ, ThreadClock())
         return create_app(edge, door=door, own=True, shared=Path(where) if where else None)
+
+
+def serve_logs(edge: EdgeClient) -> None:
+    """Log lines of this process on stderr, as the configuration has them."""
+    told = edge.config.telemetry
+    logs.serve(told.log_level, told.log_format, edge.redactor)
 
 
 class Server(MPServer):
@@ -106,6 +114,7 @@ class Server(MPServer):
         except ConfigError as error:
             log.error("the configuration was not reloaded, the old one goes on: %s", error)
             return
+        log.info("the configuration was read again; workers that start with it take over")
         super().signal_handler_reload(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian leaves it untyped
 
 

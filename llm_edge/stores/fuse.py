@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from ..runtime import Guard, mind_forks
 
 Leave: TypeAlias = Literal["pass", "probe", "skip"]
+
+log = logging.getLogger("llm_edge.stores")
 
 FIRST, LONGEST = 1.0, 30.0
 """Seconds of the first pause and of the longest, before chance moves them by a fifth."""
@@ -21,8 +24,8 @@ class Fuse:
     behind everybody's back; the probe's outcome closes the fuse or makes the next pause twice as long.
     """
 
-    def __init__(self, chance: Callable[[], float], *, failures: int = 5) -> None:
-        self._chance, self._allowed = chance, failures
+    def __init__(self, chance: Callable[[], float], *, failures: int = 5, name: str = "a store") -> None:
+        self._chance, self._allowed, self._name = chance, failures, name
         self._guard = Guard()
         self._row = self._pauses = 0
         self._until: float | None = None
@@ -49,11 +52,17 @@ class Fuse:
 
     def bad(self, now: float, *, at_once: bool = False) -> None:
         """The store failed; `at_once`: it did not answer in time, which is reason enough."""
+        was = self.blown
         self._guard.do(lambda: self._bad(now, at_once))
+        if self.blown and not was:
+            log.warning("%s does not answer, and is left alone; calls go on without it", self._name)
 
     def probed(self, now: float, *, good: bool) -> None:
         """What came of a probe."""
+        was = self.blown
         self._guard.do(lambda: self._probed(now, good))
+        if was and not self.blown:
+            log.info("%s is back", self._name)
 
     def _ask(self, now: float) -> Leave:
         if self._until is None:

@@ -48,7 +48,7 @@ class SharedCounters:
         self.clock = clock or ThreadClock()
         self.workers = Workers("limits", 8, self.pool.leave)
         self.behind = Workers("limits behind", 1, self.pool.leave)
-        self.fuse = Fuse(random.random)
+        self.fuse = Fuse(random.random, name="the store of limits and budgets")
         self.guard = Guard()
         self._begin()
         mind_forks(self)

@@ -56,7 +56,10 @@ class SecondTier:
         self._readers = Workers("cache reader", readers, shelf.leave)
         self._writer = Workers("cache writer", 1, shelf.leave)
         self._behind = Behind(self._writer)
-        self._reading, self._writing = Fuse(chance), Fuse(chance)
+        self._reading, self._writing = (
+            Fuse(chance, name="the second tier of the cache (reading)"),
+            Fuse(chance, name="the second tier of the cache (writing)"),
+        )
         self._counts, self._guard = TierCounts(), Guard()
         self._marks_read: float | None = None
         self._looking = False
