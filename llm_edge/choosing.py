@@ -187,7 +187,7 @@ class Chooser:
             )
             for number, target in able
         ]  # fmt: skip
-        by_number = dict(able)
+        by_number, request.notes.considered = dict(able), candidates
         ordered = arranged(strategy, self._question(request, route, needs), candidates)
         request.notes.say(now, "router", strategy=strategy, order=[each.name for each in ordered])
         return [by_number[each.number] for each in ordered]

@@ -6,12 +6,62 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .story import Story
 
 
 def new_id() -> str:
     """A request id: 128 random bits, unguessable, in hexadecimal."""
     return os.urandom(16).hex()
+
+
+class Row(Protocol):
+    """A limit or a budget, as far as a story tells of it."""
+
+    @property
+    def scope(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def says(self) -> str: ...
+
+
+class Room(Protocol):
+    """What is left of one."""
+
+    @property
+    def left(self) -> int: ...
+    @property
+    def reset(self) -> float: ...
+
+
+class Scored(Protocol):
+    """A target as a strategy saw it. Seconds, tokens, nano-dollars."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def latency(self) -> float | None: ...
+    @property
+    def room(self) -> float | None: ...
+    @property
+    def load(self) -> float: ...
+    @property
+    def cost(self) -> float | None: ...
+
+
+def _no_parts() -> Sequence[str]:
+    return ()
 
 
 @dataclass(slots=True)
@@ -53,9 +103,13 @@ class Notes:
     """Why the cache was passed by, in words."""
     cache_age: float | None = None
     cache_key: str = ""
+    key_parts: Callable[[], Sequence[str]] = _no_parts
+    """Gives the names of what went into the key."""
     route: str = ""
     targets: list[str] = field(default_factory=list[str])
     """Who might have been asked, in order."""
+    considered: Sequence[Scored] = ()
+    """Among whom a strategy chose."""
     target: str = ""
     """`provider/model` that answered."""
     attempts: list[Attempt] = field(default_factory=list[Attempt])
@@ -78,6 +132,8 @@ class Notes:
     """Told when an attempt has ended, once the call itself is over."""
     limits: Sequence[tuple[str, int, int, float]] = ()
     """Of the limits it passed the tightest: unit (`requests`, `tokens`), how many, how many left, seconds to none."""
+    consulted: tuple[tuple[Sequence[tuple[Row, int]], Sequence[Room]], ...] = ()
+    """The limits it took its part of, and how each then stood, as far as that is known here."""
     error: str = ""
     trace_id: str = ""
     """The trace that the call is part of, where spans are made of it."""
@@ -111,97 +167,6 @@ class Notes:
 
     def explain(self) -> Story:
         """The story as plain JSON data; printed, it reads as text."""
-        started = self.started
-        return Story(
-            request_id=self.request_id,
-            operation=self.operation,
-            model=self.model,
-            cache={
-                "status": self.cache,
-                "reason": self.cache_reason or None,
-                "age": self.cache_age,
-                "key": self.cache_key or None,
-            },
-            route=self.route or None,
-            targets=list(self.targets),
-            target=self.target or None,
-            attempts=[
-                {
-                    "target": attempt.target,
-                    "at_ms": _ms(attempt.started - started),
-                    "ms": None if attempt.ended is None else _ms(attempt.ended - attempt.started),
-                    "outcome": attempt.outcome,
-                    "status": attempt.status,
-                    "engine": attempt.connection or None,
-                    "cost_usd": _usd(attempt.cost),
-                }
-                for attempt in self.attempts
-            ],
-            fallbacks=self.fallbacks,
-            events=[{"at_ms": _ms(moment - started), "layer": layer, **facts} for moment, layer, facts in self.events],
-            limits=[
-                {"unit": unit, "limit": most, "left": left, "reset_s": round(reset, 3)}
-                for unit, most, left, reset in self.limits
-            ],
-            usage=None if self.usage is None else dict(self.usage),
-            cost_usd=_usd(self.cost),
-            saved_usd=_usd(self.saved),
-            first_byte_ms=None if self.first_byte is None else _ms(self.first_byte - started),
-            duration_ms=None if self.ended is None else _ms(self.ended - started),
-            overhead_ms=None if self.overhead is None else _ms(self.overhead),
-            error=self.error or None,
-        )
+        from .story import told  # most calls are never explained
 
-
-def _usd(nano: int | None) -> float | None:
-    return None if nano is None else nano / 1e9
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1e3, 3)
-
-
-def _dollars(usd: float | None) -> str:
-    return "not known" if usd is None else "nothing" if usd == 0 else f"${usd:.9f}".rstrip("0")
-
-
-def _saved(usd: float | None) -> str:
-    return f", saved {_dollars(usd)}" if usd else ""
-
-
-class Story(dict[str, Any]):
-    """What `explain()` gives: a plain dict, safe to dump as JSON, that prints as a few readable lines."""
-
-    def __str__(self) -> str:
-        lines = [f"{self['operation'] or 'call'} {self['model']}".rstrip() + f"  ({self['request_id']})"]
-        cache = self["cache"]
-        line = f"  cache     {cache['status']}"
-        if cache["age"] is not None:
-            line += f", {cache['age']:.1f} s old"
-        if cache["reason"]:
-            line += f": {cache['reason']}"
-        lines.append(line)
-        if self["targets"]:
-            route = f"route {self['route']}: " if self["route"] else ""
-            lines.append(f"  targets   {route}{', then '.join(self['targets'])}")
-        said = [(event["at_ms"], "event", event) for event in self["events"]]
-        tried = [(attempt["at_ms"], "attempt", attempt) for attempt in self["attempts"]]
-        for at, what, item in sorted(said + tried, key=lambda row: row[0]):
-            if what == "attempt":
-                took = "" if item["ms"] is None else f" after {item['ms']:.1f} ms"
-                status = f" ({item['status']})" if item["status"] else ""
-                lines.append(f"  {at:7.1f} ms  asked {item['target']}: {item['outcome']}{status}{took}")
-            else:
-                facts = ", ".join(f"{k}={v}" for k, v in item.items() if k not in {"at_ms", "layer"})
-                lines.append(f"  {at:7.1f} ms  {item['layer']}: {facts}")
-        if self["usage"]:
-            tokens = ", ".join(f"{k}={v}" for k, v in self["usage"].items() if isinstance(v, int))
-            lines.append(f"  usage     {tokens}")
-        lines += [f"  limit     {each['left']} of {each['limit']} {each['unit']} left" for each in self["limits"]]
-        if self["duration_ms"] is not None:
-            lines.append(f"  cost      {_dollars(self['cost_usd'])}{_saved(self['saved_usd'])}")
-        if self["error"]:
-            lines.append(f"  error     {self['error']}")
-        if self["duration_ms"] is not None:
-            lines.append(f"  took      {self['duration_ms']:.3f} ms, of which llm_edge {self['overhead_ms']:.3f} ms")
-        return "\n".join(lines)
+        return told(self)

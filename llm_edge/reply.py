@@ -10,11 +10,12 @@ from typing import Any, Self
 import orjson
 
 from .message import Headers, Json, Request, Response, Stream
-from .notes import Notes, Story
+from .notes import Notes
 from .providers.base import Dialect
 from .providers.cargo import mapping, objects, string
 from .providers.sse import Splitter
 from .runtime import Clock, drive
+from .story import Story
 
 
 class _Told:

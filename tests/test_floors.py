@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent / "llm_edge"
 FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS: list[set[str]] = [
-    {"message", "notes", "runtime", "signals", "driving", "homes", "exact", "lasting"},
+    {"message", "notes", "runtime", "signals", "driving", "homes", "exact", "lasting", "story"},
     {"errors"},
     {"policy"},
     {"providers", "stores", "telemetry", "money"},
@@ -42,6 +42,8 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NEIGHBOURS = {
     ("message", "notes"),
     ("message", "exact"),
+    ("notes", "story"),
+    ("story", "notes"),  # its types
     ("runtime", "signals"),
     ("runtime", "driving"),
     ("runtime", "homes"),

@@ -35,7 +35,9 @@ def test_the_story_is_plain_json() -> None:
     assert story["events"] == [{"at_ms": 150.0, "layer": "retry", "after": "Overloaded", "wait_s": 0.05}]
     assert (story["duration_ms"], story["overhead_ms"], story["first_byte_ms"]) == (302.0, 52.0, 250.0)
     assert story["cost_usd"] == 1.5e-06
-    assert story["limits"] == [{"unit": "requests", "limit": 10, "left": 7, "reset_s": 18.0}]
+    assert story["limits"] == [
+        {"scope": None, "unit": "requests", "limit": 10, "left": 7, "reset_s": 18.0, "says": None}
+    ]
 
 
 def test_printed_it_reads_in_the_order_things_happened() -> None:
@@ -43,14 +45,14 @@ def test_printed_it_reads_in_the_order_things_happened() -> None:
     assert lines == [
         "chat fast  (r-1)",
         "  cache     MISS",
+        "  limit     7 of 10 requests left",
         "  targets   route fast: openai/a, then local/b",
         "      1.0 ms  asked openai/a: Overloaded (503) after 100.0 ms",
         "    150.0 ms  retry: after=Overloaded, wait_s=0.05",
         "    201.0 ms  asked local/b: ok (200) after 100.0 ms",
         "  usage     prompt_tokens=3, total_tokens=5",
-        "  limit     7 of 10 requests left",
         "  cost      $0.0000015",
-        "  took      302.000 ms, of which llm_edge 52.000 ms",
+        "  took      302.000 ms, of which llm_edge 52.000 ms, providers 200.000 ms, waiting 50.000 ms",
     ]
 
 

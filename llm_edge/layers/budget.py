@@ -91,6 +91,7 @@ class Spending:
         verdict = await self.counters.take([(line.row, price) for line in lines], lease)
         if not isinstance(verdict, Taken):
             raise self._refused(request, verdict.row, f"has no room for this call: {verdict.row.says}", verdict.wait)
+        request.notes.consulted += ((verdict.hold.asks, verdict.each),)
         for line in lines:
             if self.watch.due(line.row.key, clock.now()):
                 await self._look(request, line)

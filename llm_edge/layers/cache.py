@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from ..errors import NotCached
-from ..message import Body, Handler, Headers, Request, Response
+from ..message import Body, Controls, Handler, Headers, Request, Response
 from ..policy.cacheable import Policy, why_not
-from ..policy.keys import address, answer_key
+from ..policy.keys import LEFT_OUT, address, answer_key
 from ..runtime import Runtime
 from .answers import Answers
 from .asking import Asking
@@ -77,7 +78,11 @@ class Cache:
             if controls.only_if_cached:
                 raise NotCached(f"only-if-cached was asked, and the cache does not take this call: {reason}")
             return await handler(request)
-        notes.cache_key = key
+        body = request.body
+        notes.cache_key, notes.key_parts = (
+            key,
+            partial(_parts, request.route, request.url, controls, request.scope, request.headers, body),
+        )
         if request.operation == "embeddings":
             inputs = inputs_of(request)
             if inputs is not None:
@@ -123,6 +128,17 @@ class Cache:
             request.dialect, request.route, address(request.url, request.dialect),
             self._place(request), controls.tenant, request.scope, controls.namespace, *_affecting(request.headers),
         )  # fmt: skip
+
+
+def _parts(route: str, url: str, controls: Controls, scope: str, headers: Headers, body: Body) -> list[str]:
+    """The names of what went into a call's key, without what they hold. Not the call itself: its notes keep this."""
+    around = {
+        "dialect": True, "route": route, "address": url, "tenant": controls.tenant, "credential": scope,
+        "namespace": controls.namespace,
+    }  # fmt: skip
+    parts = [name for name, value in around.items() if value]
+    parts += [f"header {name}" for name in sorted(_AFFECTING) if name in headers]
+    return parts + [f"body.{name}" for name in body.json if name not in LEFT_OUT]
 
 
 def _affecting(headers: Headers) -> tuple[str, ...]:

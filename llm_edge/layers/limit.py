@@ -135,6 +135,7 @@ class Limit:
             verdict = await self.counters.take(asks, lease)
             if isinstance(verdict, Taken):
                 request.notes.limits = verdict.standings
+                request.notes.consulted += ((asks, verdict.each),)
                 return verdict.hold
             if verdict.wait == NEVER or not verdict.row.patience:
                 raise self._refusal(request, verdict)
@@ -186,6 +187,7 @@ class Limit:
             scopes = ", ".join(dict.fromkeys(row.scope for row, _ in verdict.hold.asks))
             request.notes.say(began, "limit", scope=scopes, waited_s=round(waited, 3))
         request.notes.limits = verdict.standings
+        request.notes.consulted += ((verdict.hold.asks, verdict.each),)
         return verdict.hold
 
     def _left(self, request: Request, row: Row, began: float) -> float:

@@ -34,9 +34,8 @@ class Ledger:
         hold, standings = Hold(asks, states, now + lease), list[Standing]()
         for (row, amount), state in zip(asks, states, strict=True):
             state.take(row, amount, now, time, hold)
-            if row.unit == "requests" or row.unit == "tokens":
-                standings.append(state.standing(row, now, time))
-        return Taken(hold, standings if len(standings) < 2 else _tightest(standings))
+            standings.append(state.standing(row, now, time))
+        return Taken(hold, _tightest(standings), standings)
 
     def settle(self, hold: Hold, actual: Actual, now: float, time: float) -> None:
         """The call is over, and used so much. A second time nothing happens."""
@@ -72,10 +71,15 @@ class Ledger:
             del self._states[key]
 
 
+_TOLD = ("requests", "tokens")
+
+
 def _tightest(standings: Sequence[Standing]) -> Sequence[Standing]:
     """For requests and for tokens how the tightest row stands."""
     tightest: dict[str, Standing] = {}
     for standing in standings:
+        if standing.unit not in _TOLD:
+            continue
         if standing.unit not in tightest or standing.left < tightest[standing.unit].left:
             tightest[standing.unit] = standing
     return tuple(tightest.values())

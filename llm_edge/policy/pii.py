@@ -61,6 +61,7 @@ _PHONE = re.compile(
     r"|0[1-9](?:([ .-])[0-9]{2})(?:\1[0-9]{2}){3}"
     r")(?!\w|[.:-][0-9])"
 )
+_GROUP = re.compile(r"[ ./-]{1,2}\(?[0-9]{1,15}\)?$")
 _DIGIT = re.compile(r"[0-9]")
 
 
@@ -169,8 +170,14 @@ def _is_ipv6(text: str) -> bool:
 
 def _phones(text: str) -> Iterator[tuple[int, int]]:
     for match in _PHONE.finditer(text):
-        if 8 <= sum(map(str.isdigit, match[0])) <= 15:
-            yield match.span()
+        number, digits = match[0], sum(map(str.isdigit, match[0]))
+        while digits > 15:  # another number follows it: as many groups as one may have
+            last = _GROUP.search(number)
+            if last is None:
+                break
+            number, digits = number[: last.start()], digits - sum(map(str.isdigit, last[0]))
+        if 8 <= digits <= 15:
+            yield match.start(), match.start() + len(number)
 
 
 _FINDERS: Final[dict[str, tuple[Callable[[str], Iterator[tuple[int, int]]], bool]]] = {
@@ -187,13 +194,22 @@ def find(text: str, kinds: Collection[str] = KINDS) -> list[Found]:
     """What a text holds of these kinds, in order and without overlaps."""
     found: list[Found] = []
     digits = _DIGIT.search(text) is not None
-    for rank, kind in enumerate(KINDS):
-        finder, needs_digit = _FINDERS[kind]
-        if kind not in kinds or (needs_digit and not digits) or (rank == 1 and "@" not in text):
+    for kind, (finder, needs_digit) in _FINDERS.items():
+        if kind not in kinds or (needs_digit and not digits) or (kind == "email" and "@" not in text):
             continue
         new = [Found(start, end, kind) for start, end in _apart(finder(text))]
-        found = _joined(found, new) if found else new
+        if new:
+            text = _covered(text, new)  # so that a later kind neither claims it again nor grows into it
+            found = sorted([*found, *new]) if found else new
     return found
+
+
+def _covered(text: str, found: list[Found]) -> str:
+    parts, at = list[str](), 0
+    for start, end, _ in found:
+        parts += (text[at:start], "\0" * (end - start))
+        at = end
+    return "".join(parts) + text[at:]
 
 
 def _apart(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -203,19 +219,6 @@ def _apart(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         if start >= over:
             yield start, end
             over = end
-
-
-def _joined(first: list[Found], second: list[Found]) -> list[Found]:
-    """Both in order; of what overlaps, the first's."""
-    joined: list[Found] = []
-    at = 0
-    for each in second:
-        while at < len(first) and first[at].start < each.end:
-            joined.append(first[at])
-            at += 1
-        if not joined or joined[-1].end <= each.start:
-            joined.append(each)
-    return joined + first[at:]
 
 
 def redacted(text: str, kinds: Collection[str] = KINDS) -> str:

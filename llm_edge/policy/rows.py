@@ -101,6 +101,9 @@ class Taken(NamedTuple):
 
     hold: Hold
     standings: Sequence[Standing] = ()
+    """What the caller is told: of requests and of tokens the tightest."""
+    each: Sequence[Standing] = ()
+    """How each row stands, in the order asked; empty where that is not known in this process."""
 
 
 class Full(NamedTuple):

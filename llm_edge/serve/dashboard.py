@@ -11,8 +11,8 @@ from starlette.routing import BaseRoute, Route
 
 from .. import exact
 from ..errors import InvalidRequest
-from ..notes import Story
 from ..runtime import Clock
+from ..story import Story
 from .callers import ADMIN
 from .live import COARSE, FINE, SLICES, Live
 from .problems import NoSuchPath
