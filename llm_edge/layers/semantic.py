@@ -98,5 +98,5 @@ class Semantic:
             data: Any = response.body.json["data"][0]["embedding"] if response.body is not None else None
             return [float(number) for number in data] if is_list(data) else None
         except Exception:
-            log.debug("a question could not be compared with others", exc_info=True)
+            log.debug("a question could not be compared with others", exc_info=True, extra=request.notes.about)
             return None
