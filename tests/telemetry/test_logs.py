@@ -266,13 +266,11 @@ def test_a_clients_redactor_knows_its_secrets(edges: Edges) -> None:
 
 
 ROOT = Path(llm_edge.__file__).parent
-OF_NO_CALL = {
-    "money/tokens.py": 1,  # files of a tokeniser, looked for at the start
-    "stores/fuse.py": 2,  # a store, found out behind everybody's back
-    "serve/passing.py": 1,  # a page that lists models
-    "serve/tokens.py": 2,  # who comes is not let in yet; an issuer's keys
-    "serve/run.py": 2,  # the configuration
-}
+ABOUT_CALLS = (
+    "layers/", "http/", "telemetry/", "message.py", "choosing.py", "money/usage_log.py", "serve/calls.py",
+    "serve/app.py",
+)  # fmt: skip
+"""Where every record is about a call; elsewhere some are about stores, files and configurations."""
 
 
 def records_without_an_id(file: Path) -> int:
@@ -290,5 +288,6 @@ def records_without_an_id(file: Path) -> int:
 
 
 def test_every_record_that_is_about_a_call_says_which() -> None:
-    found = {str(file.relative_to(ROOT)): records_without_an_id(file) for file in ROOT.rglob("*.py")}
-    assert {name: count for name, count in found.items() if count} == OF_NO_CALL
+    files = [file for file in ROOT.rglob("*.py") if file.relative_to(ROOT).as_posix().startswith(ABOUT_CALLS)]
+    assert len(files) > 40
+    assert {str(file): count for file in files if (count := records_without_an_id(file))} == {}
