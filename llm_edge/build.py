@@ -121,7 +121,7 @@ def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Laye
     semantic = Semantic(cache, house.keeping, house.alike, house.questions, frozenset(house.config.routes))
     chain = stack(
         [
-            Tell(clock=clock, cost=house.book.cost, listeners=house.listeners, spent=house.tab.call),
+            _books(house, clock),
             Deadline(clock=clock, allowed=house.allowed),
             *layers,
             cache,
@@ -140,10 +140,16 @@ def traffic(house: House, runtime: Runtime, end: Callable[[Target], Handler]) ->
         targets=house.targets, routes=house.routes, facts=house.places, clock=clock, chance=house.chance,
         price=house.book.cost, hedges=house.hedges, spare=house.spare,
     )  # fmt: skip
-    router = Router(chooser.course, Branches(house, runtime, end).of, runtime, Mirror(house.copies, runtime))
+    mirror = Mirror(house.copies, runtime, _books(house, clock))
+    router = Router(chooser.course, Branches(house, runtime, end).of, runtime, mirror)
     going_on = Continuation(clock=clock, rules=house.continuations, dialect=by_name)
     wanted = any([house.continuations.default, *house.continuations.routes.values()])
     return stack([*house.limits.trunk(runtime), *([going_on] if wanted else [])], router)
+
+
+def _books(house: House, clock: Clock) -> Tell:
+    """What closes the books of each call."""
+    return Tell(clock=clock, cost=house.book.cost, listeners=house.listeners, spent=house.tab.call)
 
 
 @dataclass(slots=True)

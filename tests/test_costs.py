@@ -157,6 +157,17 @@ def test_of_two_who_were_asked_both_are_paid(edges: Edges, places: Any, provider
     assert row.nano_usd == {1: SPENT, 2: SPENT + 1_100_000}[asked]
 
 
+def test_copies_that_nobody_sees_are_paid_for(edges: Edges, places: Any, provider: Provider) -> None:
+    provider.script(answer("Hi", usage=USED))
+    shadow = {"targets": ["gpt/m", "spare/m"], "strategy": "shadow"}
+    edge = edges(routes={"r": shadow}, **places)
+    assert told(edge.chat("r", "Hi"))[0] == SPENT / 1e9
+    end = time.monotonic() + 20
+    while len(edge.spend("target")) < 2:
+        assert time.monotonic() < end
+    assert {row.name: row.nano_usd for row in edge.spend("target")} == {"gpt/m": SPENT, "spare/m": 1_100_000}
+
+
 def test_whoever_shares_anothers_call_pays_nothing(edges: Edges, places: Any, provider: Provider) -> None:
     provider.script(answer("Hi", usage=USED).delay(0.3))
     edge = edges(**places)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 from ..errors import EdgeError
-from ..message import Handler, Request
+from ..message import Handler, Layer, Request, stack
 from ..notes import Notes
 from ..runtime import Guard, Runtime, mind_forks
 
@@ -48,8 +48,8 @@ class Copies:
 class Mirror:
     """Makes the copies of one colour."""
 
-    def __init__(self, copies: Copies, runtime: Runtime) -> None:
-        self._copies, self._runtime = copies, runtime
+    def __init__(self, copies: Copies, runtime: Runtime, books: Layer | None = None) -> None:
+        self._copies, self._runtime, self._books = copies, runtime, books
 
     def send(self, request: Request, name: str, ask: Handler) -> None:
         """Have this target asked, too. What it answers is read to its end and thrown away."""
@@ -58,6 +58,8 @@ class Mirror:
         notes = request.notes
         own = Notes(model=notes.model, operation=notes.operation, started=notes.started, route=notes.route)
         copy = replace(request, notes=own, native=None)
+        if self._books is not None:
+            ask = stack([self._books], ask)  # nobody sees the answer, and yet it is paid for
         notes.say(self._runtime.clock.now(), "shadow", asks=name)
         try:
             self._runtime.home().start(lambda: _read(copy, name, ask), self._copies.end)
