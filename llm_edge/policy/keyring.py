@@ -29,8 +29,7 @@ class Keyring:
         """Seconds until a key that was set aside is tried again; 0 for one that was not."""
         if not self._out:
             return 0.0
-        until = max(self._out.get((key, ""), now), self._out.get((key, model), now))
-        return until - now
+        return max(self._out.get((key, ""), now) - now, self._out.get((key, model), now) - now, 0.0)
 
     def set_aside(self, key: int, now: float, seconds: float, *, model: str = "") -> None:
         """Not to be used for a while; for one model, or for all."""

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+from .memory import everybody_is_new
 from .scenes import SCENES, play
 from .simulation import INVARIANTS, simulate
 
@@ -29,7 +30,7 @@ def main() -> int:
     print(f"  ends: {dict(report.outcomes.most_common())}")
     breaches += report.breaches
 
-    for scene in SCENES:
+    for scene in [*SCENES, everybody_is_new]:
         outcome = play(scene, options.scale)
         print(f"{outcome.name}")
         ends = dict(outcome.ends.most_common())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,6 +53,12 @@ class Oracle:
     asked: Counter[str] = field(default_factory=Counter)
     """Requests, by question."""
     by_host: Counter[str] = field(default_factory=Counter)
+    moments: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    """When each host was asked."""
+    whole: int = 0
+    """Answers that were told in one piece and are right, of five tokens for five."""
+    came: Callable[[str], Callable[[], None] | None] = lambda host: None
+    """Told of each request as it comes; what it gives is told when the answer begins, or there is none."""
     in_flight: int = 0
     most_in_flight: int = 0
     served: Counter[str] = field(default_factory=Counter)
@@ -64,6 +71,8 @@ class Oracle:
         question: str = body["messages"][-1]["content"]
         self.asked[question] += 1
         self.by_host[where] += 1
+        self.moments.setdefault(where, []).append(asyncio.get_running_loop().time())
+        begins = self.came(where)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         handed = False
@@ -74,6 +83,8 @@ class Oracle:
             handed = True
             return answer
         finally:
+            if begins is not None:
+                begins()
             if not handed:
                 self.in_flight -= 1
 
@@ -102,6 +113,7 @@ class Oracle:
             return self._made(200, JSON, [b'{"error":{"message":"no","type":"server_error"}}'])
         if not streamed:
             raw = whole(question)
+            self.whole += fault == "ok"
             return self._made(
                 200, JSON, [raw[: len(raw) // 2]] if fault in ("cut body", "cut stream") else [raw], fault
             )

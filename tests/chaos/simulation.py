@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from bisect import bisect_right
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,10 +23,13 @@ from .virtual import LoopTime, run
 INVARIANTS = {
     "I1": "without faults, N different questions are asked N times",
     "I2": "every call in ends once: answered, failed, or given up",
+    "I3": "afterwards no money is reserved, and what the provider counted is spent",
+    "I4": "a provider is asked no more than its limit says, in any window",
     "I5": "no more calls in flight than the limit says",
     "I6": "a stream is the provider's words, or their beginning and one error",
     "I7": "every answer belongs to its question",
     "I8": "attempts stay within what retries and targets allow",
+    "I9": "a breaker that is half open has one probe out",
     "I10": "no call outlives its deadline by more than 100 ms",
     "I11": "afterwards no task, connection or permit is left",
 }
@@ -91,17 +96,56 @@ async def _world(world: World, report: Report) -> None:
         clock=LoopTime(), chance=chance.random, env={},
         providers={name: {"kind": "openai", "base_url": f"http://{name}.test/v1"} for name in names},
         routes={"r": {"targets": [f"{name}/m" for name in names]}},
-        retry={"attempts": world.attempts}, limits={"global": {"concurrency": world.concurrency, "patience": 600}},
+        retry={"attempts": world.attempts},
+        limits={"global": {"concurrency": world.concurrency, "patience": 600}, **_paced(world)},
+        budgets={"global": {"usd_total": 1000}},
+        prices={"models": {f"{name}/m": {"input": PRICE, "output": PRICE} for name in names}},
         breaker={"enabled": chance.random() < 0.7},
     )  # fmt: skip
+    oracle.came = _Probes(world, report, edge).came
     front = edge.front("async", oracle)
     callers = [_Caller(world, report, front.handler, chance.random(), number) for number in range(world.calls)]
     before = asyncio.all_tasks()
     ends = await asyncio.gather(*(asyncio.ensure_future(caller.live()) for caller in callers))
     await asyncio.sleep(200)  # what goes on behind the callers' backs has ended by then
     _afterwards(world, report, oracle, ends, asyncio.all_tasks() - before)
+    (money,) = await edge.abudgets()
+    least = oracle.whole * 10 * PRICE * 1000 if world.calm else 0  # who leaves early may not know what it cost
+    told = f"{money.spent_nano_usd} spent, {money.reserved_nano_usd} reserved, {least} counted by the provider"
+    report.check("I3", money.reserved_nano_usd == 0 and money.spent_nano_usd >= least, world.seed, told)
     await _permits_are_home(world, report, oracle, front.handler)
     await edge.aclose()
+
+
+PRICE = 1
+"""US dollars for a million tokens: 1,000 nano-dollars each."""
+PACED, RATE, BURST = 3, 2.0, 3
+"""Every so many seeds' providers are asked no more than that a second, and so many at once."""
+
+
+def _paced(world: World) -> dict[str, Any]:
+    pace = {"requests_per_second": RATE, "burst": BURST, "patience": 600}
+    return {"provider": pace} if world.seed % PACED == 0 else {}
+
+
+class _Probes:
+    """Counts the calls that a half-open breaker has let through and that have not been answered."""
+
+    def __init__(self, world: World, report: Report, edge: EdgeClient) -> None:
+        self._seed, self._report, self._edge = world.seed, report, edge
+        self._out: Counter[str] = Counter()
+
+    def came(self, host: str) -> Callable[[], None] | None:
+        name = f"{host.partition('.')[0]}/m"
+        if self._edge.breakers.get(name) != "half-open":
+            return None
+        self._out[name] += 1
+        self._report.check("I9", self._out[name] == 1, self._seed, f"{self._out[name]} probes at {name}")
+
+        def begins() -> None:
+            self._out[name] -= 1
+
+        return begins
 
 
 def _share(world: World, chance: random.Random) -> float:
@@ -118,6 +162,11 @@ def _afterwards(world: World, report: Report, oracle: Oracle, ends: list[str], l
     report.check(
         "I8", sum(oracle.asked.values()) <= most, seed, f"{sum(oracle.asked.values())} attempts, {most} allowed"
     )
+    for moments in oracle.moments.values() if world.seed % PACED == 0 else ():
+        for window in (0.5, 2.0, 10.0):
+            most = max(bisect_right(moments, begin + window) - at for at, begin in enumerate(moments))
+            allowed = BURST + int(RATE * window + 1e-6)
+            report.check("I4", most <= allowed, seed, f"{most} in {window} s, {allowed} allowed")
     report.check("I11", not left and oracle.in_flight == 0, seed, f"{len(left)} tasks, {oracle.in_flight} in flight")
     if world.calm:
         report.check("I1", set(oracle.asked.values()) == {1}, seed, f"asked {oracle.asked.most_common(1)}")

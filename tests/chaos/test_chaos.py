@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from .memory import everybody_is_new
 from .scenes import SCENES, play
 from .simulation import INVARIANTS, simulate
 from .virtual import Stuck, run
@@ -34,6 +35,10 @@ def test_a_run_in_which_nothing_can_go_on_is_found() -> None:
 
     with pytest.raises(Stuck):
         run(wait_for_nothing())
+
+
+def test_memory_does_not_grow_with_those_who_call() -> None:
+    assert play(everybody_is_new, 0.03).breaches == []
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)

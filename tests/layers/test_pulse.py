@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from llm_edge.errors import RateLimited
 from llm_edge.layers.pulse import Beat, Berths, GuardedPulse
 from llm_edge.message import Handler, Request, Response
-from llm_edge.runtime import Awaiting, Blocking, FakeClock, drive
+from llm_edge.runtime import Awaiting, Blocking, FakeClock, Signal, drive
 
 from .kit import Script, answer, call, failed, read_all, run_cancelled, streamed
 from .test_limit import slow
@@ -145,3 +146,28 @@ def test_a_forked_child_has_no_calls_under_way() -> None:
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert pulse.enter() is False
+
+
+def test_in_every_order_a_single_place_has_one_in_it_and_comes_home() -> None:
+    steps = [(act, caller) for act in ("come", "go") for caller in range(4)]
+    orders = 0
+    for order in permutations(steps):
+        if any(order.index(("come", n)) > order.index(("go", n)) for n in range(4)):
+            continue
+        orders += 1
+        pulse, inside = GuardedPulse(Berths(places=1, waiting=2)), dict[int, Signal | bool]()
+        for act, caller in order:
+            if act == "come":
+                inside[caller] = pulse.enter()
+            else:
+                place = inside.pop(caller)
+                if place is True or (isinstance(place, Signal) and place.is_set):
+                    pulse.leave()
+                elif isinstance(place, Signal):
+                    pulse.give_up(place)
+            there = [one for one in inside.values() if one is True or (isinstance(one, Signal) and one.is_set)]
+            waiting = [one for one in inside.values() if isinstance(one, Signal) and not one.is_set]
+            assert len(there) <= 1
+            assert there or not waiting
+        assert pulse.pulse.in_flight == 0
+    assert orders == 2520
