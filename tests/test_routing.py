@@ -12,7 +12,7 @@ import pytest
 
 from llm_edge import EdgeClient, NoTarget, choosing
 from llm_edge.errors import ContextTooLong, StreamBroken
-from llm_edge.message import Request
+from llm_edge.message import Body, Request
 from llm_edge.providers import capabilities
 from llm_edge.providers.base import Target
 from llm_edge.runtime import FakeClock
@@ -290,3 +290,18 @@ def test_no_model_is_too_small_for_a_call_that_is_let_pass_unweighed() -> None:
     contexts = [row["context"] for row in rows if row.get("context")]
     assert len(contexts) > 20
     assert min(contexts) >= choosing.SMALL
+
+
+def test_retries_second_asks_and_calls_from_another_target_draw_on_one_allowance() -> None:
+    edge = EdgeClient(env={}, retry={"share": 0.1, "per_second": 0.2}, routes={"r": {"targets": ["openai/a"]}})
+    house = edge._house  # pyright: ignore[reportPrivateUsage]  # what the layers are given
+    asked = Request(body=Body(json={}), model="r", route="r")
+    (target,) = house.targets.of(asked)
+    allowance = house.places.allowance(target, "https://api.openai.com")
+    for _ in range(30):
+        allowance.call(0.0)  # a tenth of these, and 0.2 a second: five in ten seconds
+    allowance.take(0.0)  # came over from another target
+    assert [house.places.once_more(target, asked, 0.0) for _ in range(2)] == [True, True]  # second asks
+    assert [allowance.draw(0.0) for _ in range(3)] == [True, True, False]  # retries
+    assert not house.places.once_more(target, asked, 0.0)
+    assert allowance.draw(30.0)

@@ -45,7 +45,7 @@ async def everybody_is_new(outcome: Outcome, scale: float) -> None:
     warm, calls = int(_WARM * scale), int(_CALLS * scale)
     edge = EdgeClient(
         env={}, cache={"entries": 500}, providers={"p": {"kind": "openai", "base_url": "http://p.test/v1"}},
-        limits={"tenant": {"requests_per_minute": 60}, "user": {"concurrency": 5}, "model": {"requests_per_day": 90_000}},
+        limits={"tenant": {"requests_per_minute": 60}, "user": {"concurrency": 5}, "model": {"concurrency": 50}},
         budgets={"tenant": {"usd_per_day": 1}}, prices={"models": {"p/*": {"input": 1, "output": 1}}},
     )  # fmt: skip
     handler = edge.front("async", Prompt()).handler
