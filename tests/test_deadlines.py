@@ -180,7 +180,7 @@ def test_a_second_ask_gives_a_call_no_more_time() -> None:
 def test_who_waits_for_a_place_leaves_when_its_time_is_over() -> None:
     world = World("async", "hangs", limits={"global": {"concurrency": 1, "patience": 600}}, **ONE_ATTEMPT)
 
-    async def two() -> list[float]:
+    async def two() -> tuple[float, float]:
         return await asyncio.gather(world.took(request(9.0)), world.took(request(2.0)))
 
     first, second = world.run(two())

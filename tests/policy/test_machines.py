@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from hypothesis import settings, strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from llm_edge.policy.allowance import Allowance
 from llm_edge.policy.hand import Hand, SharedHold, Want
@@ -156,7 +165,7 @@ class HandMachine(RuleBasedStateMachine):
         self.now += seconds
 
     @rule(target=held, amount=st.integers(1, 30), store=st.sampled_from(["gives", "refuses", "is away"]))
-    def a_call_takes(self, amount: int, store: str) -> object:
+    def a_call_takes(self, amount: int, store: str) -> MultipleResults[SharedHold] | SharedHold:
         asks, hold = [(self.row, amount)], SharedHold([(self.row, amount)])
         wants = self.hand.draw(asks, 1.0, self.now, hold)
         if isinstance(wants, Full):
