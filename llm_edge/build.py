@@ -243,6 +243,7 @@ def readings(house: House) -> Iterator[Reading]:
     """How cache, breakers and budgets stand, for the metrics."""
     yield "llm_edge_cache_entries", ("l1",), len(house.answers.memory)
     yield "llm_edge_cache_bytes", ("l1",), house.answers.memory.weight
+    yield "llm_edge_cache_evictions_total", ("l1",), house.answers.memory.evicted
     yield from breaker_readings(house.breakers.states())
     yield from house.purse.readings()
 

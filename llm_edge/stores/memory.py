@@ -35,6 +35,8 @@ class MemoryStore(Generic[T]):
         self._capacity = min(bytes, self._least * entries)
         self._opened: Moka[str, T] | None = None
         self._opening = threading.Lock()
+        self._counting = threading.RLock()  # the end of a stream, and its answer's keeping, may come from a finaliser
+        self._added = self._removed = self._evicted = 0
         mind_forks(self)
 
     @property
@@ -57,20 +59,40 @@ class MemoryStore(Generic[T]):
 
     def after_fork(self) -> None:
         # Its inner locks may be held by a thread that does not exist in the child: begin empty.
-        self._opened, self._opening = None, threading.Lock()
+        self._opened, self._opening, self._counting = None, threading.Lock(), threading.RLock()
+        self._added = self._removed = self._evicted = 0
 
     def get(self, key: str, /) -> T | None:
         return self._map.get(key)
 
     def put(self, key: str, value: T, /) -> None:
         if value.size <= self._capacity:
+            known = self._map.get(key) is not None
             self._map.set(key, value)
+            if not known:
+                with self._counting:
+                    self._added += 1
 
     def remove(self, key: str, /) -> None:
-        self._map.remove(key)
+        if self._map.remove(key) is not None:
+            with self._counting:
+                self._removed += 1
 
     def clear(self) -> None:
-        self._map.clear()
+        with self._counting:
+            self._removed += len(self)
+            self._map.clear()
+
+    @property
+    def evicted(self) -> int:
+        """
+        How many answers had to make room for others, or found none.
+
+        Worked out from what came and what is there: moka would tell of each while it holds its own locks.
+        """
+        with self._counting:
+            self._evicted = max(self._evicted, self._added - self._removed - len(self))
+            return self._evicted
 
     @property
     def weight(self) -> int:

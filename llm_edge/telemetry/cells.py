@@ -80,19 +80,26 @@ class Own:
             yield _written(FAMILIES[name], list(children.items()))
 
 
+def read(family: Family, readings: list[tuple[tuple[str, ...], float]]) -> Metric:
+    """A metric that is not counted here, but asked for when somebody reads: its labels and how each stands."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    made = kind(family.name.removesuffix("_total"), family.says, labels=family.labels)
+    for labels, value in readings:
+        made.add_metric(labels, value)
+    return made
+
+
 def _written(family: Family, children: list[tuple[tuple[str, ...], Any]]) -> Metric:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+    from prometheus_client.core import HistogramMetricFamily
 
     if family.kind == "histogram":
         spread = HistogramMetricFamily(family.name, family.says, labels=family.labels)
         for labels, child in children:
             spread.add_metric(labels, child.buckets(), child.sum)
         return spread
-    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-    made = kind(family.name.removesuffix("_total"), family.says, labels=family.labels)
-    for labels, child in children:
-        made.add_metric(labels, child.value)
-    return made
+    return read(family, [(labels, child.value) for labels, child in children])
 
 
 class Shared:
@@ -107,7 +114,7 @@ class Shared:
                 self._made[name] = Histogram(
                     name, family.says, family.labels, registry=registry, buckets=family.buckets
                 )
-            elif family.kind == "counter":
+            elif family.kind == "counter" and family.counted:
                 self._made[name] = Counter(name.removesuffix("_total"), family.says, family.labels, registry=registry)
             elif family.counted:
                 self._made[name] = Gauge(

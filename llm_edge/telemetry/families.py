@@ -25,7 +25,7 @@ class Family:
     @property
     def counted(self) -> bool:
         """Whether calls change it; the others are asked for when somebody reads."""
-        return self.kind != "gauge" or "active" in self.name
+        return "active" in self.name if self.kind == "gauge" else self.name != "llm_edge_cache_evictions_total"
 
 
 _MODEL = ("provider", "model")
@@ -54,6 +54,7 @@ FAMILIES: Final = {
         Family("counter", "llm_edge_coalesced_total", "Calls answered by another's.", ("tier",)),
         Family("gauge", "llm_edge_cache_entries", "Answers kept.", ("tier",)),
         Family("gauge", "llm_edge_cache_bytes", "Bytes of answers kept.", ("tier",)),
+        Family("counter", "llm_edge_cache_evictions_total", "Answers that had to make room for others.", ("tier",)),
         Family("counter", "llm_edge_tokens_total", "Tokens used.", (*_MODEL, "type")),
         Family("counter", "llm_edge_cost_usd_total", "US dollars spent, where the price is known.", _MODEL),
         Family("counter", "llm_edge_saved_usd_total", "US dollars that cached answers would have cost.", _MODEL),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from ..message import Request, Response
 from ..notes import Notes
 from ..runtime import Clock, mind_forks
-from .cells import Cells, Own, Shared
+from .cells import Cells, Own, Shared, read
 from .families import FAMILIES
 
 if TYPE_CHECKING:
@@ -260,17 +260,12 @@ class _Gauges:
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
-        from prometheus_client.core import GaugeMetricFamily
-
         by_name: dict[str, list[Reading]] = {}
         for reading in self._read():
             by_name.setdefault(reading[0], []).append(reading)
         for name, family in FAMILIES.items():
             if not family.counted:
-                made = GaugeMetricFamily(name, family.says, labels=family.labels)
-                for _, labels, value in by_name.get(name, ()):
-                    made.add_metric(labels, value)
-                yield made
+                yield read(family, [(labels, value) for _, labels, value in by_name.get(name, ())])
 
 
 class _All:

@@ -208,3 +208,32 @@ def test_many_processes_are_one_sum(tmp_path: Path) -> None:
         for _ in range(3)
     ]
     assert samples(texts[-1])["llm_edge_requests_total", "gpt", "m", "chat", "200"] == 9
+
+
+NAMES = """
+    llm_edge_requests_total llm_edge_request_duration_seconds llm_edge_overhead_seconds
+    llm_edge_time_to_first_token_seconds llm_edge_time_per_output_token_seconds llm_edge_stream_chunk_delay_seconds
+    llm_edge_cache_hits_total llm_edge_cache_misses_total llm_edge_cache_entries llm_edge_cache_bytes
+    llm_edge_cache_evictions_total llm_edge_coalesced_total llm_edge_tokens_total llm_edge_cost_usd_total
+    llm_edge_saved_usd_total llm_edge_provider_health llm_edge_provider_available llm_edge_circuit_breaker_state
+    llm_edge_retries_total llm_edge_fallbacks_total llm_edge_hedges_total llm_edge_rate_limited_total
+    llm_edge_budget_rejected_total llm_edge_active_requests llm_edge_active_streams llm_edge_store_errors_total
+    llm_edge_guard_findings_total
+"""
+"""What dashboards out there ask for."""
+
+
+def test_every_promised_name_is_there() -> None:
+    assert set(NAMES.split()) <= FAMILIES.keys()
+
+
+def test_answers_that_make_room_are_counted(colour: Colour, edges: Edges, provider: Provider) -> None:
+    place = {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}
+    edge = edges(providers={"gpt": place}, cache={"entries": 2}, telemetry={"metrics": True})
+    for number in range(5):
+        colour.chat(edge, "gpt/m", f"number {number}")
+    counted = samples(edge.metrics.text())
+    assert counted["llm_edge_cache_entries", "l1"] == 2
+    assert counted["llm_edge_cache_evictions_total", "l1"] == 3
+    edge.cache.clear()
+    assert samples(edge.metrics.text())["llm_edge_cache_evictions_total", "l1"] == 3
