@@ -49,6 +49,8 @@ class Peer:
     """Where it is inside the folder."""
     options: Callable[[int, Path], list[str]]
     config: str = ""
+    file: str = "peer.json"
+    """What its configuration must be called."""
     model: str = "bench"
     path: str = PATH
     headers: Callable[[str], Mapping[str, str]] = lambda url: {}
@@ -60,9 +62,11 @@ class Peer:
         program = folder / self.program if folder is not None else None
         if program is None or not program.exists():
             raise RuntimeError("not installed")
-        port, file = free_port(), scratch / "peer"
+        port, file = free_port(), scratch / self.file
         file.write_text(self.config.format(url=url, port=port, model=MODEL))
-        with started([str(program.resolve()), *self.options(port, file)], port, env=dict(self.env)) as process:
+        with started(
+            [str(program.resolve()), *self.options(port, file)], port, patience=180.0, env=dict(self.env)
+        ) as process:
             yield Server(
                 self.name, f"http://127.0.0.1:{port}", process,
                 model=self.model, path=self.path, headers=dict(self.headers(url)),
@@ -72,8 +76,8 @@ class Peer:
 PEERS = (
     Peer(
         "litellm's proxy", "litellm/bin/litellm",
-        lambda port, file: ["--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "2"],
-        _LITELLM, env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
+        lambda port, file: ["--config", str(file), "--host", "127.0.0.1", "--port", str(port)],
+        _LITELLM, "config.yaml", env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
     ),
     Peer(
         "Portkey's gateway", "node_modules/@portkey-ai/gateway/build/start-server.js",
@@ -81,7 +85,7 @@ PEERS = (
     ),
     Peer(
         "TensorZero's gateway", "tensorzero/gateway", lambda port, file: ["--config-file", str(file)],
-        _TENSORZERO, model="tensorzero::model_name::bench", path="/openai/v1/chat/completions",
+        _TENSORZERO, "tensorzero.toml", model="tensorzero::model_name::bench", path="/openai/v1/chat/completions",
     ),
 )  # fmt: skip
 """TensorZero's takes two threads by itself, Portkey's is one process by design."""
