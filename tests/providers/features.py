@@ -57,12 +57,14 @@ class Feature:
     """The request's fields; a question is asked where it has no messages."""
     where: Mapping[str, str] = field(default_factory=dict[str, str])
     """Where it stands in each provider's request, by dialect; not where it is left out or refused."""
+    also: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """The request's fields in place of those, by dialect: what was signed goes back to whom it came from."""
 
     def told(self, place: Place, into: Exchange) -> Json:
         """The provider's request. Raises InvalidRequest when there is no way to say it."""
         there = translation(place.dialect)
         assert there is not None, place.dialect
-        return there.request_from_chat({"messages": [HI], **self.asked}, into)
+        return there.request_from_chat({"messages": [HI], **self.also.get(place.dialect, self.asked)}, into)
 
     def fate(self, place: Place) -> Fate:
         """What becomes of it there."""
@@ -185,8 +187,9 @@ FEATURES = (
     ),
     Feature(
         "calls at once and their results",
-        _history(signature=_SIGNED),
-        {
+        _history(),
+        also={_GEMINI: _history(signature=_SIGNED)},
+        where={
             _CLAUDE: "messages.2.content.1.tool_use_id",
             _GEMINI: "contents.2.parts.1.functionResponse.id",
             _CONVERSE: "messages.2.content.1.toolResult.toolUseId",
@@ -194,8 +197,9 @@ FEATURES = (
     ),
     Feature(
         "pictures in results",
-        _history([_picture(f"data:image/png;base64,{PNG}")], signature=_SIGNED),
-        {
+        _history([_picture(f"data:image/png;base64,{PNG}")]),
+        also={_GEMINI: _history([_picture(f"data:image/png;base64,{PNG}")], signature=_SIGNED)},
+        where={
             _CLAUDE: "messages.2.content.0.content.0.source.data",
             _GEMINI: "contents.2.parts.0.functionResponse.parts.0.inlineData.data",
             _CONVERSE: "messages.2.content.0.toolResult.content.0.image.source.bytes",

@@ -12,7 +12,7 @@ from ..capabilities import Capabilities, of
 from ..cargo import listing, mapping, string
 from .anthropic_cache import limit_marks
 from .anthropic_parts import EXTRA, listed
-from .anthropic_schema import strict_schema
+from .anthropic_schema import described, strict_schema
 from .anthropic_thinking import set_thinking, settle_with_tools
 from .anthropic_tools import set_tools
 from .anthropic_turns import SYSTEM, Turns, texts
@@ -154,7 +154,8 @@ def _user(draft: _Draft, name: str, value: Any) -> None:
     if _PERSONAL.fullmatch(string(value)):
         draft.exchange.lost(name, "it looks like an e-mail address or a telephone number, which Anthropic refuses")
     else:
-        draft.body["metadata"] = {"user_id": value}
+        if draft.body.setdefault("metadata", {"user_id": value})["user_id"] != value:
+            draft.exchange.lost(name, "Anthropic takes one name of the user, and there is another")
 
 
 def _service_tier(draft: _Draft, name: str, value: Any) -> None:
@@ -174,7 +175,7 @@ def _response_format(draft: _Draft, name: str, value: Any) -> None:
     elif kind == "json_schema":
         if not draft.capabilities.json_schema:
             raise exchange.impossible(name, f"{exchange.model} cannot be held to a schema; use a model that can")
-        schema, taken = strict_schema(mapping(mapping(value.get("json_schema")).get("schema")))
+        schema, taken = strict_schema(described(mapping(value.get("json_schema"))))
         if taken:
             exchange.changed(name, f"says in words what Anthropic's schemas cannot: {', '.join(taken)}")
         body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": schema}

@@ -47,6 +47,13 @@ _UNKNOWN = frozenset(
 _LOOKING_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
 
 
+def described(form: Json) -> Json:
+    """The schema of a `json_schema` format; what the format says of itself stands in it, where nothing else does."""
+    schema = mapping(form.get("schema"))
+    said = string(form.get("description"))
+    return {**schema, "description": said} if said and schema and "description" not in schema else schema
+
+
 def strict_schema(schema: Json) -> tuple[Json, list[str]]:
     """The schema within Anthropic's limits, and the keywords that had to become words."""
     taken: dict[str, None] = {}

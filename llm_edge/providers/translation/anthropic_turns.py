@@ -232,6 +232,8 @@ class Turns:
             "name": fit_name(string(function.get("name")), self._exchange),
             "input": tool_input(function.get("arguments"), place, self._exchange),
         }
+        if call.get("extra_content"):
+            self._exchange.unsigned(place, "Anthropic")
         mark = cache_mark(call)
         if mark is not None:
             made["cache_control"] = mark

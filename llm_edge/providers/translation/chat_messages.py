@@ -28,7 +28,7 @@ _FIELDS = {
     "function": frozenset({"role", "content", "name"}),
 }
 _PART = frozenset({"type", "text", "refusal", "image_url", "input_audio", "file", "prompt_cache_breakpoint"})
-_QUIET = frozenset({"phase", "annotations", "index"})
+_QUIET = frozenset({"annotations", "index"})
 """Facts about an answer that mean nothing in a question."""
 _LONGEST_ID = 40
 
@@ -51,7 +51,7 @@ class Messages:
     def all(self, messages: list[Json]) -> list[Json]:
         """Every message, those that had to be added too."""
         if not self._own:
-            messages = _one_system(messages)
+            messages = self._one_system(messages)
         found: list[Json] = []
         for position, message in enumerate(messages):
             if message.get("role") == "tool" and message.get("tool_call_id") not in self._calls:
@@ -64,6 +64,20 @@ class Messages:
         if self._pictures:
             found.append(self._shown())
         return found
+
+    def _one_system(self, messages: list[Json]) -> list[Json]:
+        """Many servers refuse a second system message at the top, and one in parts: the first ones become one text."""
+        count = 0
+        while count < len(messages) and messages[count].get("role") in ("system", "developer"):
+            count += 1
+        if not count or (count == 1 and isinstance(messages[0].get("content"), str)):
+            return messages
+        for message in messages[:count]:
+            for part in (message, *objects(message.get("content"))):
+                for name in sorted(part.keys() & {"name", "prompt_cache_breakpoint", *_FOREIGN}):
+                    self._lose(name)
+        text = "\n\n".join(filter(None, (joined_text(message.get("content")) for message in messages[:count])))
+        return [{"role": "system", "content": text}, *messages[count:]]
 
     def _shown(self) -> Json:
         pictures, self._pictures = self._pictures, []
@@ -131,8 +145,12 @@ class Messages:
         }
         if kind == "function" and not told[kind].get("arguments"):
             told[kind]["arguments"] = "{}"
-        if "extra_content" in call and self._exchange.provider.startswith("gemini"):
-            told["extra_content"] = call["extra_content"]
+        if call.get("extra_content"):
+            if self._exchange.provider.startswith("gemini"):
+                told["extra_content"] = call["extra_content"]
+            elif "extra_content" not in self._told:
+                self._told.add("extra_content")
+                self._exchange.unsigned("messages[].tool_calls[]", self._exchange.provider or "a chat server")
         return told
 
     def _result(self, content: Any) -> Any:
@@ -159,14 +177,3 @@ def short(name: str, longest: int = _LONGEST_ID) -> str:
     if len(name) <= longest:
         return name
     return "call_" + hashlib.sha256(name.encode()).hexdigest()[:32]
-
-
-def _one_system(messages: list[Json]) -> list[Json]:
-    """Many servers refuse a second system message at the top, and one in parts: the leading ones become one text."""
-    count = 0
-    while count < len(messages) and messages[count].get("role") in ("system", "developer"):
-        count += 1
-    if not count or (count == 1 and isinstance(messages[0].get("content"), str)):
-        return messages
-    text = "\n\n".join(filter(None, (joined_text(message.get("content")) for message in messages[:count])))
-    return [{"role": "system", "content": text}, *messages[count:]]

@@ -26,6 +26,7 @@ _SAME = (
     *("model", "n", "stop", "stream", "stream_options", "temperature", "top_p"),
     *("frequency_penalty", "presence_penalty", "logit_bias", "seed", "user"),
 )
+_TEXT = frozenset({"role", "content", "type", "text", "annotations"})
 _FINISHES = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
 
@@ -183,6 +184,9 @@ def _text(messages: list[Json], exchange: Exchange) -> str:
             raise exchange.impossible(f"messages[{position}].content", "a completions model only reads text")
         if message.get("role") not in ("system", "developer", "user") or (texts and _user(messages[position - 1])):
             raise exchange.impossible("messages", "a completions model takes one user message; ask a chat model")
+        for part in (message, *objects(content)):
+            for name in part.keys() - _TEXT:
+                exchange.lost(f"messages[{position}].{name}", "a prompt has no place for it")
         texts.append(joined_text(content))
     if not texts:
         raise exchange.impossible("messages", "there is none; send a user's message")

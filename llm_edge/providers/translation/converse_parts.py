@@ -57,9 +57,12 @@ _READ: Final = frozenset(
         "refusal",
         "cache_control",
         "prompt_cache_breakpoint",
+        "anthropic",
         EXTRA,
     )
 )
+_ABOUT: Final = frozenset(("context", "citations"))
+"""What both Anthropic and Bedrock say of a document."""
 
 
 class Content:
@@ -100,6 +103,9 @@ class Content:
             found = [self._made(part, place)]
         for name in part.keys() - _READ:
             self._exchange.lost(f"{place}.{name}", "Bedrock has nothing like it")
+        theirs = mapping(part.get("anthropic"))
+        if theirs.keys() - (_ABOUT if part.get("type") == "file" else ()):
+            self._exchange.lost(f"{place}.anthropic", "it belongs to another dialect")
         return self.marked(part, found)
 
     def _made(self, part: Json, place: str) -> Json:
@@ -107,7 +113,7 @@ class Content:
         if kind == "image_url":
             return self._image(mapping(part.get("image_url")), f"{place}.image_url")
         if kind == "file":
-            return self._file(mapping(part.get("file")), f"{place}.file")
+            return self._about(self._file(mapping(part.get("file")), f"{place}.file"), part)
         if kind == "input_audio":
             if not self._hears:
                 raise self._exchange.impossible(place, f"{self._exchange.model} hears nothing; send the words as text")
@@ -164,6 +170,11 @@ class Content:
             kind = found
         return {"document": {"format": kind, "name": self._name(name), "source": source}}
 
+    def _about(self, made: Json, part: Json) -> Json:
+        """A document with what else is said of it, which both vendors know by the same words."""
+        said = {name: value for name, value in mapping(part.get("anthropic")).items() if name in _ABOUT}
+        return {"document": {**made["document"], **said}} if said and "document" in made else made
+
     def _name(self, name: str) -> str:
         """A document's name as Bedrock takes it: few characters, and no two alike in one request."""
         stem = name.rpartition(".")[0] or name
@@ -204,19 +215,27 @@ def part(block: Json) -> Json:
     """One block as a part; one that chat has nothing like rides along whole."""
     if "text" in block:
         return {"type": "text", "text": string(block["text"])}
-    for name, kinds in (("image", _IMAGES), ("document", _DOCUMENTS)):
+    for name, kinds in (("image", _IMAGES), ("video", _VIDEOS), ("document", _DOCUMENTS)):
         inner = mapping(block.get(name))
         data = string(mapping(inner.get("source")).get("bytes"))
         mime = next((mime for mime, kind in kinds.items() if kind == inner.get("format")), "")
-        if data and mime and name == "image":
-            return {"type": "image_url", "image_url": {"url": f"data:{mime};base64,{data}"}}
-        if data and mime and not inner.keys() - {"format", "name", "source"}:
-            return {
-                "type": "file",
-                "file": {"filename": string(inner.get("name")), "file_data": f"data:{mime};base64,{data}"},
-            }
+        if data and mime and name != "document":
+            return {"type": f"{name}_url", f"{name}_url": {"url": f"data:{mime};base64,{data}"}}
+        if data and mime:
+            file = {"filename": string(inner.get("name")), "file_data": f"data:{mime};base64,{data}"}
+            said = {key: inner[key] for key in inner if key in _ABOUT}
+            return {"type": "file", "file": file, **({"anthropic": said} if said else {})}
+        place = mapping(mapping(inner.get("source")).get("s3Location"))
+        if place and name != "document":
+            whole = {EXTRA: dict(block)} if "bucketOwner" in place else {}
+            return {"type": f"{name}_url", f"{name}_url": {"url": string(place.get("uri"))}, **whole}
     audio = mapping(block.get("audio"))
     data = string(mapping(audio.get("source")).get("bytes"))
     if data:
         return {"type": "input_audio", "input_audio": {"data": data, "format": string(audio.get("format"))}}
-    return {"type": "text", "text": "", EXTRA: dict(block)}
+    guarded = mapping(mapping(block.get("guardContent")).get("text"))
+    return {
+        "type": "text",
+        "text": string(guarded.get("text")) or f"[{next(iter(block), 'content')}]",
+        EXTRA: dict(block),
+    }

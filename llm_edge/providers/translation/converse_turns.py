@@ -221,9 +221,9 @@ class Turns:
     def _thinking(self, message: Json, place: str) -> list[Json]:
         found: list[Json] = []
         vendor = self._family.vendor
-        left = bool(message.get("reasoning_content"))
+        blocks = objects(message.get("thinking_blocks"))
+        left = bool(message.get("reasoning_content") or blocks)
         if self._family.thinking_back:
-            blocks = objects(message.get("thinking_blocks"))
             found = [made for block in blocks if (made := _signed(block, vendor))]
             left = len(found) < len(blocks) or (left and not found)
         if left:
@@ -242,6 +242,8 @@ class Turns:
             "name": fit_name(string(function.get("name")), self._exchange),
             "input": tool_input(function.get("arguments"), place, self._exchange),
         }
+        if call.get("extra_content"):
+            self._exchange.unsigned(place, self._exchange.model)
         return self._content.marked(call, [{"toolUse": use}])
 
     def _identity(self, call: Json, place: str) -> str:

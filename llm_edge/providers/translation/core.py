@@ -12,8 +12,12 @@ from ..cargo import mapping
 
 OnUnsupported: TypeAlias = Literal["warn", "drop", "reject"]
 
-_SAID_TWICE = frozenset({"thinking", "effort", "web_search"})
-"""What rides along only to be exact on the way home; chat's own fields say it too."""
+_SAID_TWICE = {
+    "thinking": frozenset({"type", "budget_tokens"}),
+    "effort": None,
+    "web_search": frozenset({"type", "name"}),
+}
+"""What rides along only to be exact on the way home, for chat's own fields say it too; of some only these parts."""
 
 
 @dataclass(slots=True)
@@ -49,8 +53,17 @@ class Exchange:
 
     def foreign(self, dialect: str, fields: Any) -> None:
         """What rides along for `dialect` alone has no place elsewhere: told field by field."""
-        for name in sorted(mapping(fields).keys() - _SAID_TWICE):
-            self.lost(f"{dialect}.{name}", "it belongs to another dialect")
+        for name, value in sorted(mapping(fields).items()):
+            if name not in _SAID_TWICE:
+                self.lost(f"{dialect}.{name}", "it belongs to another dialect")
+                continue
+            for part in sorted(mapping(value).keys() - (_SAID_TWICE[name] or ())):
+                if value[part] != "summarized":  # what others do by themselves
+                    self.lost(f"{dialect}.{name}.{part}", "it belongs to another dialect")
+
+    def unsigned(self, place: str, whom: str) -> None:
+        """A call's proof of the thought behind it, by another vendor, stays behind."""
+        self.changed(f"{place}.extra_content", f"was left out: {whom} takes no thinking but what it signed itself")
 
     def changed(self, field: str, how: str) -> None:
         """`field` arrives over there in another form that means nearly the same."""

@@ -10,6 +10,7 @@ from ...message import Json
 from ..capabilities import Capabilities, of, plain
 from ..cargo import listing, mapping, objects, string
 from .anthropic_parts import listed
+from .anthropic_schema import described
 from .core import Exchange
 from .gemini_parts import EXTRA
 from .gemini_schema import json_schema, old_schema
@@ -222,7 +223,7 @@ def _response_format(draft: _Draft, name: str, value: Any) -> None:
         return
     if not draft.capabilities.json_schema:
         raise exchange.impossible(name, f"{exchange.model} cannot be held to a schema")
-    schema = mapping(mapping(mapping(value).get("json_schema")).get("schema"))
+    schema = described(mapping(mapping(value).get("json_schema")))
     loose: dict[str, None] = {}
     if draft.capabilities.old_schemas:
         config["responseSchema"] = old_schema(schema, loose)

@@ -35,6 +35,8 @@ def set_tools(body: dict[str, Any], chat: Json, exchange: Exchange, capabilities
             choice = {"mode": "AUTO"}
     elif choice.get("mode", "AUTO") == "AUTO" and capabilities.signed_calls and tools and all(map(_strict, tools)):
         choice = {"mode": "VALIDATED"}
+    if choice.get("mode", "AUTO") == "AUTO" and any(map(_strict, tools)):
+        exchange.changed("tools[].function.strict", "is not checked there while the model may choose")
     found: list[Json] = [{"functionDeclarations": functions}] if functions else []
     if chat.get("web_search_options") is not None:
         found.append({"googleSearch": {}})

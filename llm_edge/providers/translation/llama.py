@@ -45,6 +45,7 @@ _HARMLESS: Final[dict[str, tuple[Any, ...]]] = {
 }
 _ELSEWHERE: Final = frozenset(("model", "messages", "stream", "stream_options"))
 _READ: Final = frozenset(("role", "content", "refusal", "annotations"))
+_PART: Final = frozenset(("type", "text", "annotations"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,14 @@ def _words(message: Json, place: str, exchange: Exchange) -> str:
     content = message.get("content")
     if isinstance(content, str):
         return content
+    if content is None:
+        return string(message.get("refusal"))
     parts = listed(content, f"{place}.content", exchange)
     if any(part.get("type", "text") != "text" for part in parts):
         raise exchange.impossible(f"{place}.content", "Llama's own API takes text alone; ask it by Converse")
+    for index, part in enumerate(parts):
+        for name in part.keys() - _PART:
+            exchange.lost(f"{place}.content[{index}].{name}", "a prompt has no place for it")
     return "".join(string(part.get("text")) for part in parts)
 
 

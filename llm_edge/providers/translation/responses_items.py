@@ -63,6 +63,8 @@ class Items:
 
     def _assistant(self, message: Json) -> list[Json]:
         found = [item for block in objects(message.get("thinking_blocks")) if (item := self._thought(block))]
+        if message.get("reasoning_content") and not message.get("thinking_blocks"):
+            self._foreign_thought()
         parts = _said(message)
         if parts:
             said = {"type": "message", "role": "assistant", "content": parts}
@@ -71,6 +73,8 @@ class Items:
             custom = call.get("type") == "custom"
             body = mapping(call.get("custom" if custom else "function"))
             told = short(string(call.get("id")), _LONGEST_ID)
+            if call.get("extra_content"):
+                self._foreign_thought()
             name = told_name(string(body.get("name")), self._exchange)
             self._calls[told] = "custom" if custom else "function"
             if custom:
@@ -88,9 +92,7 @@ class Items:
         """OpenAI's own thinking goes back to it; another vendor's proof means nothing there."""
         vendor, signature = whose(string(block.get("signature")))
         if vendor != "openai":
-            if "thinking" not in self._told:
-                self._told.add("thinking")
-                self._exchange.lost("messages[].thinking_blocks", "they are another vendor's")
+            self._foreign_thought()
             return None
         known, _, secret = signature.partition(":")
         if not secret:
@@ -98,6 +100,11 @@ class Items:
         text = string(block.get("thinking"))
         summary = [{"type": "summary_text", "text": text}] if text else []
         return {"type": "reasoning", "id": known, "summary": summary, "encrypted_content": secret}
+
+    def _foreign_thought(self) -> None:
+        if "thinking" not in self._told:
+            self._told.add("thinking")
+            self._exchange.lost("messages[].thinking_blocks", "they are another vendor's")
 
     def _result(self, message: Json, position: int) -> Json:
         told = short(string(message.get("tool_call_id")), _LONGEST_ID)

@@ -35,6 +35,7 @@ _ELSEWHERE = frozenset(
         "web_search_options",
     }
 )
+_FOREIGN = frozenset({"anthropic", "gemini", "bedrock", "responses"})
 _SECRET = "reasoning.encrypted_content"  # noqa: S105  (a field's name)
 _LOGPROBS = "message.output_text.logprobs"
 
@@ -43,8 +44,8 @@ def request_from_chat(chat: Json, exchange: Exchange) -> Json:
     """The request for the Responses API, which keeps nothing of it unless the caller says `store`."""
     if (chat.get("n") or 1) != 1:
         raise exchange.impossible("n", "the Responses API gives one answer; ask several times")
-    if "audio" in (chat.get("modalities") or ()):
-        raise exchange.impossible("modalities", "the Responses API does not speak; ask for text")
+    if {*(chat.get("modalities") or ())} - {"text"}:
+        raise exchange.impossible("modalities", "the Responses API neither speaks nor paints; ask for text")
     request: dict[str, Any] = {name: chat[name] for name in _SAME if chat.get(name) is not None}
     request["model"] = exchange.model or chat.get("model")
     request.update(_input(objects(chat.get("messages")), exchange))
@@ -67,7 +68,9 @@ def request_from_chat(chat: Json, exchange: Exchange) -> Json:
         request["text"] = text
     _reasoning(request, chat, exchange)
     for name in chat:
-        if name not in _ELSEWHERE and chat[name] is not None:
+        if name in _FOREIGN:
+            exchange.foreign(name, chat[name])
+        elif name not in _ELSEWHERE and chat[name] is not None:
             exchange.lost(name, "the Responses API has no such field")
     return request
 
@@ -156,14 +159,19 @@ def request_to_chat(request: Json, exchange: Exchange) -> Json:
     return chat
 
 
-def _asked(request: Json, chat: dict[str, Any], exchange: Exchange) -> None:
-    """Reasoning and extras, and what has no place in chat."""
-    reasoning = mapping(request.get("reasoning"))
+def _thinking(reasoning: Json, chat: dict[str, Any], exchange: Exchange) -> None:
     if reasoning.get("effort"):
         chat["reasoning_effort"] = reasoning["effort"]
-    for name, usual in (("mode", "standard"), ("context", "auto")):
+    for name, usual in (("mode", "standard"), ("context", "auto"), ("generate_summary", "auto")):
         if reasoning.get(name) not in (None, usual):
             exchange.lost(f"reasoning.{name}", "chat has no such field")
+    if reasoning.get("summary") not in (None, "auto"):
+        exchange.changed("reasoning.summary", "is as long as the provider makes it")
+
+
+def _asked(request: Json, chat: dict[str, Any], exchange: Exchange) -> None:
+    """Extras, and what has no place in chat."""
+    _thinking(mapping(request.get("reasoning")), chat, exchange)
     include = request.get("include") or ()
     for name in include:
         if name == _LOGPROBS:

@@ -500,12 +500,28 @@ def test_everything_a_caller_of_converse_says_is_heard() -> None:
             {"audio": {"format": "wav", "source": {"bytes": "AAAA"}}},
             {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
         ),
-        ({"video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://b/v"}}}}, None),
+        (
+            {"video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://b/v"}}}},
+            {"type": "video_url", "video_url": {"url": "s3://b/v"}},
+        ),
+        (
+            {"video": {"format": "mov", "source": {"bytes": "AAAA"}}},
+            {"type": "video_url", "video_url": {"url": "data:video/quicktime;base64,AAAA"}},
+        ),
+        (
+            {"document": {"format": "pdf", "name": "n", "context": "C", "source": {"bytes": "AAAA"}}},
+            {
+                "type": "file",
+                "file": {"filename": "n", "file_data": "data:application/pdf;base64,AAAA"},
+                "anthropic": {"context": "C"},
+            },
+        ),
+        ({"searchResult": {"title": "T", "content": [{"text": "x"}]}}, None),
     ],
 )
 def test_a_block_becomes_a_part_and_one_without_its_like_rides_along(block: Json, part: Json | None) -> None:
     (message,) = asked(messages=[{"role": "user", "content": [block, {"text": "x"}]}])["messages"]
-    assert message["content"][0] == (part or {"type": "text", "text": "", "bedrock": block})
+    assert message["content"][0] == (part or {"type": "text", "text": f"[{next(iter(block))}]", "bedrock": block})
 
 
 @pytest.mark.parametrize(
