@@ -9,7 +9,8 @@ import openai
 import pytest
 
 from llm_edge import EdgeClient, InvalidRequest, Overloaded
-from llm_edge.testing import Provider, answer, status, stream, tool_call
+from llm_edge.message import Handler, Request, Response
+from llm_edge.testing import Provider, answer, events, status, stream, tool_call
 
 from .conftest import Colour
 
@@ -148,6 +149,31 @@ def test_what_has_no_place_there_is_refused_when_the_app_wants_it_so(
     with pytest.raises(InvalidRequest, match="`seed`"):
         colour.chat(edge, "claude/claude-sonnet-5-5", QUESTION, seed=7)
     provider.never_asked()
+
+
+def test_what_a_stream_tells_and_its_caller_cannot_see_is_told(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    seen: list[Request] = []
+
+    async def spy(request: Request, handler: Handler) -> Response:
+        seen.append(request)
+        return await handler(request)
+
+    edge = edges(
+        providers={"gemini": {"base_url": provider.url, "api_key": "k"}},
+        routes={"g": {"targets": ["gemini/gemini-3.8-flash"]}}, layers=[spy],
+    )  # fmt: skip
+    picture = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}
+    parts = [{"text": "Look: "}, picture]
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}
+    provider.script(events({"candidates": [candidate], "usageMetadata": {"promptTokenCount": 1}}))
+    create = anthropic_client(colour, edge).messages.create
+    heard = colour.items(colour.finish(create(model="g", max_tokens=50, messages=QUESTION, stream=True)))
+    assert "".join(event.delta.text for event in heard if event.type == "content_block_delta") == "Look: "
+    told: Any = seen[0].notes.explain()["events"]
+    changes = [change for event in told for change in event.get("changes", ())]
+    assert [change for change in changes if change.startswith("`choices[].message.images` was left out of the answer")]
 
 
 def test_a_translated_stream_is_kept_and_replayed(colour: Colour, claude: EdgeClient, provider: Provider) -> None:

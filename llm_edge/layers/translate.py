@@ -7,12 +7,13 @@ provider's: neither side knows there is another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from ..errors import BadRequest, CallError, InvalidRequest, NotFound
-from ..message import Body, Handler, Headers, Json, Request, Response, Stream
+from ..message import Body, Handler, Headers, Json, OnEnd, Request, Response, Stream
 from ..policy.estimate import guess
 from ..providers.base import Adapter, Target
 from ..providers.dialects import by_name
@@ -20,6 +21,7 @@ from ..providers.translation import frames
 from ..providers.translation.core import Exchange, OnUnsupported, Reader, Told, Translation, Writer
 from ..providers.translation.simpler import in_words, too_complex
 from ..providers.translation.table import told, translation
+from ..providers.translation.untold import shows_all, tell, tell_piece
 from ..runtime import Clock
 
 # What a provider may be told in, best first, when it does not speak the caller's dialect.
@@ -102,17 +104,25 @@ class Translate:
         assert dialect is not None, "a dialect that can be translated is known"
         kind = dialect.stream_type if response.stream is not None else "application/json"
         headers = response.headers.having({"content-type": kind})
+        before = len(exchange.changes)
         if response.stream is not None:
             source = _Interpreted(response.stream, provider.reader(exchange), caller.writer(exchange))
+            if not shows_all(request.dialect):
+                source.tell = partial(tell_piece, dialect=request.dialect, exchange=exchange)
             stream = Stream(source, dialect.watcher(), call=request.notes.request_id)
+            stream.listen(OnEnd(lambda error: self._changed(request, exchange, before)))
             return Response(status=response.status, headers=headers, stream=stream)
         assert response.body is not None, "an answer is a body or a stream"
-        before = len(exchange.changes)
         chat = provider.answer_to_chat(response.body.json, exchange)
         answer = _body(caller.answer_from_chat(chat, exchange))
-        if exchange.changes[before:]:
-            request.notes.say(self.clock.now(), "translate", changes=exchange.changes[before:])
+        tell(chat, request.dialect, exchange)
+        self._changed(request, exchange, before)
         return Response(status=response.status, headers=headers, body=answer)
+
+    def _changed(self, request: Request, exchange: Exchange, before: int) -> None:
+        """Tells what the answer's way back changed."""
+        if len(exchange.changes) > before:
+            request.notes.say(self.clock.now(), "translate", changes=exchange.changes[before:])
 
     def _guessed(self, request: Request, caller: Translation, exchange: Exchange, why: str) -> Response:
         """A number of tokens that nobody counted, and that says so."""
@@ -132,11 +142,13 @@ def _body(made: Json) -> Body:
 class _Interpreted:
     """Reads the provider's events, writes the caller's."""
 
-    __slots__ = ("_over", "_reader", "_stream", "_writer")
+    __slots__ = ("_over", "_reader", "_stream", "_writer", "tell")
 
     def __init__(self, stream: Stream, reader: Reader, writer: Writer) -> None:
         self._stream, self._reader, self._writer = stream, reader, writer
         self._over = False
+        self.tell: Callable[[Json], None] | None = None
+        """Sees each piece that the caller may not see whole."""
 
     async def __anext__(self) -> bytes:
         while not self._over:
@@ -152,6 +164,9 @@ class _Interpreted:
         raise StopAsyncIteration
 
     def _written(self, chunks: Sequence[Json]) -> bytes:
+        if self.tell is not None:
+            for chunk in chunks:
+                self.tell(chunk)
         return b"".join([self._writer.write(chunk) for chunk in chunks])
 
     def _last(self, chunks: Sequence[Json]) -> bytes:

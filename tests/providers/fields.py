@@ -1,5 +1,5 @@
 """
-What callers of each dialect may ask, field by field, and what providers of each may answer.
+What callers of each dialect may ask, field by field.
 
 Small requests, each with something in it that a provider may have no place for; `test_nothing_lost.py` takes
 every field out of every one, and wants to see that it made a difference.
@@ -33,9 +33,9 @@ _TOOL: Json = {
     "function": {"name": "w", "description": "Weather", "parameters": SCHEMA, "strict": True},
 }
 _OTHER: Json = {"type": "function", "function": {"name": "v", "parameters": SCHEMA}}
-_CALL: Json = {"id": "c1", "type": "function", "function": {"name": "w", "arguments": '{"city":"Oslo"}'}}
+CALL: Json = {"id": "c1", "type": "function", "function": {"name": "w", "arguments": '{"city":"Oslo"}'}}
 _HI: Json = {"role": "user", "content": "hi"}
-_TURN: Json = {"role": "assistant", "content": None, "tool_calls": [_CALL]}
+_TURN: Json = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 _RESULT: Json = {"role": "tool", "tool_call_id": "c1", "content": "3 C"}
 _THOUGHT: Json = {
     "reasoning_content": "hm",
@@ -59,7 +59,7 @@ CHAT: tuple[Json, ...] = (
     _chat(_HI, _TURN, {**_RESULT, "is_error": True}, tools=[_TOOL]),
     _chat(
         _HI,
-        {**_TURN, "tool_calls": [{**_CALL, "extra_content": {"google": {"thought_signature": "U0lH"}}}]},
+        {**_TURN, "tool_calls": [{**CALL, "extra_content": {"google": {"thought_signature": "U0lH"}}}]},
         _RESULT,
         tools=[_TOOL],
     ),
@@ -276,7 +276,7 @@ def _blocks(*blocks: Json, **fields: Any) -> Json:
 _CLAUDES_TOOL: Json = {"name": "w", "description": "Weather", "input_schema": SCHEMA, "strict": True}
 _CLAUDES_OTHER: Json = {"name": "v", "input_schema": SCHEMA}
 _MARK: Json = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
-_USE: Json = {"type": "tool_use", "id": "toolu_1", "name": "w", "input": {"city": "Oslo"}}
+USE: Json = {"type": "tool_use", "id": "toolu_1", "name": "w", "input": {"city": "Oslo"}}
 _USED: Json = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "3 C"}
 _IMAGE: Json = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
 
@@ -308,7 +308,7 @@ MESSAGES: tuple[Json, ...] = (
                 {"type": "thinking", "thinking": "hm", "signature": "sig"},
                 {"type": "redacted_thinking", "data": "SEALED"},
                 {"type": "text", "text": "Let me look."},
-                _USE,
+                USE,
             ],
         },
         {"role": "user", "content": [{**_USED, "is_error": True}, {"type": "text", "text": "and?"}]},
@@ -316,7 +316,7 @@ MESSAGES: tuple[Json, ...] = (
     ),
     _claude(
         {"role": "user", "content": "hi"},
-        {"role": "assistant", "content": [_USE]},
+        {"role": "assistant", "content": [USE]},
         {"role": "user", "content": [{**_USED, "content": [{"type": "text", "text": "x"}, _IMAGE], **_MARK}]},
         tools=[_CLAUDES_TOOL],
     ),
@@ -441,7 +441,7 @@ _SPECS: Json = {
         {"toolSpec": {"name": "v", "description": "Wind", "inputSchema": {"json": SCHEMA}}},
     ]
 }
-_TOOL_USE: Json = {"toolUse": {"toolUseId": "c1", "name": "w", "input": {"city": "Oslo"}}}
+TOOL_USE: Json = {"toolUse": {"toolUseId": "c1", "name": "w", "input": {"city": "Oslo"}}}
 
 CONVERSE: tuple[Json, ...] = (
     _converse(system=[{"text": "Be brief."}, {"cachePoint": {"type": "default", "ttl": "1h"}}]),
@@ -479,7 +479,7 @@ CONVERSE: tuple[Json, ...] = (
                 {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "sig"}}},
                 {"reasoningContent": {"redactedContent": "SEALED"}},
                 {"text": "Let me look."},
-                _TOOL_USE,
+                TOOL_USE,
             ],
         },
         {
@@ -490,7 +490,7 @@ CONVERSE: tuple[Json, ...] = (
     ),
     _converse(
         {"role": "user", "content": [{"text": "hi"}]},
-        {"role": "assistant", "content": [_TOOL_USE]},
+        {"role": "assistant", "content": [TOOL_USE]},
         {
             "role": "user",
             "content": [

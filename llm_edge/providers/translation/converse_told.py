@@ -142,7 +142,8 @@ def annotation(citation: Json, start: int, end: int) -> Json | None:
         "start_index": start,
         "end_index": end,
     }
-    return {"type": "url_citation", "url_citation": where}
+    rest = {name: value for name, value in citation.items() if name not in ("title", "location") and value}
+    return {"type": "url_citation", "url_citation": where, **({EXTRA: rest} if rest else {})}
 
 
 def _all_web(block: Json) -> bool:

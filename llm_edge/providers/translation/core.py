@@ -41,6 +41,8 @@ class Exchange:
     """Tool names as the provider was told them, and as the caller knows them."""
     ids: dict[str, str] = field(default_factory=dict[str, str])
     """Tool call ids as the provider was told them, and as the caller knows them."""
+    untold: set[str] = field(default_factory=set[str])
+    """What of the answer its caller was told not to see."""
     functions: bool = False
     """The caller asked with the old `functions` and is answered with `function_call`."""
 
