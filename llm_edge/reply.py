@@ -13,7 +13,7 @@ from .message import Headers, Json, Request, Response, Stream
 from .notes import Notes
 from .providers.base import Dialect
 from .providers.cargo import mapping, objects, string
-from .providers.sse import Splitter
+from .providers.sse import LARGEST, Splitter
 from .runtime import Clock, drive
 from .story import Story
 
@@ -125,7 +125,7 @@ class _Chunks(_Told):
         assert response.stream is not None, "made for a stream"
         self._notes, self._clock = request.notes, clock
         self._stream: Stream = response.stream
-        self._splitter = Splitter()
+        self._splitter = Splitter(limit=LARGEST)
         self._ready: deque[Chunk] = deque()
         self._said: list[str] = []
         self.headers = response.headers

@@ -176,6 +176,23 @@ def test_what_a_stream_tells_and_its_caller_cannot_see_is_told(
     assert [change for change in changes if change.startswith("`choices[].message.images` was left out of the answer")]
 
 
+def test_a_picture_of_megabytes_in_one_event_of_a_stream_arrives(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    edge = edges(providers={"gemini": {"base_url": provider.url, "api_key": "k"}})
+    data = "iVBORw0KGgo" + "A" * (3 << 20)
+    first = {"candidates": [{"content": {"role": "model", "parts": [{"text": "Look: "}]}}]}
+    parts = [{"inlineData": {"mimeType": "image/png", "data": data}}]
+    last = {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}
+    provider.script(events(first, {**last, "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 9}}))
+    reply = colour.chat(edge, "gemini/gemini-3.8-flash", QUESTION, stream=True)
+    chunks = colour.items(reply)
+    images = [image for chunk in chunks for choice in chunk["choices"] for image in choice["delta"].get("images", ())]
+    assert [image["image_url"]["url"] for image in images] == [f"data:image/png;base64,{data}"]
+    assert "".join(chunk.text for chunk in chunks) == "Look: "
+    assert reply.usage["completion_tokens"] == 9
+
+
 def test_a_translated_stream_is_kept_and_replayed(colour: Colour, claude: EdgeClient, provider: Provider) -> None:
     provider.script(stream("A ", "door."))
     first = colour.chat(claude, "c", QUESTION, stream=True)

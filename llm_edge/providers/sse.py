@@ -11,7 +11,7 @@ with a few byte searches and nothing is kept. Anything else takes the slow way, 
 - an empty line ends an event; an event without a `data:` line is none.
 
 Bytes stay bytes: a character cut in two by the network needs no care. An event that outgrows
-`LIMIT` is not kept: of it remain its name and its last bytes, for a terminal event may be as large
+`limit` is not kept: of it remain its name and its last bytes, for a terminal event may be as large
 as the pictures it carries and must still be known for what it is.
 """
 
@@ -24,6 +24,8 @@ Event: TypeAlias = tuple[bytes, bytes, bool]
 """Name (empty when unnamed), data, and whether the data is all there (else only its end)."""
 
 LIMIT = 1 << 20
+LARGEST = 64 << 20
+"""What is kept of an event that somebody wants to read whole: a picture, a sound."""
 TAIL = 1 << 14
 _BOM = b"\xef\xbb\xbf"
 _QUIET = frozenset({b"id", b"retry"})
@@ -41,6 +43,7 @@ class Splitter:
         "_data",
         "_event",
         "_held",
+        "_limit",
         "_line",
         "_name",
         "_overflow",
@@ -51,9 +54,10 @@ class Splitter:
         "oversized",
     )
 
-    def __init__(self, stray: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, stray: Callable[[bytes], None] | None = None, *, limit: int = LIMIT) -> None:
         self.oversized = 0
-        """Events that were larger than `LIMIT`."""
+        """Events that were larger than `limit`."""
+        self._limit = limit
         self._stray = stray
         self.idle = False
         """Between two events with nothing pending: the fast way is open."""
@@ -75,13 +79,13 @@ class Splitter:
 
     def feed(self, chunk: bytes) -> Sequence[Event]:
         """The events that are complete with this chunk."""
-        if self.idle and chunk[-2:] == b"\n\n" and b"\r" not in chunk and len(chunk) <= LIMIT:
+        if self.idle and chunk[-2:] == b"\n\n" and b"\r" not in chunk and len(chunk) <= self._limit:
             if chunk[:6] == b"data: " and chunk.find(b"\n") == len(chunk) - 2:
                 return ((b"", chunk[6:-2], True),)
             return self._whole_events(chunk)
         if self.idle and chunk[-4:] == b"\r\n\r\n" and chunk[:6] == b"data: ":
             end = len(chunk) - 4  # Google's way
-            if chunk.find(b"\r") == end and chunk.find(b"\n", 0, end) < 0 and end <= LIMIT:
+            if chunk.find(b"\r") == end and chunk.find(b"\n", 0, end) < 0 and end <= self._limit:
                 return ((b"", chunk[6:end], True),)
         events: list[Event] = []
         if self._at_start:
@@ -91,7 +95,7 @@ class Splitter:
                 return events
             chunk = chunk.removeprefix(_BOM)
             self._held, self._at_start = b"", False
-            if chunk[-2:] == b"\n\n" and b"\r" not in chunk and len(chunk) <= LIMIT:
+            if chunk[-2:] == b"\n\n" and b"\r" not in chunk and len(chunk) <= self._limit:
                 self.idle = True
                 return self._whole_events(chunk)
         self._lines(chunk, events)
@@ -145,7 +149,7 @@ class Splitter:
         """More of a line that goes on. Of one too long stay the head, which tells its field, and the tail."""
         line = self._line
         line += piece
-        if len(line) > LIMIT:
+        if len(line) > self._limit:
             del line[8:-TAIL]
             self._cut = True
 
@@ -156,7 +160,7 @@ class Splitter:
             self._event = True
             self._data.append(value.removeprefix(b" "))
             self._size += len(value) + 1
-            if cut or self._overflow or self._size > LIMIT:
+            if cut or self._overflow or self._size > self._limit:
                 self._data = [b"\n".join(self._data)[-TAIL:]]
                 self._overflow = True
         elif name == b"event":

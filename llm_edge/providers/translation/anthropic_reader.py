@@ -17,7 +17,7 @@ from ... import exact
 from ...errors import BadAnswer
 from ...message import Json
 from ..cargo import mapping, objects, parse, string
-from ..sse import Splitter
+from ..sse import LARGEST, Splitter
 from . import frames
 from .anthropic_answer import annotation, finish, usage_to_chat
 from .anthropic_parts import EXTRA
@@ -53,7 +53,7 @@ class MessagesReader:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._splitter = Splitter()
+        self._splitter = Splitter(limit=LARGEST)
         self._base: dict[str, Any] = self._headed(exchange.request_id, exchange.model)
         self._blocks: list[dict[str, Any]] = []
         self._block: dict[str, Any] = {}

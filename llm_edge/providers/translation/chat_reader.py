@@ -17,7 +17,7 @@ from ...message import Json
 from ..cargo import count, mapping, objects, string
 from ..failures import failure_inside, trouble_in
 from ..openai import joined_text
-from ..sse import Splitter
+from ..sse import LARGEST, Splitter
 from .chat_answer import finish_of, unified_usage
 from .chat_calls import Calls
 from .core import Exchange
@@ -48,7 +48,7 @@ class ChatReader:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._stray: list[bytes] = []
-        self._splitter = Splitter(self._stray.append)
+        self._splitter = Splitter(self._stray.append, limit=LARGEST)
         self._base: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
         self._usage: Json | None = None

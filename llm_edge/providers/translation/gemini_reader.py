@@ -18,7 +18,7 @@ from ..bare import BareObjects
 from ..cargo import camel, count, mapping, parse, string
 from ..failures import failure_inside, trouble_in
 from ..gemini import reason_of
-from ..sse import Splitter
+from ..sse import LARGEST, Splitter
 from .core import Exchange
 from .frames import load
 from .gemini_answer import blocked, created_of, rest_of
@@ -67,7 +67,7 @@ class GenerateReader:
         self._exchange = exchange
         self._stray: list[bytes] = []
         self._bare: BareObjects | None = None
-        self._splitter = Splitter(self._stray.append)
+        self._splitter = Splitter(self._stray.append, limit=LARGEST)
         self._base: dict[str, Any] = {}
         self._candidates: dict[int, _Candidate] = {}
         self._usage: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from typing import Any, Final
 from ...message import Json
 from ..cargo import string
 from ..llama import count_into, usage_of
-from ..sse import Splitter
+from ..sse import LARGEST, Splitter
 from . import frames
 from .anthropic_parts import listed
 from .converse_answer import answer_id
@@ -133,7 +133,7 @@ class LlamaReader:
     __slots__ = ("_base", "_counts", "_over", "_splitter", "_started")
 
     def __init__(self, exchange: Exchange) -> None:
-        self._splitter = Splitter()
+        self._splitter = Splitter(limit=LARGEST)
         self._counts: dict[str, Any] = {}
         self._base: dict[str, Any] = {
             "id": answer_id(exchange),

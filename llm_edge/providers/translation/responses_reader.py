@@ -14,7 +14,7 @@ from ...errors import Failed
 from ...message import Json
 from ..cargo import mapping, objects, string
 from ..failures import failure_inside, trouble_behind, trouble_in
-from ..sse import Splitter
+from ..sse import LARGEST, Splitter
 from .core import Exchange
 from .frames import load
 from .responses_answer import add_annotations, finish_of, usage_to_chat
@@ -44,7 +44,7 @@ class ResponsesReader:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._splitter = Splitter()
+        self._splitter = Splitter(limit=LARGEST)
         self._base: dict[str, Any] = {}
         self._failure: Failed | None = None
         self._done = self._started = False
