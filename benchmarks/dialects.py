@@ -12,18 +12,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from llm_edge import EdgeClient
-from llm_edge.message import Body, Headers, Operation, Request, Response
-from llm_edge.providers.dialects import by_name
+from llm_edge.message import Body
+from llm_edge.providers.dialects import by_name, describe
+from llm_edge.providers.eventstream import event
 from llm_edge.providers.translation import frames
 from llm_edge.providers.translation.core import Exchange, Translation
 from llm_edge.providers.translation.table import translation
-from llm_edge.runtime import drive
-
-from .inside import Instant
 
 _CALLS, _ROUNDS = 300, 9
-_HEADERS = Headers([("content-type", "application/json"), ("x-api-key", "no-key"), ("x-goog-api-key", "no-key")])
 _TOOL = {
     "type": "object",
     "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
@@ -106,6 +102,18 @@ VENDORS = (
         b"",
         "https://generativelanguage.googleapis.com/v1beta/models/gemini-3.8-flash:generateContent",
     ),
+    Vendor(
+        "Bedrock",
+        "bedrock.converse",
+        "us.anthropic.claude-opus-4-8",
+        {
+            "output": {"message": {"role": "assistant", "content": [{"text": WORDS}]}}, "stopReason": "end_turn",
+            "usage": {"inputTokens": 100, "outputTokens": 50, "totalTokens": 150}, "metrics": {"latencyMs": 900},
+        },
+        event("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text":" piece by"},"p":"abcdefgh"}'),
+        event("messageStart", b'{"p":"abcd","role":"assistant"}'),
+        "https://bedrock-runtime.us-east-1.amazonaws.com/model/us.anthropic.claude-opus-4-8/converse",
+    ),
 )  # fmt: skip
 
 
@@ -118,7 +126,7 @@ class Cost:
     chunk: dict[str, float]
     """A piece of a stream, read and written, by vendor."""
     read: dict[str, float]
-    """What a call that keeps its dialect costs more than one that is not read at all, by vendor."""
+    """What is read of a call that keeps its dialect, more than of one that is not read at all, by vendor."""
     watched: dict[str, float]
     """A piece of a stream that keeps its dialect, watched, by vendor."""
     peer: dict[str, float]
@@ -186,28 +194,19 @@ def one_chunk(vendor: Vendor) -> Callable[[], bytes]:
 
 
 def _read(vendor: Vendor) -> float:
-    """Through the chain, with nothing on that needs an answer read: what is left is what the hop reads of it."""
-    off: Any = {"cache": {"policy": "off"}, "breaker": {"enabled": False}, "retry": {"attempts": 1}}
-    edge = EdgeClient(env={}, **off)
-    answered = json.dumps(vendor.answer).encode()
-    handler = edge.front("sync", Instant("application/json", [answered])).handler
-    provider = translation(vendor.dialect)
+    """What the faces and the hop read of a call that is passed on as it came: of the request, and of its answer."""
+    dialect, provider = by_name(vendor.dialect), translation(vendor.dialect)
+    assert dialect is not None
     assert provider is not None
-    raw = frames.dump(provider.request_from_chat(CHAT, _exchange(vendor)))
+    asked = frames.dump(provider.request_from_chat(CHAT, _exchange(vendor)))
+    answered, path = json.dumps(vendor.answer).encode(), "/" + vendor.url.split("/", 3)[3]
 
-    def call(operation: Operation, dialect: str) -> bytes:
-        request = Request(
-            operation=operation, dialect=dialect, body=Body(raw), model=vendor.model, url=vendor.url, headers=_HEADERS
-        )
-        response = drive(handler(request))
-        return response.body.raw if response.body is not None else drive(_drained(response))
+    def read() -> object:
+        request, answer = Body(asked), Body(answered)
+        named = describe(dialect, path, request.json)
+        return named, dialect.fault(answer.json), dialect.usage(answer.json), dialect.finished(answer.json)
 
-    return timed(lambda: call("chat", vendor.dialect)) - timed(lambda: call("opaque", "opaque"))
-
-
-async def _drained(response: Response) -> bytes:
-    assert response.stream is not None
-    return b"".join([chunk async for chunk in response.stream])
+    return timed(read) - timed(lambda: (Body(asked), Body(answered)))
 
 
 def _watched(vendor: Vendor) -> float:

@@ -28,17 +28,19 @@ def there_and_back(vendor: Vendor) -> Callable[[], object]:
     import httpx
     from litellm import ModelResponse
     from litellm.llms.anthropic.chat.transformation import AnthropicConfig
+    from litellm.llms.bedrock.chat.converse_transformation import AmazonConverseConfig
     from litellm.llms.vertex_ai.gemini import transformation
     from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import VertexGeminiConfig
 
-    config: Any = AnthropicConfig() if vendor.name == "Anthropic" else VertexGeminiConfig()
+    made: Any = {"Anthropic": AnthropicConfig, "Gemini": VertexGeminiConfig, "Bedrock": AmazonConverseConfig}
+    config: Any = made[vendor.name]()
     answered = json.dumps(vendor.answer).encode()
 
     def work() -> object:
         # It changes what it is given, so each call gets its own; the time of that is taken off by the caller.
         messages: Any = copy.deepcopy(CHAT["messages"])
         params: Any = config.map_openai_params(copy.deepcopy(_PARAMS), {}, vendor.model, True)
-        if vendor.name == "Anthropic":
+        if vendor.name != "Gemini":
             sent: Any = config.transform_request(vendor.model, messages, params, {}, {})
         else:
             sent = transformation._transform_request_body(messages, vendor.model, params, "gemini", {}, None)
