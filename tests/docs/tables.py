@@ -14,6 +14,7 @@ from llm_edge import errors
 from llm_edge.providers import capabilities
 from llm_edge.providers.table import ROWS, Row
 from llm_edge.telemetry.families import FAMILIES
+from tests.providers import topics
 from tests.providers.features import FEATURES, PLACES, RETURNS
 
 from .examples import ROOT
@@ -67,6 +68,13 @@ def answered() -> Iterator[str]:
         yield f"| {returned.name} | {_cells(returned.fate(place) or '–' for place in PLACES)} |"
 
 
+def survives() -> Iterator[str]:
+    yield f"| | {_cells(topics.TITLES.values())} |"
+    yield f"|---|{'---|' * len(topics.TITLES)}"
+    for topic in topics.ASKED:
+        yield f"| {topic.name} | {_cells('yes' if each in topic.places else '–' for each in topics.TITLES)} |"
+
+
 def _heading(word: str) -> Iterator[str]:
     yield f"| {word} | {_cells(place.title for place in PLACES)} |"
     yield f"|---|{'---|' * len(PLACES)}"
@@ -95,6 +103,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "errors": tree,
     "asked": asked,
     "answered": answered,
+    "survives": survives,
     "capabilities": capabilities_from,
 }
 

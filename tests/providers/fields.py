@@ -20,12 +20,12 @@ SCHEMA: Json = {
 }
 
 
-def _chat(*messages: Json, **fields: Any) -> Json:
+def chat(*messages: Json, **fields: Any) -> Json:
     return {"messages": list(messages) or [{"role": "user", "content": "hi"}], **fields}
 
 
 def _said(*parts: Json, role: str = "user", **fields: Any) -> Json:
-    return _chat({"role": role, "content": list(parts)}, **fields)
+    return chat({"role": role, "content": list(parts)}, **fields)
 
 
 _TOOL: Json = {
@@ -46,24 +46,24 @@ _THOUGHT: Json = {
 }
 
 CHAT: tuple[Json, ...] = (
-    _chat({"role": "system", "content": "Be brief."}, {"role": "developer", "content": "Be kind."}, _HI),
-    _chat(_HI, {"role": "assistant", "content": "a"}, _HI, {"role": "system", "content": "Be kind."}),
-    _chat({"role": "user", "content": "hi", "name": "bob"}),
-    _chat(_HI, {"role": "assistant", "content": "a", "name": "bot"}, _HI),
-    _chat(_HI, {"role": "assistant", "content": None, "refusal": "No."}, _HI),
-    _chat(_HI, {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}, _HI),
-    _chat(_HI, {"role": "assistant", "audio": {"id": "audio_1"}, "content": None}, _HI),
-    _chat(_HI, {"role": "assistant", "content": "a", **_THOUGHT}, _HI),
-    _chat(_HI, {**_TURN, **_THOUGHT}, _RESULT, tools=[_TOOL]),
-    _chat(_HI, {**_TURN, "content": "Let me look."}, _RESULT, tools=[_TOOL]),
-    _chat(_HI, _TURN, {**_RESULT, "is_error": True}, tools=[_TOOL]),
-    _chat(
+    chat({"role": "system", "content": "Be brief."}, {"role": "developer", "content": "Be kind."}, _HI),
+    chat(_HI, {"role": "assistant", "content": "a"}, _HI, {"role": "system", "content": "Be kind."}),
+    chat({"role": "user", "content": "hi", "name": "bob"}),
+    chat(_HI, {"role": "assistant", "content": "a", "name": "bot"}, _HI),
+    chat(_HI, {"role": "assistant", "content": None, "refusal": "No."}, _HI),
+    chat(_HI, {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}, _HI),
+    chat(_HI, {"role": "assistant", "audio": {"id": "audio_1"}, "content": None}, _HI),
+    chat(_HI, {"role": "assistant", "content": "a", **_THOUGHT}, _HI),
+    chat(_HI, {**_TURN, **_THOUGHT}, _RESULT, tools=[_TOOL]),
+    chat(_HI, {**_TURN, "content": "Let me look."}, _RESULT, tools=[_TOOL]),
+    chat(_HI, _TURN, {**_RESULT, "is_error": True}, tools=[_TOOL]),
+    chat(
         _HI,
         {**_TURN, "tool_calls": [{**CALL, "extra_content": {"google": {"thought_signature": "U0lH"}}}]},
         _RESULT,
         tools=[_TOOL],
     ),
-    _chat(
+    chat(
         _HI,
         _TURN,
         {
@@ -75,7 +75,7 @@ CHAT: tuple[Json, ...] = (
         },
         tools=[_TOOL],
     ),
-    _chat(
+    chat(
         _HI,
         _TURN,
         {
@@ -95,64 +95,64 @@ CHAT: tuple[Json, ...] = (
     _said({"type": "text", "text": "a"}, {"type": "file", "file": {"file_id": "file-1"}}),
     _said({"type": "text", "text": "long", "cache_control": {"type": "ephemeral", "ttl": "1h"}}),
     _said({"type": "text", "text": "long", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}}),
-    _chat(tools=[_TOOL]),
-    _chat(tools=[{**_TOOL, "cache_control": {"type": "ephemeral"}}]),
-    _chat(tools=[{"type": "custom", "custom": {"name": "sql", "description": "SQL", "format": {"type": "text"}}}]),
-    _chat(tools=[_TOOL, _OTHER], tool_choice="required"),
-    _chat(tools=[_TOOL, _OTHER], tool_choice="none"),
-    _chat(tools=[_TOOL, _OTHER], tool_choice={"type": "function", "function": {"name": "v"}}),
-    _chat(
+    chat(tools=[_TOOL]),
+    chat(tools=[{**_TOOL, "cache_control": {"type": "ephemeral"}}]),
+    chat(tools=[{"type": "custom", "custom": {"name": "sql", "description": "SQL", "format": {"type": "text"}}}]),
+    chat(tools=[_TOOL, _OTHER], tool_choice="required"),
+    chat(tools=[_TOOL, _OTHER], tool_choice="none"),
+    chat(tools=[_TOOL, _OTHER], tool_choice={"type": "function", "function": {"name": "v"}}),
+    chat(
         tools=[_TOOL, _OTHER],
         tool_choice={
             "type": "allowed_tools",
             "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "v"}}]},
         },
     ),
-    _chat(tools=[_TOOL], parallel_tool_calls=False),
-    _chat(functions=[{"name": "w", "parameters": SCHEMA}], function_call="auto"),
-    _chat(max_completion_tokens=100),
-    _chat(max_tokens=100),
-    _chat(temperature=0.3),
-    _chat(top_p=0.8),
-    _chat(top_k=5),
-    _chat(frequency_penalty=0.5),
-    _chat(presence_penalty=0.5),
-    _chat(stop=["END", "STOP"]),
-    _chat(seed=7),
-    _chat(n=2),
-    _chat(logprobs=True, top_logprobs=2),
-    _chat(logit_bias={"5": 1}),
-    _chat(modalities=["text", "audio"], audio={"format": "mp3", "voice": "alloy"}),
-    _chat(metadata={"team": "a"}),
-    _chat(moderation={"model": "omni"}),
-    _chat(prediction={"type": "content", "content": "x"}),
-    _chat(prompt_cache_key="k"),
-    _chat(prompt_cache_options={"mode": "explicit"}),
-    _chat(prompt_cache_retention="24h"),
-    _chat(reasoning_effort="high"),
-    _chat(response_format={"type": "json_object"}),
-    _chat(
+    chat(tools=[_TOOL], parallel_tool_calls=False),
+    chat(functions=[{"name": "w", "parameters": SCHEMA}], function_call="auto"),
+    chat(max_completion_tokens=100),
+    chat(max_tokens=100),
+    chat(temperature=0.3),
+    chat(top_p=0.8),
+    chat(top_k=5),
+    chat(frequency_penalty=0.5),
+    chat(presence_penalty=0.5),
+    chat(stop=["END", "STOP"]),
+    chat(seed=7),
+    chat(n=2),
+    chat(logprobs=True, top_logprobs=2),
+    chat(logit_bias={"5": 1}),
+    chat(modalities=["text", "audio"], audio={"format": "mp3", "voice": "alloy"}),
+    chat(metadata={"team": "a"}),
+    chat(moderation={"model": "omni"}),
+    chat(prediction={"type": "content", "content": "x"}),
+    chat(prompt_cache_key="k"),
+    chat(prompt_cache_options={"mode": "explicit"}),
+    chat(prompt_cache_retention="24h"),
+    chat(reasoning_effort="high"),
+    chat(response_format={"type": "json_object"}),
+    chat(
         response_format={
             "type": "json_schema",
             "json_schema": {"name": "place", "description": "A place", "schema": SCHEMA, "strict": True},
         }
     ),
-    _chat(safety_identifier="u-1"),
-    _chat(user="u-1"),
-    _chat(service_tier="flex"),
-    _chat(store=True),
-    _chat(verbosity="low"),
-    _chat(
+    chat(safety_identifier="u-1"),
+    chat(user="u-1"),
+    chat(service_tier="flex"),
+    chat(store=True),
+    chat(verbosity="low"),
+    chat(
         web_search_options={
             "search_context_size": "low",
             "user_location": {"type": "approximate", "approximate": {"city": "Oslo", "country": "NO"}},
         }
     ),
-    _chat(field_of_tomorrow=1),
+    chat(field_of_tomorrow=1),
 )
 
 
-def _responses(*items: Json, **fields: Any) -> Json:
+def responses(*items: Json, **fields: Any) -> Json:
     return {"input": list(items) or [{"role": "user", "content": "hi"}], "store": False, **fields}
 
 
@@ -161,9 +161,9 @@ _FLAT_OTHER: Json = {**_FLAT, "name": "v"}
 _ASKED_OF_IT: Json = {"type": "function_call", "call_id": "c1", "name": "w", "arguments": '{"city":"Oslo"}'}
 
 RESPONSES: tuple[Json, ...] = (
-    _responses(instructions="Be brief."),
-    _responses({"role": "developer", "content": "Be kind."}, {"role": "user", "content": "hi"}),
-    _responses(
+    responses(instructions="Be brief."),
+    responses({"role": "developer", "content": "Be kind."}, {"role": "user", "content": "hi"}),
+    responses(
         {
             "role": "user",
             "content": [
@@ -172,7 +172,7 @@ RESPONSES: tuple[Json, ...] = (
             ],
         }
     ),
-    _responses(
+    responses(
         {
             "role": "user",
             "content": [
@@ -181,8 +181,8 @@ RESPONSES: tuple[Json, ...] = (
             ],
         }
     ),
-    _responses({"role": "user", "content": [{"type": "input_file", "file_url": "https://a/b.pdf"}]}),
-    _responses(
+    responses({"role": "user", "content": [{"type": "input_file", "file_url": "https://a/b.pdf"}]}),
+    responses(
         {"role": "user", "content": "hi"},
         {
             "type": "message",
@@ -192,13 +192,13 @@ RESPONSES: tuple[Json, ...] = (
         },
         {"role": "user", "content": "on"},
     ),
-    _responses(
+    responses(
         {"role": "user", "content": "hi"},
         _ASKED_OF_IT,
         {"type": "function_call_output", "call_id": "c1", "output": "3 C"},
         tools=[_FLAT],
     ),
-    _responses(
+    responses(
         {"role": "user", "content": "hi"},
         {
             "type": "reasoning",
@@ -214,32 +214,32 @@ RESPONSES: tuple[Json, ...] = (
         },
         tools=[_FLAT],
     ),
-    _responses(tools=[_FLAT, _FLAT_OTHER], tool_choice={"type": "function", "name": "v"}),
-    _responses(tools=[_FLAT], tool_choice="required"),
-    _responses(tools=[_FLAT], parallel_tool_calls=False),
-    _responses(tools=[{"type": "web_search", "search_context_size": "low"}]),
-    _responses(tools=[{"type": "custom", "name": "sql", "description": "SQL"}]),
-    _responses(text={"format": {"type": "json_schema", "name": "place", "schema": SCHEMA, "strict": True}}),
-    _responses(text={"format": {"type": "json_object"}}),
-    _responses(text={"verbosity": "low"}),
-    _responses(reasoning={"effort": "high"}),
-    _responses(reasoning={"effort": "high", "summary": "detailed"}),
-    _responses(reasoning={"effort": "high", "mode": "pro", "context": "all"}),
-    _responses(include=["message.output_text.logprobs"]),
-    _responses(top_logprobs=2),
-    _responses(include=["file_search_call.results"]),
-    _responses(max_output_tokens=100),
-    _responses(max_tool_calls=3),
-    _responses(temperature=0.3),
-    _responses(top_p=0.8),
-    _responses(truncation="auto"),
-    _responses(metadata={"team": "a"}),
-    _responses(moderation={"model": "omni"}),
-    _responses(prompt_cache_key="k"),
-    _responses(safety_identifier="u-1"),
-    _responses(service_tier="flex"),
-    _responses(user="u-1"),
-    _responses(field_of_tomorrow=1),
+    responses(tools=[_FLAT, _FLAT_OTHER], tool_choice={"type": "function", "name": "v"}),
+    responses(tools=[_FLAT], tool_choice="required"),
+    responses(tools=[_FLAT], parallel_tool_calls=False),
+    responses(tools=[{"type": "web_search", "search_context_size": "low"}]),
+    responses(tools=[{"type": "custom", "name": "sql", "description": "SQL"}]),
+    responses(text={"format": {"type": "json_schema", "name": "place", "schema": SCHEMA, "strict": True}}),
+    responses(text={"format": {"type": "json_object"}}),
+    responses(text={"verbosity": "low"}),
+    responses(reasoning={"effort": "high"}),
+    responses(reasoning={"effort": "high", "summary": "detailed"}),
+    responses(reasoning={"effort": "high", "mode": "pro", "context": "all"}),
+    responses(include=["message.output_text.logprobs"]),
+    responses(top_logprobs=2),
+    responses(include=["file_search_call.results"]),
+    responses(max_output_tokens=100),
+    responses(max_tool_calls=3),
+    responses(temperature=0.3),
+    responses(top_p=0.8),
+    responses(truncation="auto"),
+    responses(metadata={"team": "a"}),
+    responses(moderation={"model": "omni"}),
+    responses(prompt_cache_key="k"),
+    responses(safety_identifier="u-1"),
+    responses(service_tier="flex"),
+    responses(user="u-1"),
+    responses(field_of_tomorrow=1),
 )
 
 
@@ -265,12 +265,12 @@ COMPLETIONS: tuple[Json, ...] = tuple(
 )
 
 
-def _claude(*messages: Json, **fields: Any) -> Json:
+def claude(*messages: Json, **fields: Any) -> Json:
     return {"max_tokens": 100, "messages": list(messages) or [{"role": "user", "content": "hi"}], **fields}
 
 
 def _blocks(*blocks: Json, **fields: Any) -> Json:
-    return _claude({"role": "user", "content": list(blocks)}, **fields)
+    return claude({"role": "user", "content": list(blocks)}, **fields)
 
 
 _CLAUDES_TOOL: Json = {"name": "w", "description": "Weather", "input_schema": SCHEMA, "strict": True}
@@ -281,8 +281,8 @@ _USED: Json = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "3 C"
 _IMAGE: Json = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
 
 MESSAGES: tuple[Json, ...] = (
-    _claude(system="Be brief."),
-    _claude(system=[{"type": "text", "text": "Be brief.", **_MARK}, {"type": "text", "text": "Be kind."}]),
+    claude(system="Be brief."),
+    claude(system=[{"type": "text", "text": "Be brief.", **_MARK}, {"type": "text", "text": "Be kind."}]),
     _blocks({"type": "text", "text": "a", **_MARK}),
     _blocks({"type": "text", "text": "a"}, _IMAGE),
     _blocks({"type": "text", "text": "a"}, {"type": "image", "source": {"type": "url", "url": "https://a/b.png"}}),
@@ -300,7 +300,7 @@ MESSAGES: tuple[Json, ...] = (
         {"type": "text", "text": "a"},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"}},
     ),
-    _claude(
+    claude(
         {"role": "user", "content": "hi"},
         {
             "role": "assistant",
@@ -314,18 +314,18 @@ MESSAGES: tuple[Json, ...] = (
         {"role": "user", "content": [{**_USED, "is_error": True}, {"type": "text", "text": "and?"}]},
         tools=[_CLAUDES_TOOL],
     ),
-    _claude(
+    claude(
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": [USE]},
         {"role": "user", "content": [{**_USED, "content": [{"type": "text", "text": "x"}, _IMAGE], **_MARK}]},
         tools=[_CLAUDES_TOOL],
     ),
-    _claude(tools=[{**_CLAUDES_TOOL, **_MARK}]),
-    _claude(tools=[_CLAUDES_TOOL, _CLAUDES_OTHER], tool_choice={"type": "any"}),
-    _claude(tools=[_CLAUDES_TOOL, _CLAUDES_OTHER], tool_choice={"type": "none"}),
-    _claude(tools=[_CLAUDES_TOOL, _CLAUDES_OTHER], tool_choice={"type": "tool", "name": "v"}),
-    _claude(tools=[_CLAUDES_TOOL], tool_choice={"type": "auto", "disable_parallel_tool_use": True}),
-    _claude(
+    claude(tools=[{**_CLAUDES_TOOL, **_MARK}]),
+    claude(tools=[_CLAUDES_TOOL, _CLAUDES_OTHER], tool_choice={"type": "any"}),
+    claude(tools=[_CLAUDES_TOOL, _CLAUDES_OTHER], tool_choice={"type": "none"}),
+    claude(tools=[_CLAUDES_TOOL, _CLAUDES_OTHER], tool_choice={"type": "tool", "name": "v"}),
+    claude(tools=[_CLAUDES_TOOL], tool_choice={"type": "auto", "disable_parallel_tool_use": True}),
+    claude(
         tools=[
             {
                 "type": "web_search_20250305",
@@ -335,36 +335,36 @@ MESSAGES: tuple[Json, ...] = (
             }
         ]
     ),
-    _claude(stop_sequences=["END"]),
-    _claude(temperature=0.3),
-    _claude(top_p=0.8),
-    _claude(top_k=5),
-    _claude(thinking={"type": "enabled", "budget_tokens": 5000}, max_tokens=9000),
-    _claude(thinking={"type": "adaptive", "display": "summarized"}),
-    _claude(thinking={"type": "disabled"}),
-    _claude(output_config={"effort": "low"}),
-    _claude(output_config={"format": {"type": "json_schema", "schema": SCHEMA}}),
-    _claude(metadata={"user_id": "u-1"}),
-    _claude(service_tier="standard_only"),
-    _claude(speed="fast"),
-    _claude(container="c-1"),
-    _claude(diagnostics={"previous_message_id": "m-1"}),
-    _claude(inference_geo="us"),
-    _claude(**_MARK),
-    _claude(field_of_tomorrow=1),
+    claude(stop_sequences=["END"]),
+    claude(temperature=0.3),
+    claude(top_p=0.8),
+    claude(top_k=5),
+    claude(thinking={"type": "enabled", "budget_tokens": 5000}, max_tokens=9000),
+    claude(thinking={"type": "adaptive", "display": "summarized"}),
+    claude(thinking={"type": "disabled"}),
+    claude(output_config={"effort": "low"}),
+    claude(output_config={"format": {"type": "json_schema", "schema": SCHEMA}}),
+    claude(metadata={"user_id": "u-1"}),
+    claude(service_tier="standard_only"),
+    claude(speed="fast"),
+    claude(container="c-1"),
+    claude(diagnostics={"previous_message_id": "m-1"}),
+    claude(inference_geo="us"),
+    claude(**_MARK),
+    claude(field_of_tomorrow=1),
 )
 
 
-def _gemini(*contents: Json, **fields: Any) -> Json:
+def gemini(*contents: Json, **fields: Any) -> Json:
     return {"contents": list(contents) or [{"role": "user", "parts": [{"text": "hi"}]}], **fields}
 
 
 def _parts(*parts: Json, **fields: Any) -> Json:
-    return _gemini({"role": "user", "parts": list(parts)}, **fields)
+    return gemini({"role": "user", "parts": list(parts)}, **fields)
 
 
 def _config(**fields: Any) -> Json:
-    return _gemini(generationConfig=fields)
+    return gemini(generationConfig=fields)
 
 
 _DECLARED: Json = {
@@ -375,12 +375,12 @@ _DECLARED: Json = {
 }
 
 GENERATE: tuple[Json, ...] = (
-    _gemini(systemInstruction={"parts": [{"text": "Be brief."}]}),
+    gemini(systemInstruction={"parts": [{"text": "Be brief."}]}),
     _parts({"text": "a"}, {"inlineData": {"mimeType": "image/png", "data": PNG}}),
     _parts({"text": "a"}, {"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0="}}),
     _parts({"text": "a"}, {"inlineData": {"mimeType": "audio/wav", "data": "UklGRg=="}}),
     _parts({"text": "a"}, {"fileData": {"mimeType": "image/png", "fileUri": "https://a/b.png"}}),
-    _gemini(
+    gemini(
         {"role": "user", "parts": [{"text": "hi"}]},
         {
             "role": "model",
@@ -395,16 +395,16 @@ GENERATE: tuple[Json, ...] = (
         },
         tools=[_DECLARED],
     ),
-    _gemini(
+    gemini(
         {"role": "user", "parts": [{"text": "hi"}]},
         {"role": "model", "parts": [{"text": "a", "thoughtSignature": "U0lH"}]},
         {"role": "user", "parts": [{"text": "on"}]},
     ),
-    _gemini(tools=[_DECLARED]),
-    _gemini(tools=[_DECLARED], toolConfig={"functionCallingConfig": {"mode": "ANY"}}),
-    _gemini(tools=[_DECLARED], toolConfig={"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["v"]}}),
-    _gemini(tools=[{"googleSearch": {}}]),
-    _gemini(tools=[{"codeExecution": {}}]),
+    gemini(tools=[_DECLARED]),
+    gemini(tools=[_DECLARED], toolConfig={"functionCallingConfig": {"mode": "ANY"}}),
+    gemini(tools=[_DECLARED], toolConfig={"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["v"]}}),
+    gemini(tools=[{"googleSearch": {}}]),
+    gemini(tools=[{"codeExecution": {}}]),
     _config(temperature=0.3),
     _config(topP=0.8),
     _config(topK=5),
@@ -422,16 +422,16 @@ GENERATE: tuple[Json, ...] = (
     _config(thinkingConfig={"thinkingBudget": 5000}),
     _config(speechConfig={"languageCode": "en-US"}),
     _config(mediaResolution="MEDIA_RESOLUTION_LOW"),
-    _gemini(safetySettings=[{"category": "HARM_CATEGORY_HATE_SPEECH", "threshold": "BLOCK_NONE"}]),
-    _gemini(cachedContent="cachedContents/1"),
-    _gemini(labels={"team": "a"}),
-    _gemini(serviceTier="flex"),
-    _gemini(store=True),
-    _gemini(fieldOfTomorrow=1),
+    gemini(safetySettings=[{"category": "HARM_CATEGORY_HATE_SPEECH", "threshold": "BLOCK_NONE"}]),
+    gemini(cachedContent="cachedContents/1"),
+    gemini(labels={"team": "a"}),
+    gemini(serviceTier="flex"),
+    gemini(store=True),
+    gemini(fieldOfTomorrow=1),
 )
 
 
-def _converse(*messages: Json, **fields: Any) -> Json:
+def converse(*messages: Json, **fields: Any) -> Json:
     return {"messages": list(messages) or [{"role": "user", "content": [{"text": "hi"}]}], **fields}
 
 
@@ -444,10 +444,10 @@ _SPECS: Json = {
 TOOL_USE: Json = {"toolUse": {"toolUseId": "c1", "name": "w", "input": {"city": "Oslo"}}}
 
 CONVERSE: tuple[Json, ...] = (
-    _converse(system=[{"text": "Be brief."}, {"cachePoint": {"type": "default", "ttl": "1h"}}]),
-    _converse({"role": "user", "content": [{"text": "a"}, {"cachePoint": {"type": "default"}}]}),
-    _converse({"role": "user", "content": [{"text": "a"}, {"image": {"format": "png", "source": {"bytes": PNG}}}]}),
-    _converse(
+    converse(system=[{"text": "Be brief."}, {"cachePoint": {"type": "default", "ttl": "1h"}}]),
+    converse({"role": "user", "content": [{"text": "a"}, {"cachePoint": {"type": "default"}}]}),
+    converse({"role": "user", "content": [{"text": "a"}, {"image": {"format": "png", "source": {"bytes": PNG}}}]}),
+    converse(
         {
             "role": "user",
             "content": [
@@ -464,14 +464,14 @@ CONVERSE: tuple[Json, ...] = (
             ],
         }
     ),
-    _converse({"role": "user", "content": [{"text": "a"}, {"audio": {"format": "mp3", "source": {"bytes": "UklG"}}}]}),
-    _converse(
+    converse({"role": "user", "content": [{"text": "a"}, {"audio": {"format": "mp3", "source": {"bytes": "UklG"}}}]}),
+    converse(
         {
             "role": "user",
             "content": [{"text": "a"}, {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://b/c"}}}}],
         }
     ),
-    _converse(
+    converse(
         {"role": "user", "content": [{"text": "hi"}]},
         {
             "role": "assistant",
@@ -488,7 +488,7 @@ CONVERSE: tuple[Json, ...] = (
         },
         toolConfig=_SPECS,
     ),
-    _converse(
+    converse(
         {"role": "user", "content": [{"text": "hi"}]},
         {"role": "assistant", "content": [TOOL_USE]},
         {
@@ -504,17 +504,17 @@ CONVERSE: tuple[Json, ...] = (
         },
         toolConfig=_SPECS,
     ),
-    _converse(toolConfig=_SPECS),
-    _converse(toolConfig={**_SPECS, "toolChoice": {"any": {}}}),
-    _converse(toolConfig={**_SPECS, "toolChoice": {"tool": {"name": "v"}}}),
-    _converse(inferenceConfig={"maxTokens": 100}),
-    _converse(inferenceConfig={"temperature": 0.3}),
-    _converse(inferenceConfig={"topP": 0.8}),
-    _converse(inferenceConfig={"stopSequences": ["END"]}),
-    _converse(additionalModelRequestFields={"top_k": 5}),
-    _converse(additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 5000}}),
-    _converse(additionalModelResponseFieldPaths=["/stop_sequence"]),
-    _converse(
+    converse(toolConfig=_SPECS),
+    converse(toolConfig={**_SPECS, "toolChoice": {"any": {}}}),
+    converse(toolConfig={**_SPECS, "toolChoice": {"tool": {"name": "v"}}}),
+    converse(inferenceConfig={"maxTokens": 100}),
+    converse(inferenceConfig={"temperature": 0.3}),
+    converse(inferenceConfig={"topP": 0.8}),
+    converse(inferenceConfig={"stopSequences": ["END"]}),
+    converse(additionalModelRequestFields={"top_k": 5}),
+    converse(additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 5000}}),
+    converse(additionalModelResponseFieldPaths=["/stop_sequence"]),
+    converse(
         outputConfig={
             "textFormat": {
                 "type": "json_schema",
@@ -522,11 +522,11 @@ CONVERSE: tuple[Json, ...] = (
             }
         }
     ),
-    _converse(serviceTier={"type": "flex"}),
-    _converse(requestMetadata={"team": "a"}),
-    _converse(performanceConfig={"latency": "optimized"}),
-    _converse(guardrailConfig={"guardrailIdentifier": "g", "guardrailVersion": "1", "trace": "enabled"}),
-    _converse(fieldOfTomorrow=1),
+    converse(serviceTier={"type": "flex"}),
+    converse(requestMetadata={"team": "a"}),
+    converse(performanceConfig={"latency": "optimized"}),
+    converse(guardrailConfig={"guardrailIdentifier": "g", "guardrailVersion": "1", "trace": "enabled"}),
+    converse(fieldOfTomorrow=1),
 )
 
 ASKED: dict[str, tuple[Json, ...]] = {

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
+from pydantic import SecretStr
 
+from llm_edge.clouds.table import CLOUDS
+from llm_edge.config import ProviderConfig, ResolvedProvider
 from llm_edge.errors import InvalidRequest
 from llm_edge.message import Body, Headers, Request, Saved
 from llm_edge.providers.addressed import Addressed
-from llm_edge.providers.base import Adapter, Target
+from llm_edge.providers.base import Adapter, Family, Target
 from llm_edge.providers.compatible import Compatible
 from llm_edge.providers.table import ROWS
 
@@ -28,6 +31,17 @@ def asking(body: dict[str, Any] | bytes, **facts: Any) -> Request:
     return Request(body=Body(raw), headers=headers, **facts)
 
 
+def adapter_of(told: dict[str, Any]) -> Adapter:
+    """A row's, or a cloud's with the case's settings."""
+    name, given = told["provider"], told.get("settings")
+    if name not in CLOUDS:
+        return Compatible(row=ROWS[name])
+    settings = ProviderConfig(**given)
+    keys = (SecretStr(told["key"]),) if told["key"] else ()
+    made, _ = CLOUDS[name](name, ResolvedProvider(keys=keys, headers=settings.headers, settings=settings))
+    return made.for_model(told["model"]) if isinstance(made, Family) else made
+
+
 @pytest.mark.parametrize("case", WIRES, ids=lambda path: f"{path.parent.name}/{path.name.removesuffix('.wire.json')}")
 def test_a_request_leaves_as_its_case_says(case: Path) -> None:
     told = json.loads(case.read_bytes())
@@ -39,7 +53,7 @@ def test_a_request_leaves_as_its_case_says(case: Path) -> None:
         url=told["addressed"],
     )
     target = Target(provider=told["provider"], model=told["model"], key=told["key"])
-    wire = Compatible(row=ROWS[told["provider"]]).encode(request, target)
+    wire = adapter_of(told).encode(request, target)
     assert wire.url == told["wire"]["url"]
     assert json.loads(wire.content) == told["wire"]["body"]
     sent = {name: value for name, value in wire.headers.items() if name not in ("user-agent", "traceparent")}

@@ -13,6 +13,7 @@ from llm_edge.errors import InvalidRequest
 from llm_edge.providers.translation.converse import TRANSLATION
 from llm_edge.providers.translation.core import Exchange
 
+from ..exchanges import CASES
 from .converse_kit import CLAUDE, NOVA, PNG, REQUESTS, accepted, exchange, model_of
 
 LLAMA = "us.meta.llama3-3-70b-instruct-v1:0"
@@ -621,3 +622,10 @@ def test_a_schema_travels_as_a_string() -> None:
 def test_plain_json_is_asked_for_in_words() -> None:
     body = told(response_format={"type": "json_object"})
     assert body["system"] == [{"text": "Answer with one JSON object and nothing else."}]
+
+
+def test_the_case_on_file_is_translated_as_written() -> None:
+    case = json.loads((CASES / "bedrock" / "chat_agent.translated.json").read_bytes())
+    into = Exchange(model=case["model"], provider=case["provider"], request_id="r1")
+    assert TRANSLATION.request_from_chat(case["given"], into) == case["expected"]
+    assert into.changes == case["changes"]
