@@ -210,6 +210,19 @@ def test_26_the_last_word_on_usage_holds_wherever_it_stands(
     assert [event.usage.output_tokens for event in heard if event.type == "message_delta"] == [2]
 
 
+def test_26_a_stream_that_does_not_say_what_it_used_is_estimated_and_says_so(
+    colour: Colour, edge: EdgeClient, provider: Provider
+) -> None:
+    provider.script(events(delta("a"), delta("b"), delta(None, "stop"), "[DONE]"))
+    reply = colour.chat(edge, "gpt/gpt-5.4", "How much is that?", stream=True)
+    assert "".join(chunk.text for chunk in colour.items(reply)) == "ab"
+    assert reply.usage["estimated"] is True
+    assert reply.usage["completion_tokens"] >= 2
+    assert reply.usage["prompt_tokens"] >= 4
+    heard = through_anthropics_sdk(colour, edge)
+    assert [event.usage.output_tokens >= 2 for event in heard if event.type == "message_delta"] == [True]
+
+
 def test_27_a_stream_may_begin_and_end_without_choices(colour: Colour, edge: EdgeClient, provider: Provider) -> None:
     filtered = {"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": []}
     bare = {**delta(), "choices": [{"index": 0, "delta": None, "finish_reason": None}]}

@@ -200,9 +200,9 @@ class _Call:
         return response
 
     def _used(self, watcher: Watcher, error: BaseException | None) -> None:
-        """What the stream used; of one cut short, what it must have used so far."""
+        """What the stream used; of one cut short, or whose provider does not say, what it must have used."""
         usage, request = watcher.usage, self._request
-        if error is not None and self._known is not None:
+        if self._known is not None and (error is not None or usage is None):
             usage = cut_short(usage, request.body, watcher.events)
         self._attempt.usage, self._attempt.answered = usage, string(getattr(watcher, "model", ""))
         if usage is not None:

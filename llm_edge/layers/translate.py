@@ -7,14 +7,14 @@ provider's: neither side knows there is another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from ..errors import BadRequest, CallError, InvalidRequest, NotFound
 from ..message import Body, Handler, Headers, Json, OnEnd, Request, Response, Stream
-from ..policy.estimate import guess
+from ..policy.estimate import cut_short, guess
 from ..providers.base import Adapter, Target
 from ..providers.dialects import by_name
 from ..providers.translation import frames
@@ -106,7 +106,8 @@ class Translate:
         headers = response.headers.having({"content-type": kind})
         before = len(exchange.changes)
         if response.stream is not None:
-            source = _Interpreted(response.stream, provider.reader(exchange), caller.writer(exchange))
+            used = partial(cut_short, None, request.body)
+            source = _Interpreted(response.stream, provider.reader(exchange), caller.writer(exchange), used)
             if not shows_all(request.dialect):
                 source.tell = partial(tell_piece, dialect=request.dialect, exchange=exchange)
             stream = Stream(source, dialect.watcher(), call=request.notes.request_id)
@@ -142,10 +143,12 @@ def _body(made: Json) -> Body:
 class _Interpreted:
     """Reads the provider's events, writes the caller's."""
 
-    __slots__ = ("_over", "_reader", "_stream", "_writer", "tell")
+    __slots__ = ("_over", "_reader", "_stream", "_used", "_writer", "tell")
 
-    def __init__(self, stream: Stream, reader: Reader, writer: Writer) -> None:
-        self._stream, self._reader, self._writer = stream, reader, writer
+    def __init__(
+        self, stream: Stream, reader: Reader, writer: Writer, used: Callable[[int], Mapping[str, Any]]
+    ) -> None:
+        self._stream, self._reader, self._writer, self._used = stream, reader, writer, used
         self._over = False
         self.tell: Callable[[Json], None] | None = None
         """Sees each piece that the caller may not see whole."""
@@ -175,7 +178,10 @@ class _Interpreted:
         failure = self._stream.watcher.failure
         if failure is not None:
             return self._written(chunks) + self._writer.fail(failure)
-        return self._written([*chunks, *self._reader.end()]) + self._writer.end()
+        last: list[Json] = [*chunks, *self._reader.end()]
+        if self._stream.watcher.usage is None and self._stream.watcher.complete:
+            last.append({"choices": [], "usage": self._used(self._stream.watcher.events)})  # says that it is estimated
+        return self._written(last) + self._writer.end()
 
     async def aclose(self) -> None:
         await self._stream.aclose()
