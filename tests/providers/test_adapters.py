@@ -33,7 +33,7 @@ def asking(body: dict[str, Any] | bytes, **facts: Any) -> Request:
 
 def adapter_of(told: dict[str, Any]) -> Adapter:
     """A row's, or a cloud's with the case's settings."""
-    name, given = told["provider"], told.get("settings")
+    name, given = told["provider"], dict[str, Any](told.get("settings", {}))
     if name not in CLOUDS:
         return Compatible(row=ROWS[name])
     settings = ProviderConfig(**given)
