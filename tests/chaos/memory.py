@@ -16,10 +16,10 @@ from llm_edge.providers.base import Wire
 from .oracle import JSON, whole
 from .scenes import Outcome
 
-_CALLS, _WARM = 60_000, 30_000
+_CALLS, _WARM = 25_000, 15_000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MOST = 8 * 2**20
-"""Bytes by which memory may differ for reasons of the allocator's own; a leak of 300 bytes a call is twice that."""
+"""Bytes by which memory may differ for reasons of the allocator's own; a leak of 700 bytes a call is twice that."""
 
 
 class Prompt:
