@@ -39,13 +39,6 @@ def take(url: str, key: str, folder: Path) -> None:
             with opened(browser, url, key, size, scheme) as page:  # type: ignore[arg-type]  # a literal in a tuple
                 page.wait_for_timeout(2500)
                 page.screenshot(path=folder / f"dashboard-{name}.png")
-                if name == "light":
-                    page.screenshot(path="/tmp/full.png", full_page=True)
-                    for tab in ("Calls", "Keys", "Limits", "Cache", "Trail"):
-                        if page.get_by_role("link", name=tab).count():
-                            page.get_by_role("link", name=tab).click()
-                            page.wait_for_timeout(600)
-                            page.screenshot(path=f"/tmp/tab-{tab.lower()}.png")
                 if name != "phone":
                     page.get_by_role("link", name="Calls").click()
                     page.locator("tbody tr").nth(1).click()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +28,8 @@ from llm_edge.serve.sums import summed
 from llm_edge.serve.workers import Workers
 from llm_edge.testing import Provider, answer, status, stream
 
-from .conftest import App
-from .kit import CHAT, question
+from .conftest import App, toml
+from .kit import CHAT, question, running
 
 Make = Callable[..., App]
 ASSETS = Path(__file__).resolve().parents[2] / "llm_edge" / "serve" / "assets"
@@ -320,3 +323,28 @@ def test_answers_are_forgotten_by_hand_and_the_trail_says_so(locked: tuple[App, 
     assert app("POST", "/admin/cache/purge", {"tenant": ""}, mine).status == 400
     assert [line["what"] for line in keys.trail(3)] == ["cache.purge"] * 3
     assert keys.trail(1)[0]["who"] == made.caller().name
+
+
+def test_two_workers_of_a_server_add_up(upstream: str, provider: Provider, tmp_path: Path) -> None:
+    provider.script(answer("Paris."))
+
+    def ask(path: str, body: bytes | None = None) -> Any:
+        asked = urllib.request.Request(process.url + path, body, {"content-type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=20) as said:
+            return json.loads(said.read())
+
+    def all_told() -> bool:
+        live = ask("/admin/live")
+        return bool(live["workers"]["told"] == 2 and live["totals"]["calls"] == 6)
+
+    with running(tmp_path, toml(upstream), "--workers", "2") as process:
+        for number in range(6):
+            ask(CHAT, json.dumps(question(f"shared {number}?")).encode())
+        for _ in range(400):
+            if all_told():
+                break
+            threading.Event().wait(0.05)
+        live = ask("/admin/live")
+        assert live["workers"]["all"] == 2
+        assert live["totals"]["calls"] == 6
+        assert ask(f"/admin/calls/{live['calls'][-1]['n']}")["text"].startswith("chat fast")

@@ -35,7 +35,7 @@ const back = (kind, name, load) => h("button", {
 }, "Take back");
 
 export function money() {
-  const stand = table([["Budget"], ["For"], ["Period"], ["Used"], ["", "n"], ["Of", "n"], ["Begins anew in", "n"], [""]]);
+  const stand = table([["Budget"], ["For"], ["Period"], ["Used"], ["So far", "n"], ["Of", "n"], ["Begins anew in", "n"], [""]]);
   const none = h("div", {}, empty("No budget has been used yet", "Budgets stand here once somebody under them has called."));
   const spent = table([["Tenant"], ["Calls", "n"], ["From the cache", "n"], ["Tokens", "n"], ["Spent", "n"], ["Saved", "n"]]);
   const nobody = h("div", {}, empty("Nobody spent anything yet", "Each tenant has a line here."));
