@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from .accounting import Accounting
+from .answers import put_together
 from .breakers import Breakers
 from .build import House, finished, readings, trunk
 from .config import EdgeConfig, Resolved, resolve
@@ -103,7 +104,7 @@ class EdgeClient(Accounting):
                 tracer_provider = self._exporting = exporting(self.config.telemetry.otlp_endpoint)
             self._house.listeners.append(Traces(
                 clock or ThreadClock(), tracer_provider=tracer_provider, meter_provider=meter_provider,
-                content=self.config.telemetry.capture_content, finished=finished,
+                content=self.config.telemetry.capture_content, finished=finished, whole=put_together,
             ))  # fmt: skip
         self._usage: UsageLog | None = None
         if self.config.telemetry.usage_log is not None:

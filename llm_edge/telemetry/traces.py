@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..message import Json, Request, Response
 from ..notes import Attempt, Notes
 from ..runtime import Clock
+from .content import Content
 from .names import OPERATIONS, PROVIDERS, REQUEST, USAGE
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ class Traces:
         meter_provider: MeterProvider | None = None,
         content: bool = False,
         finished: Callable[[str, Json], Sequence[str]] = lambda dialect, answer: (),
+        whole: Callable[[str, bytes], Json | None] = lambda dialect, heard: None,
     ) -> None:
-        self.clock, self.content, self.finished = clock, content, finished
+        self.clock, self.content, self.finished, self.whole = clock, content, finished, whole
         self._tracers, self._meters = tracer_provider, meter_provider
         self._tracer: tuple[Any, Tracer] | None = None
         self._meter: tuple[Any, _Meters] | None = None
@@ -132,12 +134,24 @@ _QUIET: Final = _Quiet()
 class _Call:
     """One call as OpenTelemetry sees it."""
 
-    __slots__ = ("_answer", "_attempts", "_context", "_meters", "_shift", "_span", "_token", "_tracer", "_traces")
+    __slots__ = (
+        "_answer",
+        "_attempts",
+        "_content",
+        "_context",
+        "_meters",
+        "_shift",
+        "_span",
+        "_token",
+        "_tracer",
+        "_traces",
+    )
 
     def __init__(self, traces: Traces, tracer: Tracer | None, meters: _Meters | None, request: Request) -> None:
         self._traces, self._tracer, self._meters = traces, tracer, meters
         self._attempts: list[tuple[Attempt, Span]] = []
         self._answer: Response | None = None
+        self._content = Content(traces.whole) if traces.content else None
         self._span: Span | None = None
         self._token: Token[Context] | None = None
         if tracer is None:
@@ -175,6 +189,8 @@ class _Call:
 
     def answered(self, response: Response | None, /) -> None:
         self._answer = response
+        if self._content is not None:
+            self._content.listen(response)
         if self._token is not None:
             from opentelemetry import context
 
@@ -193,8 +209,10 @@ class _Call:
         self._children(notes)
         if span.is_recording():
             span.set_attributes(_answered(notes, *told))
-            if self._traces.content and answer is not None and answer.body is not None and known:
-                span.set_attribute("gen_ai.output.messages", answer.body.raw.decode(errors="replace"))
+            if self._content is not None and known:
+                said = self._content.answer(request)
+                if said is not None:
+                    span.set_attribute("gen_ai.output.messages", json.dumps(said, ensure_ascii=False, default=str))
             if error is not None and notes.status != 499:
                 self._failed(span, notes)
         span.end(self._moment(notes.ended or notes.started))

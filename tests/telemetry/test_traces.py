@@ -128,6 +128,15 @@ def test_no_content_leaves_unless_switched_on(colour: Colour, make: Any, seen: S
     assert "a private answer" in told["gen_ai.output.messages"]
 
 
+def test_a_streams_answer_is_told_whole_where_content_is(
+    colour: Colour, make: Any, seen: Seen, provider: Provider
+) -> None:
+    provider.script(stream("a private ", "answer", usage=USED))
+    edge = make(seen, telemetry={"capture_content": True})
+    colour.items(colour.finish((edge.chat if colour.name == "sync" else edge.achat)("gpt/m", "Hi", stream=True)))
+    assert "a private answer" in facts(seen.one("chat"))["gen_ai.output.messages"]
+
+
 def test_retries_fallbacks_and_hits_are_told_apart(colour: Colour, make: Any, seen: Seen, provider: Provider) -> None:
     provider.script(status(503), status(503), answer("Hi", usage=USED))
     edge = make(seen)
