@@ -50,7 +50,7 @@ def question_of(dialect: str, body: Mapping[str, Any]) -> Question | None:
 
 
 def _words(content: object) -> str | None:
-    if is_list(content) and len(content) == 1 and is_object(content[0]) and content[0].keys() == {"type", "text"}:
+    if is_list(content) and len(content) == 1 and is_object(content[0]) and set(content[0]) == {"type", "text"}:
         content = content[0]["text"]
     return content.strip() if isinstance(content, str) else None
 

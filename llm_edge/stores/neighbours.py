@@ -54,7 +54,7 @@ class Neighbours(Generic[T]):
             return []
         alike = self._rows[places] @ unit
         found: list[tuple[float, T]] = []
-        for at in alike.argsort()[::-1][:_AT_MOST]:
+        for at in map(int, alike.argsort()[::-1][:_AT_MOST]):
             known = self._known[places[at]]
             if alike[at] < least or known is None:
                 break
