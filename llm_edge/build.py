@@ -248,6 +248,15 @@ def readings(house: House) -> Iterator[Reading]:
     yield from house.purse.readings()
 
 
+def stores(house: House) -> Mapping[str, str]:
+    """Where answers and counts rest, and whether that place answers."""
+    cache, answers, config = house.config.cache, house.answers, house.config
+    second = "redis" if cache.redis.url else "disk"
+    tier = "" if answers.second is None else f" + {second}{' failing' if answers.second.failing else ''}"
+    failing = " failing" if house.limits.counters.failing else ""
+    return {"cache": "off" if cache.policy == "off" else f"memory{tier}", "counts": f"{config.store.kind}{failing}"}
+
+
 def finished(dialect: str, answer: Json) -> Sequence[str]:
     """Why an answer ended, in the words of its dialect."""
     known = by_name(dialect)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 from .accounting import Accounting
 from .answers import put_together
 from .breakers import Breakers
-from .build import House, finished, readings, trunk
+from .build import House, finished, readings, stores, trunk
 from .config import EdgeConfig, Resolved, resolve
 from .direct import Asking, Edge, Input, Messages, answered, replied
 from .errors import ConfigError, InvalidRequest
@@ -315,6 +315,11 @@ class EdgeClient(Accounting):
     def redactor(self) -> Redactor:
         """Takes this client's secrets, and personal data, out of texts: `show(redactor=edge.redactor)`."""
         return self._house.redactor()
+
+    @property
+    def stores(self) -> Mapping[str, str]:
+        """Where answers and counts rest: `{"cache": "memory + redis", "counts": "redis failing"}`."""
+        return stores(self._house)
 
     @property
     def metrics(self) -> Metrics:

@@ -11,7 +11,7 @@ from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
 from .prices import PriceConfig, PricesConfig
 from .routes import RouteCache, RouteConfig, RouteDeadline, RouteHedge, RouteRetry, TargetConfig
 from .sections import CacheConfig, DeadlineConfig, HttpConfig, ProviderConfig
-from .serve import ServeConfig, ServeTlsConfig
+from .serve import ServeAddressesConfig, ServeConfig, ServeTlsConfig
 from .telemetry import TelemetryConfig
 from .traffic import BreakerConfig, HedgeConfig, RetryConfig
 
@@ -37,6 +37,7 @@ __all__ = [
     "RouteHedge",
     "RouteRetry",
     "Sections",
+    "ServeAddressesConfig",
     "ServeAuthConfig",
     "ServeConfig",
     "ServeCorsConfig",

@@ -40,6 +40,7 @@ SERVE_NAMES: Mapping[str, tuple[str, ...]] = {
     "OTLP_ENDPOINT": ("telemetry", "otlp_endpoint"),
     "LOG_LEVEL": ("telemetry", "log_level"),
     "LOG_FORMAT": ("telemetry", "log_format"),
+    "METRICS_PORT": ("serve", "metrics_port"),
     "AUTH_ENABLED": ("serve", "auth", "enabled"),
     "AUTH_HEALTH_CHECK": ("serve", "auth", "health"),
     "API_KEYS": ("serve", "auth", "keys"),

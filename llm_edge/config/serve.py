@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -23,7 +23,16 @@ def host(value: str) -> str:
         raise refuse("is not an IP address", 'Write one, as in "127.0.0.1", "0.0.0.0" or "::1".') from None
 
 
+def network(value: str) -> str:
+    """An address, or all that begin like it."""
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise refuse("is neither an IP address nor a network", 'Write it as in "10.0.0.0/8" or "::1".') from None
+
+
 Host = Annotated[str, AfterValidator(host)]
+Network = Annotated[str, AfterValidator(network)]
 Port = Annotated[int, BeforeValidator(values.not_a_switch), Field(ge=1, le=65535)]
 
 
@@ -53,6 +62,35 @@ class ServeTlsConfig(Section):
             raise refuse("is missing", "Set it to the certificate that goes with key_file.", field="cert_file")
         if self.client_ca_file and not self.cert_file:
             raise refuse("is missing", "Callers show certificates only over TLS: set it.", field="cert_file")
+        return self
+
+
+class ServeAddressesConfig(Section):
+    """Where callers come from, and how often one address may ask, before anything is known about who it is."""
+
+    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(values.one_or_many)] = Field(
+        default=(),
+        description="Proxies in front of the sidecar, as addresses or networks: what they say of where a caller comes"
+        " from is believed. Default: none.",
+        examples=[("10.0.0.0/8",)],
+    )
+    header: Literal["x-forwarded-for", "forwarded"] = Field(
+        default="x-forwarded-for",
+        description="Where they say it. The other one is not read: a caller could have written it.",
+    )
+    requests_per_minute: values.Count | None = Field(
+        default=None,
+        description="How often an address (in IPv6 a /64) may ask; each worker counts for itself. Default: unlimited.",
+        examples=[600],
+    )
+    burst: values.Count | None = Field(
+        default=None, description="Requests that may come at once. Default: a fifth of the rate.", examples=[100]
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.burst and not self.requests_per_minute:
+            raise refuse("has no rate to go with", "Set requests_per_minute.", field="burst")
         return self
 
 
@@ -96,6 +134,23 @@ class ServeConfig(Section):
     websocket: bool = Field(default=True, description="Whether calls are taken over a WebSocket too, under /v1/ws.")
     websocket_calls: values.Count = Field(default=16, description="Calls at once, for each WebSocket.")
     docs: bool = Field(default=True, description="Whether it says what can be asked, under /docs and /openapi.json.")
+    metrics_port: Port | None = Field(
+        default=None,
+        description="A port of its own for /metrics. Default: the one of all else.",
+        examples=[9090],
+    )
+    compress: bool = Field(
+        default=True, description="Whether answers that are no streams are compressed for who asks for it."
+    )
     tls: ServeTlsConfig = Field(default_factory=ServeTlsConfig, description="HTTPS for the sidecar itself.")
     auth: ServeAuthConfig = Field(default_factory=ServeAuthConfig, description="Who is let in.")
     cors: ServeCorsConfig = Field(default_factory=ServeCorsConfig, description="Pages in browsers that may ask.")
+    addresses: ServeAddressesConfig = Field(
+        default_factory=ServeAddressesConfig, description="Where callers come from, and how often."
+    )
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        if self.metrics_port == self.port:
+            raise refuse("is the port of everything else", "Leave it out, or choose another.", field="metrics_port")
+        return self

@@ -100,6 +100,14 @@ def _split(path: str) -> tuple[str, str]:
     return path.rstrip("/"), query
 
 
+@lru_cache(maxsize=1)
+def added() -> frozenset[str]:
+    """The names of providers that other packages have added; nothing is loaded."""
+    from importlib.metadata import entry_points
+
+    return frozenset(entry_points(group=GROUP).names)
+
+
 @lru_cache(maxsize=256)
 def load(name: str) -> Adapter | None:
     """

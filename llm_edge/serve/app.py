@@ -6,6 +6,7 @@ Paths that ask a model go straight to `calls.py`; everything else is an ordinary
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,18 +24,21 @@ from ..config import ServeConfig
 from ..errors import EdgeError
 from ..message import Headers
 from ..runtime import Clock, ThreadClock
+from .addresses import Addresses
 from .admin import Admin
 from .callers import ADMIN, CALL, HEALTH, METRICS, Caller, Door, OpenDoor
 from .calls import PATHS, Calls, dialect_of, id_of
+from .coding import Packed
 from .cors import Cors
 from .dashboard import Dashboard
 from .health import LIVE, Health
 from .intake import Gone, body_of
+from .numbers import Numbers
 from .origins import here, own_page
 from .pages import routes as pages
 from .passing import Models, request_to, whole
 from .problems import Forbidden, NoSuchPath, Refused, WrongMethod, refusal, shown
-from .wire import App, Message, Receive, Scope, Send, answer, guards
+from .wire import App, Message, RawPairs, Receive, Scope, Send, answer, guards
 from .ws import Sockets
 
 log = logging.getLogger("llm_edge.serve")
@@ -60,9 +64,11 @@ class Sidecar:
         self.dashboard = Dashboard(self, self._clock, shared) if config.dashboard else None
         self.health = Health(edge, self._clock, self._clock.now())
         self.models = Models(edge, self._clock)
+        self.addresses = Addresses(config.addresses, self._clock)
+        self._numbers: Numbers | None = None
         self.calls = Calls(
             front=edge.front("async"), door=door, config=config, providers=frozenset(edge.keyed),
-            may_come=self._may_come,
+            may_come=self._may_come, pace=self.addresses.admit if self.addresses.limited else None,
         )  # fmt: skip
         self.sockets = Sockets(self.calls, config)
         self._enter: App = Cors(self._inside, config.cors.origins) if config.cors.origins else self._inside
@@ -98,6 +104,8 @@ class Sidecar:
             if scope["path"] == "/health/live":
                 await answer(send, 200, [(b"content-type", b"application/json"), *guards(scope["scheme"])], LIVE)
                 return
+            if self.addresses.limited:
+                self.addresses.admit(scope)
             head = self.calls.head(scope["headers"])
             headers = head.all
             if head.stranger:
@@ -109,7 +117,9 @@ class Sidecar:
             if dialect:
                 raise WrongMethod("this path takes POST")
             scope.setdefault("state", {})["headers"] = headers
-            await self._pages(scope, receive, out)
+            await self._pages(
+                scope, receive, Packed(out, headers.get("accept-encoding")) if self.config.compress else out
+            )
         except Exception as error:
             identity = id_of(headers)
             if not isinstance(error, EdgeError):
@@ -161,11 +171,17 @@ class Sidecar:
         return Response(body, status, media_type="application/json")
 
     async def _metrics(self, request: Request) -> Response:
+        if self.config.metrics_port is not None:
+            raise NoSuchPath("metrics have a port of their own here")
+        headers, body = await self._numbers_told(request.state.headers)
+        return Response(body, headers={name.decode(): value.decode() for name, value in headers})
+
+    async def _numbers_told(self, headers: Headers) -> tuple[RawPairs, bytes]:
         if self._counts is None:
             raise NoSuchPath("metrics are switched off; whoever runs the gateway sets serve.metrics")
         if self.config.auth.metrics:
-            await self.admitted(request, METRICS)
-        return Response(self._counts.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+            (await self.door.admit(headers)).need(METRICS)
+        return [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], self._counts.text()
 
     async def _models(self, request: Request) -> Response:
         caller = await self.admitted(request, CALL)
@@ -216,10 +232,18 @@ class Sidecar:
         await receive()
         if self.dashboard is not None:
             self.dashboard.workers.start()
+        self.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def start(self) -> None:
+        """The server is about to answer its first."""
+        config = self.config
+        if config.metrics_port is not None and self._counts is not None:
+            loop = asyncio.get_running_loop()
+            self._numbers = Numbers(config.host, config.metrics_port, self._numbers_told, loop)
 
     async def stop(self) -> None:
         """The server has answered its last: connections go, when they are ours."""
@@ -227,8 +251,18 @@ class Sidecar:
         self.sockets.stop()
         if self.dashboard is not None:
             await self.dashboard.workers.stop()
+        if self._numbers is not None:
+            await asyncio.to_thread(self._numbers.close)
         if self._own:
+            await self._settled()
             await self.edge.aclose()
+
+    async def _settled(self) -> None:
+        """The server may say stop when the last byte is out; what that call used and what is kept of it comes after."""
+        for _ in range(int(self.config.drain / _STEP)):
+            if not self.calls.active:
+                return
+            await asyncio.sleep(_STEP)
 
 
 def create_app(
@@ -248,6 +282,7 @@ def create_app(
     return Sidecar(edge, config or edge.config.serve, door or OpenDoor(), own=own, shared=shared)
 
 
+_STEP = 0.01
 _EPOCH = "1970-01-01T00:00:00Z"
 
 

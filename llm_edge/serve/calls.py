@@ -15,11 +15,12 @@ from ..errors import CallError
 from ..http.face import Front
 from ..message import Body, Headers, Request, Response
 from ..notes import new_id
-from ..providers.dialects import by_name
+from ..providers.dialects import added, by_name
 from ..providers.table import ROWS, by_prefix
 from ..providers.translation.core import Exchange
 from ..providers.translation.table import translation
 from .callers import CALL, Caller, Door, without_claims
+from .coding import SMALLEST, compressed
 from .intake import Gone, headers_of, json_object, kind_is_json, too_slow, whole_body
 from .lookout import Lookout, Watch
 from .problems import Forbidden, NoSuchPath, Refused, refusal, shown
@@ -98,6 +99,8 @@ class Calls:
     """Who may be asked by name: the configured ones, and those whose key is there."""
     may_come: Callable[[Headers], bool]
     """Whether a page in a browser may ask from where it stands."""
+    pace: Callable[[Scope], None] | None = None
+    """Raises RateLimited for an address that asks too often."""
     active: int = 0
     repeats: Repeats = field(default_factory=Repeats)
     _lookout: Lookout | None = None
@@ -166,7 +169,7 @@ class Calls:
         if not slash:
             row = by_prefix(model)
             name = row.name if row is not None else ""
-        if name not in self.providers and (name in ROWS or not slash):
+        if name not in self.providers and (name in ROWS or not slash or name not in added()):
             raise NoSuchPath("nobody here answers for that `model`; GET /v1/models lists those that can be asked")
 
 
@@ -216,6 +219,8 @@ class _One:
 
     async def _let_in(self) -> tuple[Head, Caller]:
         calls = self._calls
+        if calls.pace is not None:
+            calls.pace(self._scope)
         head = calls.head(self._scope["headers"])
         self._headers = head.all
         if head.stranger:
@@ -245,9 +250,12 @@ class _One:
 
     async def _whole(self, call: Request, response: Response) -> None:
         assert response.body is not None, "an answer is a body or a stream"
-        headers = self._calls.fields(call, response, self._scheme)
+        raw, headers = response.body.raw, self._calls.fields(call, response, self._scheme)
+        if len(raw) >= SMALLEST and self._calls.config.compress and self._headers is not None:
+            marks, raw = await compressed(raw, self._headers.get("accept-encoding"))
+            headers += marks
         self._started = True
-        await answer(self._send, response.status, headers, response.body.raw)
+        await answer(self._send, response.status, headers, raw)
 
     async def _stream(self, call: Request, response: Response, watch: Watch) -> None:
         stream, config = response.stream, self._calls.config

@@ -27,7 +27,12 @@ class Health:
 
     def told(self, *, all_of_it: bool = True) -> bytes:
         """How it is, as JSON: each part, or in one word. One look serves a second, unless a breaker changes."""
-        now = (int(self.clock.time()), self.stopping, tuple(self.edge.breakers.items()))
+        now = (
+            int(self.clock.time()),
+            self.stopping,
+            tuple(self.edge.breakers.items()),
+            tuple(self.edge.stores.values()),
+        )
         if self._looked != now:
             parts = self.parts()
             self._told = {True: exact.write(parts), False: exact.write({"status": parts["status"]})}
@@ -42,7 +47,9 @@ class Health:
         """How each part stands; names of providers and models, no addresses and no keys."""
         breakers = dict(self.edge.breakers)
         open_ones = [name for name, state in breakers.items() if state == "open"]
-        status = "stopping" if self.stopping else "degraded" if open_ones else "ok"
+        stores = self.edge.stores
+        failing = [name for name, state in stores.items() if state.endswith("failing")]
+        status = "stopping" if self.stopping else "degraded" if open_ones or failing else "ok"
         config = self.edge.config
         return {
             "status": status,
@@ -51,12 +58,5 @@ class Health:
             "providers": sorted(self.edge.keyed),
             "routes": sorted(config.routes),
             "breakers": breakers,
-            "stores": {"cache": _cache(config.cache)},
+            "stores": stores,
         }
-
-
-def _cache(cache: Any) -> str:  # the section, whatever tiers this version has
-    if cache.policy == "off":
-        return "off"
-    tiers = ["memory", *(["redis"] if cache.redis.url else ["disk"] if cache.disk.directory else [])]
-    return " + ".join(tiers)

@@ -11,7 +11,6 @@ import asyncio
 import json
 import math
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -19,7 +18,8 @@ import orjson
 
 from ..exact import is_object
 from ..message import Headers
-from .problems import HeadersTooLarge, Refused, TooLarge, TooSlow, WrongKind, not_json
+from .coding import inflated, too_large
+from .problems import HeadersTooLarge, Refused, TooSlow, WrongKind, not_json
 from .wire import Message, Receive
 
 DEPTH = 64
@@ -48,6 +48,8 @@ def headers_of(pairs: Sequence[tuple[bytes, bytes]]) -> Headers:
     if len(hosts) > 1 or (hosts and not _HOST.fullmatch(hosts[0])):
         raise Refused("the `host` header must be there once, as a name or an address with its port")
     for name, value in found:
+        if name == "transfer-encoding" and value.strip().lower() != "chunked":
+            raise Refused("the body is framed in a way that is not taken here: send it with a length, or chunked")
         if "\r" in value or "\n" in value or "\0" in value:
             raise Refused(f"the header `{name}` holds a line break or a NUL")
     return Headers(found)
@@ -66,7 +68,7 @@ async def whole_body(receive: Receive, headers: Headers, largest: int) -> bytes:
     """The same, where somebody else looks at the time."""
     length = headers.get("content-length")
     if length is not None and length.isdigit() and int(length) > largest:
-        raise _too_large(largest)
+        raise too_large(largest)
     raw = await _all(receive, largest)
     coding = headers.get("content-encoding")
     if coding is None or (coding := coding.strip().lower()) in {"", "identity"}:
@@ -91,7 +93,7 @@ async def _all(receive: Receive, largest: int) -> bytes:
         pieces.append(piece)
         size += len(piece)
     if size > largest:
-        raise _too_large(largest)
+        raise too_large(largest)
     return b"".join(pieces)
 
 
@@ -100,26 +102,6 @@ def _piece(message: Message) -> bytes:
         raise Gone
     piece: bytes = message.get("body", b"")
     return piece
-
-
-def inflated(raw: bytes, coding: str, largest: int) -> bytes:
-    """A compressed body as it was, up to a size; never more is unpacked than is taken."""
-    if coding not in {"gzip", "x-gzip", "deflate"}:
-        raise WrongKind("the body's `content-encoding` is not taken here: send it plain, or as gzip")
-    unpack = zlib.decompressobj(31 if "gzip" in coding else 15)
-    try:
-        whole = unpack.decompress(raw, largest + 1)
-    except zlib.error:
-        raise not_json("is not what its `content-encoding` says") from None
-    if len(whole) > largest:
-        raise _too_large(largest)
-    if not unpack.eof or unpack.unused_data:
-        raise not_json("is not what its `content-encoding` says")
-    return whole
-
-
-def _too_large(largest: int) -> TooLarge:
-    return TooLarge(f"the body is larger than the {largest} bytes that are taken here")
 
 
 def kind_is_json(headers: Headers) -> None:

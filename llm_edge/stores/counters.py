@@ -37,6 +37,11 @@ class Counters(Protocol):
 class CounterStore(Protocol):
     """What both colours share."""
 
+    @property
+    def failing(self) -> bool:
+        """Whether it is left alone for a while, as it did not answer."""
+        ...
+
     def view(self, runtime: Runtime, /) -> Counters: ...
     def close(self) -> None: ...
 
@@ -52,6 +57,8 @@ class MemoryCounters:
     def after_fork(self) -> None:
         # The calls under way are the parent's.
         self._ledger.forget_holds()
+
+    failing = False
 
     def view(self, runtime: Runtime, /) -> MemoryView:
         return MemoryView(self._ledger, self._guard, runtime.clock)

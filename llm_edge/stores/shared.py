@@ -71,6 +71,10 @@ class SharedCounters:
     def new_id(self) -> str:
         return f"{self.name}:{next(self._ids):x}"
 
+    @property
+    def failing(self) -> bool:
+        return self.fuse.blown
+
     def view(self, runtime: Runtime, /) -> SharedView:
         return SharedView(self, runtime)
 

@@ -69,6 +69,11 @@ class SecondTier:
         """This tier as one colour sees it."""
         return _View(self, runtime)
 
+    @property
+    def failing(self) -> bool:
+        """Whether it is left alone for a while, as it did not answer."""
+        return self._reading.blown or self._writing.blown
+
     def counts(self) -> TierCounts:
         """A copy of the counters."""
         now = self._counts

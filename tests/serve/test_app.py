@@ -14,7 +14,7 @@ from llm_edge.serve import create_app
 from llm_edge.testing import Provider, answer, json_body, status, stream
 
 from .conftest import App
-from .kit import CHAT, called, question
+from .kit import CHAT, called, free_port, question
 
 Make = Callable[..., App]
 GENERATE = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
@@ -113,13 +113,13 @@ def test_a_refusal_is_told_in_the_callers_dialect(path: str, shape: Callable[[An
         (b"[1]", {}, 400),
         (b'{"messages":[]}', {}, 400),
         (b"{}", {"content-type": "image/png"}, 415),
-        (b"{}", {"content-encoding": "zstd"}, 415),
+        (b"{}", {"content-encoding": "compress"}, 415),
         (b"{}", {"content-length": "99999999"}, 413),
         (b"{}", {"x-big": "x" * 17_000}, 431),
         (b"{}", [("host", "a"), ("host", "b")], 400),
         (b'{"model":"fast","messages":[]}', {"x-llm-edge-cache-ttl": "soon"}, 400),
         (b'{"model":"fast","messages":[]}', {"x-llm-edge-nonsense": "1"}, 400),
-        (b'{"model":"nobody/knows","messages":[]}', {}, 503),
+        (b'{"model":"nobody/knows","messages":[]}', {}, 404),
         (b'{"model":"groq/llama","messages":[]}', {}, 404),
         (b'{"model":"ollama/llama","messages":[]}', {}, 404),
         (b'{"model":"grok-5","messages":[]}', {}, 404),
@@ -229,9 +229,24 @@ def test_health_tells_of_each_part(sidecar: Make, provider: Provider) -> None:
     told = app("GET", "/health").json
     assert told["status"] == "degraded"
     assert told["breakers"] == {"openai/gpt-5.4-mini": "open"}
+    assert told["stores"] == {"cache": "memory", "counts": "memory"}
     assert "sk-" not in json.dumps(told)
     app.runner.run(app.app.stop())
     assert app("GET", "/health/ready").status == 503
+
+
+def test_health_tells_of_a_store_that_does_not_answer(sidecar: Make, provider: Provider) -> None:
+    provider.script(answer("Paris."))
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    app = sidecar(
+        store={"kind": "redis", "url": nowhere}, limits={"global": {"requests_per_minute": 600}},
+        cache={"redis": {"url": nowhere}, "secret": "s" * 32},
+    )  # fmt: skip
+    for at in range(8):
+        assert app("POST", CHAT, question(f"store gone {at}?")).status == 200
+    told = app("GET", "/health").json
+    assert told["status"] == "degraded"
+    assert told["stores"] == {"cache": "memory + redis failing", "counts": "redis failing"}
 
 
 @pytest.mark.parametrize(("method", "path", "code"), [

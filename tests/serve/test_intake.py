@@ -5,17 +5,26 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import sys
+import tracemalloc
 import zlib
 from typing import Any
 
+import brotli
 import pytest
 from hypothesis import given, strategies as st
 
 from llm_edge.errors import InvalidRequest
 from llm_edge.message import Headers
 from llm_edge.serve import intake
-from llm_edge.serve.intake import Gone, body_of, headers_of, inflated, json_object, kind_is_json
+from llm_edge.serve.coding import inflated
+from llm_edge.serve.intake import Gone, body_of, headers_of, json_object, kind_is_json
 from llm_edge.serve.problems import HeadersTooLarge, Refused, TooLarge, TooSlow, WrongKind
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -132,30 +141,58 @@ def test_a_body_that_breaks_off_is_told_from_a_whole_one() -> None:
         read(b"ab", gone=True)
 
 
-@given(st.binary(max_size=900))
-def test_compressed_bodies_come_out_as_they_went_in(raw: bytes) -> None:
-    assert read(gzip.compress(raw), content_encoding="gzip") == raw
-    assert read(zlib.compress(raw), content_encoding="deflate") == raw
+PACKED = {
+    "gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress, "zstd": zstd.compress,
+}  # fmt: skip
 
 
-def test_a_bomb_is_not_unpacked() -> None:
-    with pytest.raises(TooLarge):
-        inflated(gzip.compress(b"\0" * 50_000_000), "gzip", 10_000)
+@given(st.binary(max_size=900), st.sampled_from(sorted(PACKED)))
+def test_compressed_bodies_come_out_as_they_went_in(raw: bytes, coding: str) -> None:
+    assert read(PACKED[coding](raw), content_encoding=coding) == raw
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [b"plain", gzip.compress(b"x", mtime=0)[:-3], gzip.compress(b"x", mtime=0) + b"more"],
-    ids=["not compressed", "cut short", "more behind it"],
-)
-def test_a_body_that_is_not_what_it_says_is_refused(raw: bytes) -> None:
+@given(st.binary(max_size=300), st.sampled_from(sorted(PACKED)))
+def test_any_bytes_are_inflated_or_refused(raw: bytes, coding: str) -> None:
+    try:
+        assert len(inflated(raw, coding, 1000)) <= 1000
+    except (InvalidRequest, TooLarge) as error:
+        assert 400 <= error.status < 500
+
+
+@pytest.mark.parametrize("coding", PACKED)
+def test_a_bomb_is_not_unpacked(coding: str) -> None:
+    bomb = PACKED[coding](b"\0" * 50_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge):
+            inflated(bomb, coding, 10_000)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_zstd_body_that_asks_for_much_memory_is_refused() -> None:
+    raw = b"".join(number.to_bytes(4, "big") for number in range(100))
+    wide = zstd.compress(raw * 10, options={zstd.CompressionParameter.window_log: 27})
+    packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 27})
+    streamed = packer.compress(raw) + packer.flush()  # of unknown length: its reader must believe the window
+    assert inflated(wide, "zstd", 10_000) == raw * 10
     with pytest.raises(InvalidRequest, match="content-encoding"):
-        inflated(raw, "gzip", 1000)
+        inflated(streamed, "zstd", 10_000)
+
+
+@pytest.mark.parametrize("coding", PACKED)
+@pytest.mark.parametrize("spoil", ["plain", "cut short", "more behind it"])
+def test_a_body_that_is_not_what_it_says_is_refused(coding: str, spoil: str) -> None:
+    whole = PACKED[coding](b"x" * 50)
+    raw = {"plain": b"plain", "cut short": whole[:-3], "more behind it": whole + b"more"}[spoil]
+    with pytest.raises(InvalidRequest, match="content-encoding"):
+        inflated(raw, coding, 1000)
 
 
 def test_a_coding_we_do_not_undo_is_refused() -> None:
     with pytest.raises(WrongKind, match="send it plain, or as gzip"):
-        read(b"x", content_encoding="br")
+        read(b"x", content_encoding="compress")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "application/x+json", ""])
