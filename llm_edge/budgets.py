@@ -55,14 +55,18 @@ class Purse:
     """What both colours share: the budgets, the counts, and what guesses have learned."""
 
     def __init__(self, config: EdgeConfig, counters: CounterStore, cost: Cost, clock: Clock, lessons: Lessons) -> None:
-        self._budgets = Budgets({name: _budget(given) for name, given in config.budgets.items()})
-        scopes = self._budgets.scopes()
-        self._trunk: list[Scope] = [scope for scope in TRUNK if scope in scopes]
-        self._branch: list[Scope] = [scope for scope in BRANCH if scope in scopes]
+        self.hold_to(config)
         self._counters, self._cost, self._lessons = counters, cost, lessons
         self._watch, self._clock = Watch(), clock
         routes = {name: route.on_budget == "downgrade" for name, route in config.routes.items()}
         self._downgrade = Rules(False, routes)
+
+    def hold_to(self, config: EdgeConfig) -> None:
+        """Other budgets from now on, for chains that are put together after this; what was spent stays spent."""
+        self._budgets = Budgets({name: _budget(given) for name, given in config.budgets.items()})
+        scopes = self._budgets.scopes()
+        self._trunk: list[Scope] = [scope for scope in TRUNK if scope in scopes]
+        self._branch: list[Scope] = [scope for scope in BRANCH if scope in scopes]
 
     def branch(self, runtime: Runtime, target: Target) -> list[Layer]:
         """The budgets on what one place is asked."""

@@ -349,6 +349,19 @@ class EdgeClient(Accounting):
             retries=config.retry.attempts > 1, transparent=quiet and not busy,
         )  # fmt: skip
 
+    def hold_to(self, config: EdgeConfig) -> None:
+        """
+        Hold calls to the limits and budgets of this configuration from now on; all else stays as it is.
+
+        What was counted and spent so far goes on counting. Transports made before keep what they were made with.
+        """
+        with self._lock:
+            self.config = config
+            self._house.limits.hold_to(config)
+            self._house.purse.hold_to(config)
+            for colour, send in [(name, chain.send) for name, chain in self._chains.items()]:
+                self._chains[colour] = self._chained("sync" if colour == "sync" else "async", send)
+
     def _used(self, colour: Literal["sync", "async"]) -> _Chain:
         """The chain for calls that come through no transport; its connections stay until the client is closed."""
         if self._closed:

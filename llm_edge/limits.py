@@ -23,13 +23,17 @@ class Limits:
     """What both colours share: the plan, the counts and the line of those who wait."""
 
     def __init__(self, config: EdgeConfig, secrets: Resolved, lessons: Lessons | None = None) -> None:
+        self.hold_to(config)
+        self._queue, self._lessons = Queue(), lessons or Lessons()
+        self.counters: CounterStore = _store(config.store, secrets)
+        self._poll = None if config.store.kind == "memory" else POLL
+
+    def hold_to(self, config: EdgeConfig) -> None:
+        """Other limits from now on, for chains that are put together after this; what was counted stays counted."""
         tiers = {name: _bounds(tier) for name, tier in {**TIERS, **config.tiers}.items()}
         on = {name: limit for name, limit in config.limits.items() if limit.enabled}
         self._plan = Plan({name: _limiting(limit, tiers) for name, limit in on.items()}, tiers)
         self._trunk, self._branch = self._plan.scopes(TRUNK), self._plan.scopes(BRANCH)
-        self._queue, self._lessons = Queue(), lessons or Lessons()
-        self.counters: CounterStore = _store(config.store, secrets)
-        self._poll = None if config.store.kind == "memory" else POLL
 
     def __bool__(self) -> bool:
         """Whether anything is limited."""

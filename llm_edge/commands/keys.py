@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -33,6 +34,9 @@ def add(commands: Any) -> None:
     )
     create.add_argument("--model", action="append", help="a model it may ask; * stands for anything (default: all)")
     create.add_argument("--days", type=float, help="how long it opens (default: until it is revoked)")
+    create.add_argument(
+        "--bring", action="store_true", help="take a key that is in use elsewhere, from standard input, as it is"
+    )
     acts.add_parser("list", help="all keys, without the keys themselves")
     rotate = acts.add_parser("rotate", help="make a new key in place of one, which opens a while longer")
     rotate.add_argument("id")
@@ -48,22 +52,24 @@ def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 
 def _lines(options: argparse.Namespace, env: Mapping[str, str]) -> list[str]:
-    from ..serve.keys import KeyStore
+    from ..serve.auth import store_of
 
     config = EdgeConfig.load(options.config, env=env, serving=True)
-    file = config.serve.auth.database
-    if file is None:
+    store, who = store_of(config, env, ThreadClock()), f"cli:{_user()}"
+    if store is None:
         raise ConfigError(
             "serve.auth.database (default): says where keys are kept, and is not set. Under [serve.auth] add the line"
             ' database = "~/.local/share/llm-edge/keys.db", and give the file with --config.'
         )
-    store, who = KeyStore(file, ThreadClock()), f"cli:{_user()}"
     try:
         if options.act == "create":
             text, made = store.create(
                 who, name=options.name, tenant=options.tenant, tier=options.tier, days=options.days,
                 permissions=options.permission or [CALL], models=options.model or [],
+                brought=sys.stdin.readline().rstrip("\r\n") if options.bring else None,
             )  # fmt: skip
+            if options.bring:
+                return [f"# {made.id} is the key that was brought"]
             return [text, f"# {made.id}, shown this once"]
         if options.act == "rotate":
             text, made = store.rotate(who, options.id, options.overlap * 3600)

@@ -127,6 +127,26 @@ class ServeAuthConfig(Section):
         " nobody else may read.",
         examples=["~/.local/share/llm-edge/keys.db"],
     )
+    redis: values.RedisAddress | None = Field(
+        default=None,
+        description="A Redis or Valkey that keeps them in place of `database`, for several machines; may be a"
+        " reference, and is treated as a secret.",
+        examples=["redis://127.0.0.1:6379/0"],
+    )
+    redis_prefix: values.StorePrefix = Field(
+        default="llm-edge:keys", description="What the names of its keys begin with, in braces: they are of one slot."
+    )
+    redis_ca_file: values.FilePath | None = Field(
+        default=None,
+        description="Certificates to trust besides the system's, as PEM; for an address with TLS.",
+        examples=["/etc/ssl/own-ca.pem"],
+    )
+    pepper: JwtSecret | None = Field(
+        default=None,
+        description="What the keys in `redis` are digested with, of 32 bytes at least; may be a reference. The same on"
+        " all machines, and kept with backups: without it no key opens.",
+        examples=["env:EDGE_PEPPER"],
+    )
     health: bool = Field(
         default=False, description="Whether /health needs a key too; without one it then says nothing of the parts."
     )
@@ -138,12 +158,16 @@ class ServeAuthConfig(Section):
         """Whether callers must show who they are."""
         if self.enabled is not None:
             return self.enabled
-        return bool(self.keys or self.database or self.jwt.issuer)
+        return bool(self.keys or self.database or self.redis or self.jwt.issuer)
 
     @model_validator(mode="after")
     def _somebody_may(self) -> Self:
-        if self.enabled and not (self.keys or self.database or self.jwt.issuer):
-            raise refuse("lets nobody in", "Set keys, database or jwt.issuer.", field="enabled")
+        if self.enabled and not (self.keys or self.database or self.redis or self.jwt.issuer):
+            raise refuse("lets nobody in", "Set keys, database, redis or jwt.issuer.", field="enabled")
+        if self.redis and self.database:
+            raise refuse("stands beside database", "Keep one of the two.", field="redis")
+        if self.redis and not self.pepper:
+            raise refuse("is missing", "Set it to a random text, as `openssl rand -hex 32` prints one.", field="pepper")
         return self
 
 

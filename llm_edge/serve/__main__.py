@@ -18,6 +18,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", help="the port to listen on (default: 8080)")
     parser.add_argument("--workers", help="processes that answer (default: 1)")
+    parser.add_argument(
+        "--reload-config",
+        action="store_true",
+        help="reload when the configuration or a certificate changes, as SIGHUP does",
+    )
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -43,7 +48,7 @@ def serve(options: argparse.Namespace) -> int:
         return BAD
     print(words, flush=True)
     try:
-        server.run()
+        server.run(watch=options.reload_config)
     finally:
         if shared is not None:
             shared.cleanup()

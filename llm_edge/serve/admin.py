@@ -1,12 +1,14 @@
 """
-What may be changed while it runs, over HTTP: keys, breakers; and the trail of who did.
+What may be changed while it runs, over HTTP: keys, breakers, the cache; and the trail of who did.
 
 Every path needs the permission `admin`, and every change is a line in the trail before it is answered.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -46,33 +48,37 @@ class Admin:
 
     async def keys(self, request: Request) -> Response:
         """All keys, as they stand."""
-        _, store = await self._allowed(request)
+        _, store = await self.allowed(request)
         now = self._clock.time()
-        return _said({"keys": [key.shown(now) for key in store.every()]})
+        return _said({"keys": [key.shown(now) for key in await asyncio.to_thread(store.every)]})
 
     async def create(self, request: Request) -> Response:
         """A new key; the one time it is seen."""
-        caller, store = await self._allowed(request)
-        asked = await self._asked(request, {"name", "tenant", "tier", "permissions", "models", "days"})
+        caller, store = await self.allowed(request)
+        asked = await self.asked(request, {"name", "tenant", "tier", "permissions", "models", "days", "key"})
         days = asked.get("days")
-        text, made = store.create(
-            caller.name, name=_text(asked, "name"), tenant=_text(asked, "tenant"), tier=_text(asked, "tier"),
+        create = partial(
+            store.create, caller.name, brought=_text(asked, "key") or None,
+            name=_text(asked, "name"), tenant=_text(asked, "tenant"), tier=_text(asked, "tier"),
             permissions=_texts(asked, "permissions", [CALL]), models=_texts(asked, "models", []),
             days=None if days is None else _number(asked, "days", 0.0),
         )  # fmt: skip
-        return _said({"key": text, **made.shown(self._clock.time())}, 201)
+        text, made = await asyncio.to_thread(create)
+        shown = {} if made.stretched else {"key": text}  # who brought it has it
+        return _said({**shown, **made.shown(self._clock.time())}, 201)
 
     async def revoke(self, request: Request) -> Response:
         """The end of a key, at once."""
-        caller, store = await self._allowed(request)
-        store.revoke(caller.name, request.path_params["id"])
+        caller, store = await self.allowed(request)
+        await asyncio.to_thread(store.revoke, caller.name, request.path_params["id"])
         return _said({"id": request.path_params["id"], "state": "revoked"})
 
     async def rotate(self, request: Request) -> Response:
         """A new key in place of an old one, which opens a while longer."""
-        caller, store = await self._allowed(request)
-        asked = await self._asked(request, {"overlap"})
-        text, made = store.rotate(caller.name, request.path_params["id"], _number(asked, "overlap", OVERLAP))
+        caller, store = await self.allowed(request)
+        asked = await self.asked(request, {"overlap"})
+        overlap = _number(asked, "overlap", OVERLAP)
+        text, made = await asyncio.to_thread(store.rotate, caller.name, request.path_params["id"], overlap)
         return _said({"key": text, **made.shown(self._clock.time())}, 201)
 
     async def breakers(self, request: Request) -> Response:
@@ -82,44 +88,54 @@ class Admin:
 
     async def force(self, request: Request) -> Response:
         """One breaker set by hand."""
-        caller, store = await self._allowed(request)
+        caller, store = await self.allowed(request)
         target = request.path_params["target"]
-        state: Any = _text(await self._asked(request, {"state"}), "state")
+        state: Any = _text(await self.asked(request, {"state"}), "state")
         self._sidecar.edge.breakers.force(target, state)
-        store.note(caller.name, "breakers.force", target, {"state": state})
+        await asyncio.to_thread(store.note, caller.name, "breakers.force", target, {"state": state})
         return _said({"target": target, "state": self._sidecar.edge.breakers.get(target, state)})
 
     async def purge(self, request: Request) -> Response:
         """Answers forgotten: those that have all of what is named, or all there are."""
-        caller, store = await self._allowed(request)
-        asked = await self._asked(request, {"tenant", "namespace", "model", "key"})
+        caller, store = await self.allowed(request)
+        asked = await self.asked(request, {"tenant", "namespace", "model", "key"})
         named = {name: _text(asked, name) for name in asked}
         if empty := [name for name, text in named.items() if not text]:
             raise InvalidRequest(f"`{empty[0]}` is empty; leave it out to mean any")
         told = await self._sidecar.edge.cache.aclear(**named)
-        store.note(caller.name, "cache.purge", "cache", named)
+        await asyncio.to_thread(store.note, caller.name, "cache.purge", "cache", named)
         return _said({"purged": named, "second_tier_told": told})
 
     async def trail(self, request: Request) -> Response:
         """The newest changes first."""
-        _, store = await self._allowed(request)
+        _, store = await self.allowed(request)
         most = request.query_params.get("limit", "100")
         if not most.isdecimal() or not 0 < int(most) <= 1000:
             raise InvalidRequest("`limit` must be a whole number from 1 to 1000")
-        return _said({"trail": store.trail(int(most))})
+        return _said({"trail": await asyncio.to_thread(store.trail, int(most))})
 
-    async def _allowed(self, request: Request) -> tuple[Caller, KeyStore]:
+    def now(self) -> float:
+        """The time of day."""
+        return self._clock.time()
+
+    def said(self, value: Mapping[str, Any]) -> Response:
+        """A JSON answer."""
+        return _said(value)
+
+    async def allowed(self, request: Request) -> tuple[Caller, KeyStore]:
+        """Who asks, and the store of keys that every change is written down in."""
         caller = await self._sidecar.admitted(request, ADMIN)
         if self._keys is None:
             raise NoSuchPath("there is no database of keys here; whoever runs the gateway sets serve.auth.database")
         return caller, self._keys
 
-    async def _asked(self, request: Request, known: set[str]) -> Mapping[str, Any]:
+    async def asked(self, request: Request, known: set[str] | None) -> Mapping[str, Any]:
+        """The JSON object that was sent, with none but the fields that are known; None for any."""
         headers, config = request.state.headers, self._sidecar.config
         kind_is_json(headers)
         raw = await body_of(request.receive, headers, largest=64 * 1024, seconds=config.body_timeout)
         asked: Mapping[str, Any] = json_object(raw) if raw else {}
-        if unknown := asked.keys() - known:
+        if known is not None and (unknown := asked.keys() - known):
             raise InvalidRequest(f"`{min(unknown)}` is not known here; there are {', '.join(sorted(known))}")
         return asked
 

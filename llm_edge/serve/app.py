@@ -26,13 +26,16 @@ from ..message import Headers
 from ..runtime import Clock, ThreadClock
 from .addresses import Addresses
 from .admin import Admin
+from .allowances import Allowances
 from .callers import ADMIN, CALL, HEALTH, METRICS, Caller, Door, OpenDoor
 from .calls import PATHS, Calls, dialect_of, id_of
+from .changes import Changes
 from .coding import Packed
 from .cors import Cors
 from .dashboard import Dashboard
 from .health import LIVE, Health
 from .intake import Gone, body_of
+from .keys import KeyStore
 from .numbers import Numbers
 from .origins import here, own_page
 from .pages import routes as pages
@@ -64,6 +67,9 @@ class Sidecar:
         self.dashboard = Dashboard(self, self._clock, shared) if config.dashboard else None
         self.health = Health(edge, self._clock, self._clock.now())
         self.models = Models(edge, self._clock)
+        keys: KeyStore | None = getattr(door, "keys", None)
+        self.changes = Changes(edge, keys, self._changed)
+        self._admin = Admin(self, keys, self._clock)
         self.addresses = Addresses(config.addresses, self._clock)
         self._numbers: Numbers | None = None
         self.calls = Calls(
@@ -136,7 +142,8 @@ class Sidecar:
             Route("/metrics", self._metrics),
             *([] if self.dashboard is None else self.dashboard.routes()),
             *pages(dashboard=self.config.dashboard, docs=self.config.docs, open_door=self.door.open),
-            *Admin(self, getattr(self.door, "keys", None), self._clock).routes(),
+            *self._admin.routes(),
+            *Allowances(self, self._admin).routes(),
             Route("/v1/models", self._models),
             Route("/v1/models/{name:path}", self._model),
             Route("/v1/{rest:path}", self._pass, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
@@ -240,6 +247,8 @@ class Sidecar:
 
     def start(self) -> None:
         """The server is about to answer its first."""
+        self.changes.apply()
+        self.changes.start()
         config = self.config
         if config.metrics_port is not None and self._counts is not None:
             loop = asyncio.get_running_loop()
@@ -253,9 +262,14 @@ class Sidecar:
             await self.dashboard.workers.stop()
         if self._numbers is not None:
             await asyncio.to_thread(self._numbers.close)
+        await self.changes.stop()
         if self._own:
             await self._settled()
             await self.edge.aclose()
+
+    def _changed(self) -> None:
+        """Calls pass another chain from now on."""
+        self.calls.front = self.edge.front("async")
 
     async def _settled(self) -> None:
         """The server may say stop when the last byte is out; what that call used and what is kept of it comes after."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 
 from ..config import EdgeConfig, follow
 from ..config.auth import wrong_in_caller_key, wrong_in_jwt_secret
+from ..config.values import wrong_in_redis
+from ..errors import ConfigError, EdgeError, RateLimited
 from ..message import Headers
 from ..runtime import Clock
+from ..stores.places import place
 from .callers import Caller, Door, OpenDoor
-from .keys import KeyStore
+from .keyfile import KeyFile
+from .keyredis import KeyRedis
+from .keys import Key, KeyStore
 from .problems import Unauthenticated
 from .tokens import Issuer
 
 _HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
 _LONGEST = 8 * 1024
+_GUESSES = 16
+"""Unknown keys that may wait to be looked at, where keys that people brought are known."""
 
 
 class LockedDoor:
@@ -25,6 +33,8 @@ class LockedDoor:
 
     def __init__(self, fixed: Mapping[bytes, Caller], keys: KeyStore | None, issuer: Issuer | None) -> None:
         self._fixed, self.keys, self._issuer = fixed, keys, issuer
+        self._guesses = 0
+        self._turn: asyncio.Lock | None = None
 
     async def admit(self, headers: Headers, /) -> Caller:
         """Raises Unauthenticated, in words that do not say how near it was."""
@@ -37,7 +47,27 @@ class LockedDoor:
             return key.caller()
         if self._issuer is not None and shown.count(".") == 2:
             return await self._issuer.caller(shown)
+        if self.keys is not None and self.keys.has_stretched and (key := await self._brought(self.keys, shown)):
+            return key.caller()
         raise Unauthenticated("the key is not valid here")
+
+    async def _brought(self, keys: KeyStore, shown: str) -> Key | None:
+        """A key that somebody brought. One at a time is worked out: guessers wait for each other."""
+        known, key = keys.remembered(shown)
+        if known:
+            return key
+        if self._guesses >= _GUESSES:
+            raise RateLimited("too many unknown keys are shown at once", retry_after=1.0)
+        self._guesses += 1
+        try:
+            self._turn = self._turn or asyncio.Lock()
+            async with self._turn:
+                known, key = keys.remembered(shown)
+                if not known:
+                    await asyncio.to_thread(keys.stretch, shown)
+            return keys.remembered(shown)[1]
+        finally:
+            self._guesses -= 1
 
 
 def _shown(headers: Headers) -> str:
@@ -78,5 +108,27 @@ def door_of(config: EdgeConfig, env: Mapping[str, str], clock: Clock) -> Door:
         given = [] if auth.jwt.secret is None else [(where, auth.jwt.secret, wrong_in_jwt_secret)]
         found = follow(config, env, given)
         issuer = Issuer(auth.jwt, clock, found[0].get_secret_value() if found else None)
-    keys = None if auth.database is None else KeyStore(auth.database, clock)
-    return LockedDoor(fixed, keys, issuer)
+    return LockedDoor(fixed, store_of(config, env, clock), issuer)
+
+
+def store_of(config: EdgeConfig, env: Mapping[str, str], clock: Clock) -> KeyStore | None:
+    """Where keys are kept; None for nowhere. Raises ConfigError when that place cannot be used."""
+    auth = config.serve.auth
+    if auth.database is not None:
+        return KeyStore(KeyFile(auth.database), clock)
+    if auth.redis is None or auth.pepper is None:
+        return None
+    path = ("serve", "auth")
+    url, pepper = follow(
+        config, env,
+        [((*path, "redis"), auth.redis, wrong_in_redis), ((*path, "pepper"), auth.pepper, wrong_in_jwt_secret)],
+    )  # fmt: skip
+    where = place(url.get_secret_value(), ca_file=auth.redis_ca_file)
+    rest = KeyRedis(where, prefix=auth.redis_prefix, pepper=pepper.get_secret_value().encode())
+    try:
+        return KeyStore(rest, clock)
+    except EdgeError as error:
+        rest.close()
+        raise ConfigError(
+            f"serve.auth.redis ({config.place((*path, 'redis'))}): {error}. Start it, or mend the address."
+        ) from None

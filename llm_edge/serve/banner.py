@@ -14,6 +14,9 @@ def banner(edge: EdgeClient) -> str:
     providers = ", ".join(edge.keyed) or "none yet: set OPENAI_API_KEY, ANTHROPIC_API_KEY or another provider's"
     model = next(iter(config.routes), "") or _example(edge)
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hi"}}]}}'
+    shown = "$EDGE_KEY" if serve.auth.on else ""
+    header = f" -H 'x-api-key: '\"{shown}\"" if shown else ""
+    key = 'os.environ["EDGE_KEY"]' if shown else '"any"'
     lines = [
         f"llm_edge serves on {scheme}://{host}:{serve.port}",
         f"  providers  {providers}",
@@ -21,9 +24,9 @@ def banner(edge: EdgeClient) -> str:
         f"  callers    {'show a key or a token' if serve.auth.on else 'anybody who reaches this address'}",
         f"  cache      {config.cache.policy}",
         f"  limits     {', '.join(name for name, each in config.limits.items() if each.enabled) or 'none'}",
-        f"  try it     curl {here}/v1/chat/completions -H 'content-type: application/json' -d '{body}'",
-        f'  OpenAI     OpenAI(base_url="{here}/v1", api_key="any")',
-        f'  Anthropic  Anthropic(base_url="{here}", api_key="any")',
+        f"  try it     curl {here}/v1/chat/completions{header} -H 'content-type: application/json' -d '{body}'",
+        f'  OpenAI     OpenAI(base_url="{here}/v1", api_key={key})',
+        f'  Anthropic  Anthropic(base_url="{here}", api_key={key})',
     ]
     return "\n".join(lines)
 

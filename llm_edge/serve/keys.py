@@ -1,47 +1,38 @@
 """
-API keys at rest, and the trail of every change: one SQLite file that nobody else may read.
+API keys: made, found, rotated and ended; and the trail of every change.
 
-A key is 256 random bits, shown once. What stands here is an HMAC of it, by a pepper that stands in a file beside the
-database; keys are found by that digest, so nothing is compared that could tell by its time how much was right. The
-trail can only grow: SQLite itself refuses to change or delete a line of it.
+A key is 256 random bits, shown once. What is kept is an HMAC of it, by a pepper that is kept elsewhere; keys are found
+by that digest, so nothing is compared that could tell by its time how much was right. A key that somebody brings may be
+short and guessable: of those argon2id is kept, which takes a guesser 20 ms a guess. Its salt is made of the pepper, so
+that such a key is found by its digest too; what was once found out is remembered, by HMAC. Where keys rest is
+`keyfile.py` or `keyredis.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
-import os
 import secrets
-import sqlite3
 import threading
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
 
-from ..errors import ConfigError, InvalidRequest
+from ..errors import EdgeError, InvalidRequest
 from ..runtime import Clock, mind_forks
 from .callers import CALL, PERMISSIONS, Caller
+from .problems import NoKeysNow
 
 PREFIX = "sk-edge-"
 OVERLAP = 86_400.0
 """Seconds for which a rotated key still opens."""
-FRESH = 0.5
+FRESH = 0.4
 """Seconds for which the keys read are believed to be all: a key revoked elsewhere is dead within a second."""
-
-_SCHEMA = """
-create table if not exists keys (
-    id text primary key, digest blob not null unique, name text not null, tenant text not null, tier text not null,
-    permissions text not null, models text not null, created real not null, expires real, revoked real
-) strict;
-create table if not exists trail (
-    at real not null, who text not null, what text not null, on_what text not null, facts text not null
-) strict;
-create trigger if not exists trail_stays before update on trail begin select raise(abort, 'the trail only grows'); end;
-create trigger if not exists trail_whole before delete on trail begin select raise(abort, 'the trail only grows'); end;
-"""
+STALE = 60.0
+"""Seconds for which they are believed when the store cannot be asked."""
+SHORTEST = 8
+"""Characters of a key that is brought."""
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +48,8 @@ class Key:
     created: float = 0.0
     expires: float | None = None
     revoked: float | None = None
+    stretched: bool = False
+    """Brought by somebody, and kept as argon2id."""
 
     def state(self, now: float) -> str:
         """`active`, `expired` or `revoked`."""
@@ -80,67 +73,147 @@ class Key:
         }  # fmt: skip
 
 
-_OF_PARENTS: list[sqlite3.Connection] = []
-"""In a forked child: what belongs to its parent."""
+class Line(NamedTuple):
+    """One change, as the trail has it."""
+
+    at: float
+    who: str
+    what: str
+    on_what: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """All that a store holds but the trail: keys by digest, oldest first, and settings by name."""
+
+    keys: Mapping[bytes, Key] = field(default_factory=dict[bytes, Key])
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class Rest(Protocol):
+    """Where keys, settings and the trail rest. What cannot be asked raises EdgeError."""
+
+    pepper: bytes
+    remote: bool
+    """Whether a look takes longer than a caller should wait."""
+
+    def version(self) -> object:
+        """Changes when anything does."""
+        ...
+
+    def read(self) -> Kept: ...
+
+    def change(self, keys: Mapping[bytes, Key], settings: Mapping[str, str | None], line: Line) -> None:
+        """Keys and settings (None takes one away) and the line in the trail, all or nothing."""
+        ...
+
+    def trail(self, most: int) -> list[Line]:
+        """The newest first."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class KeyStore:
-    """Makes, finds and ends keys. Raises ConfigError when the file cannot be used."""
+    """Makes, finds and ends keys; keeps what was set while it runs, and who did what."""
 
-    def __init__(self, file: Path, clock: Clock) -> None:
-        self._file, self._clock = file, clock
-        self._pepper = _pepper(file)
-        self._lock = threading.Lock()
-        self._found: Mapping[bytes, Key] = {}
-        self._looked = float("-inf")
-        self._version = -1
-        self._database = self._open()
+    def __init__(self, rest: Rest, clock: Clock) -> None:
+        self._rest, self._clock = rest, clock
+        self._begin()
+        self._refresh()
         mind_forks(self)
 
-    def after_fork(self) -> None:
-        # SQLite's connections do not live across a fork; the parent's is kept, so that it is never closed here.
-        _OF_PARENTS.append(self._database)
+    def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._database = self._open()
-        self._looked, self._version = float("-inf"), -1
+        self._kept = Kept()
+        self._looked = self._heard = float("-inf")
+        self._version: object = None
+        self._stretched: dict[bytes, bytes] = {}
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
 
-    def _open(self) -> sqlite3.Connection:
-        database: sqlite3.Connection | None = None
-        try:
-            database = sqlite3.connect(self._file, timeout=5, isolation_level=None, check_same_thread=False)
-            self._file.chmod(0o600)
-            database.execute("pragma journal_mode = wal")
-            database.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            if database is not None:
-                database.close()
-            raise ConfigError(f"serve.auth.database: {self._file} cannot be used: {error}") from None
-        return database
+    after_fork = _begin
 
     def close(self) -> None:
-        self._database.close()
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(5)
+        self._rest.close()
 
     # ------------------------------------------------------------------ at the door
 
     def find(self, key: str) -> Key | None:
-        """The key behind this text, if it opens now."""
-        found = self._all().get(self._digest(key))
+        """The key behind this text, if it opens now. Raises NoKeysNow when nobody can tell."""
+        return self._open(self._all().keys.get(self._digest(key)))
+
+    @property
+    def has_stretched(self) -> bool:
+        """Whether a key that `find` does not find may be one that was brought."""
+        return any(key.stretched for key in self._all().keys.values())
+
+    def remembered(self, key: str) -> tuple[bool, Key | None]:
+        """The same for a key that was brought: whether it is known at once, and what it opens."""
+        digest = self._stretched.get(self._digest(key))
+        return digest is not None, None if digest is None else self._open(self._all().keys.get(digest))
+
+    def stretch(self, key: str) -> bytes:
+        """argon2id of a key, remembered; to be called in a thread, for it takes a while."""
+        from argon2.low_level import Type, hash_secret_raw
+
+        raw, salt = key.encode("utf-8", "surrogatepass"), hmac.digest(self._rest.pepper, b"argon2", "sha256")[:16]
+        # OWASP's second choice: 19 MiB, two passes, one lane.
+        found = hash_secret_raw(raw, salt, time_cost=2, memory_cost=19_456, parallelism=1, hash_len=32, type=Type.ID)
+        while len(self._stretched) >= _REMEMBERED:
+            self._stretched.pop(next(iter(self._stretched)), None)
+        self._stretched[self._digest(key)] = found
+        return found
+
+    def settings(self) -> Mapping[str, str]:
+        """What was set while it runs, by name; the very same mapping as long as nothing changes."""
+        return self._all().settings
+
+    def _open(self, found: Key | None) -> Key | None:
         return found if found is not None and found.state(self._clock.time()) == "active" else None
 
     def _digest(self, key: str) -> bytes:
-        return hmac.digest(self._pepper, key.encode("utf-8", "surrogatepass"), "sha256")
+        return hmac.digest(self._rest.pepper, key.encode("utf-8", "surrogatepass"), "sha256")
 
-    def _all(self) -> Mapping[bytes, Key]:
-        now = self._clock.now()
-        if now - self._looked < FRESH:
-            return self._found
+    def _all(self) -> Kept:
+        if self._rest.remote:
+            if self._thread is None:
+                self._look_after()
+                if self._heard == float("-inf"):
+                    self._refresh()  # in a forked child
+            if self._clock.now() - self._heard > STALE:
+                raise NoKeysNow("the store of the keys cannot be asked now")
+        elif self._clock.now() - self._looked >= FRESH:
+            self._refresh()
+        return self._kept
+
+    def _refresh(self) -> None:
         with self._lock:
-            version = int(self._database.execute("pragma data_version").fetchone()[0])
-            if version != self._version or self._looked == float("-inf"):
-                rows = self._database.execute(f"select digest, {_COLUMNS} from keys").fetchall()  # noqa: S608  our own words
-                self._found, self._version = {row[0]: _key(row[1:]) for row in rows}, version
-            self._looked = now
-        return self._found
+            self._looked = self._clock.now()
+            version = self._rest.version()
+            if version != self._version or self._heard == float("-inf"):
+                self._kept, self._version = self._rest.read(), version
+            self._heard = self._clock.now()
+
+    def _look_after(self) -> None:
+        """From now on a thread asks the store, and no caller waits for it."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="llm_edge keys", daemon=True)
+                self._thread.start()
+
+    def _look(self) -> None:
+        while True:
+            try:
+                self._refresh()
+            except EdgeError:
+                pass  # what is known is believed for a while
+            if self._closed.wait(FRESH):
+                return
 
     # ------------------------------------------------------------------ changes
 
@@ -154,129 +227,113 @@ class KeyStore:
         permissions: Sequence[str] = (CALL,),
         models: Sequence[str] = (),
         days: float | None = None,
+        brought: str | None = None,
     ) -> tuple[str, Key]:
-        """A new key: the key itself, which is never to be seen again, and what is known of it."""
+        """A new key, or one that is `brought`: the key itself, never to be seen again, and what is known of it."""
         if unknown := set(permissions) - PERMISSIONS:
             known = ", ".join(sorted(PERMISSIONS))
             raise InvalidRequest(f"`permissions` has {min(unknown)!r}, which is none; there are {known}")
-        for field, text in (("name", name), ("tenant", tenant), ("tier", tier), *(("models", each) for each in models)):
+        for field_, text in (
+            ("name", name),
+            ("tenant", tenant),
+            ("tier", tier),
+            *(("models", each) for each in models),
+        ):
             if len(text) > 200 or not text.isprintable():
-                raise InvalidRequest(f"`{field}` must be printable text of at most 200 characters")
+                raise InvalidRequest(f"`{field_}` must be printable text of at most 200 characters")
         if days is not None and not 0 < days < 36_500:
             raise InvalidRequest("`days` must be more than 0 and less than 36500")
+        if brought is not None:
+            _check_brought(brought)
         now, id_ = self._clock.time(), f"key_{secrets.token_hex(8)}"
         made = Key(
             id=id_, name=name, tenant=tenant or id_, tier=tier, permissions=tuple(permissions), models=tuple(models),
-            created=now, expires=None if days is None else now + days * 86_400,
+            created=now, expires=None if days is None else now + days * 86_400, stretched=brought is not None,
         )  # fmt: skip
-        text = PREFIX + secrets.token_urlsafe(32)
-        with self._changing(who, "keys.create", id_, {"tenant": made.tenant, "permissions": list(permissions)}):
-            self._insert(text, made)
+        text = brought or PREFIX + secrets.token_urlsafe(32)
+        digest = self.stretch(text) if brought else self._digest(text)
+        if digest in self._read().keys:
+            raise InvalidRequest("that key is there already")
+        facts = {"tenant": made.tenant, "permissions": list(permissions), **({"brought": True} if brought else {})}
+        self._change(who, "keys.create", id_, facts, {digest: made})
         return text, made
 
     def rotate(self, who: str, id_: str, overlap: float = OVERLAP) -> tuple[str, Key]:
         """A new key in an old one's place; the old one opens for `overlap` seconds more."""
         if not 0 <= overlap <= 90 * 86_400:
             raise InvalidRequest("`overlap` must be a number of seconds from 0 to 90 days")
-        old = self._active(id_)
+        digest, old = self._active(id_)
         now, fresh = self._clock.time(), f"key_{secrets.token_hex(8)}"
-        made = Key(
-            id=fresh, name=old.name, tenant=old.tenant, tier=old.tier, permissions=old.permissions, models=old.models,
-            created=now, expires=old.expires,
-        )  # fmt: skip
         ends = now + overlap if old.expires is None else min(old.expires, now + overlap)
-        text = PREFIX + secrets.token_urlsafe(32)
-        with self._changing(who, "keys.rotate", id_, {"new": fresh, "overlap": overlap}):
-            self._database.execute("update keys set expires = ? where id = ?", (ends, id_))
-            self._insert(text, made)
+        made, text = replace(old, id=fresh, created=now, stretched=False), PREFIX + secrets.token_urlsafe(32)
+        changed = {digest: replace(old, expires=ends), self._digest(text): made}
+        self._change(who, "keys.rotate", id_, {"new": fresh, "overlap": overlap}, changed)
         return text, made
 
     def revoke(self, who: str, id_: str) -> None:
         """The key opens no more."""
-        self._active(id_)
-        with self._changing(who, "keys.revoke", id_, {}):
-            self._database.execute("update keys set revoked = ? where id = ?", (self._clock.time(), id_))
+        digest, old = self._active(id_)
+        self._change(who, "keys.revoke", id_, {}, {digest: replace(old, revoked=self._clock.time())})
+
+    def of_tenant(self, who: str, tenant: str, *, tier: str | None = None, revoked: bool = False) -> int:
+        """All active keys of a tenant: given a tier, or ended. Says how many there were."""
+        now = self._clock.time()
+        mine = {
+            digest: key for digest, key in self._read().keys.items()
+            if key.tenant == tenant and key.state(now) == "active"
+        }  # fmt: skip
+        if not mine:
+            raise InvalidRequest("there is no active key of that tenant")
+        if tier is not None and (len(tier) > 200 or not tier.isprintable()):
+            raise InvalidRequest("`tier` must be printable text of at most 200 characters")
+        changed = {
+            digest: replace(key, revoked=now if revoked else key.revoked, tier=key.tier if tier is None else tier)
+            for digest, key in mine.items()
+        }
+        what, facts = ("tenants.revoke", {}) if revoked else ("tenants.change", {"tier": tier})
+        self._change(who, what, tenant, {"keys": len(mine), **facts}, changed)
+        return len(mine)
+
+    def set(self, who: str, name: str, value: Mapping[str, Any] | None) -> None:
+        """A setting changed while it runs; None takes the change back."""
+        what = "settings.reset" if value is None else "settings.change"
+        written = None if value is None else json.dumps(dict(value))
+        self._change(who, what, name, value or {}, {}, {name: written})
 
     def every(self) -> list[Key]:
         """All keys there ever were, oldest first."""
-        with self._lock:
-            rows = self._database.execute(f"select {_COLUMNS} from keys order by created").fetchall()  # noqa: S608
-        return [_key(row) for row in rows]
+        return sorted(self._read().keys.values(), key=lambda key: key.created)
 
     def note(self, who: str, what: str, on_what: str, facts: Mapping[str, Any]) -> None:
         """A change that is not of a key, for the trail."""
-        with self._changing(who, what, on_what, facts):
-            pass
+        self._change(who, what, on_what, facts, {})
 
     def trail(self, most: int = 100) -> list[dict[str, Any]]:
         """The newest changes first."""
-        with self._lock:
-            rows = self._database.execute("select * from trail order by rowid desc limit ?", (most,)).fetchall()
         return [
-            {"at": at, "who": who, "what": what, "on": on_what, "facts": json.loads(facts)}
-            for at, who, what, on_what, facts in rows
+            {"at": line.at, "who": line.who, "what": line.what, "on": line.on_what, "facts": line.facts}
+            for line in self._rest.trail(most)
         ]
 
-    def _active(self, id_: str) -> Key:
-        found = next((key for key in self.every() if key.id == id_), None)
-        if found is None or found.state(self._clock.time()) != "active":
-            raise InvalidRequest("there is no active key with that id")
-        return found
+    def _read(self) -> Kept:
+        self._refresh()
+        return self._kept
 
-    def _insert(self, text: str, key: Key) -> None:
-        self._database.execute(
-            "insert into keys values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                key.id, self._digest(text), key.name, key.tenant, key.tier, json.dumps(list(key.permissions)),
-                json.dumps(list(key.models)), key.created, key.expires, key.revoked,
-            ),
-        )  # fmt: skip
+    def _active(self, id_: str) -> tuple[bytes, Key]:
+        for digest, key in self._read().keys.items():
+            if key.id == id_ and key.state(self._clock.time()) == "active":
+                return digest, key
+        raise InvalidRequest("there is no active key with that id")
 
-    @contextmanager
-    def _changing(self, who: str, what: str, on_what: str, facts: Mapping[str, Any]) -> Generator[None]:
-        """One change and its line in the trail, both or neither."""
-        with self._lock:
-            self._database.execute("begin immediate")
-            try:
-                yield
-                line = (self._clock.time(), who, what, on_what, json.dumps(dict(facts)))
-                self._database.execute("insert into trail values (?, ?, ?, ?, ?)", line)
-            except BaseException:
-                self._database.execute("rollback")
-                raise
-            self._database.execute("commit")
-            self._looked = float("-inf")
+    def _change(
+        self, who: str, what: str, on_what: str, facts: Mapping[str, Any], keys: Mapping[bytes, Key],
+        settings: Mapping[str, str | None] | None = None,
+    ) -> None:  # fmt: skip
+        self._rest.change(keys, settings or {}, Line(self._clock.time(), who, what, on_what, facts))
+        self._version = None  # one's own changes leave the version as it was
+        self._refresh()
 
 
-_COLUMNS = "id, name, tenant, tier, permissions, models, created, expires, revoked"
-
-
-def _key(row: Sequence[Any]) -> Key:
-    id_, name, tenant, tier, permissions, models, created, expires, revoked = row
-    return Key(
-        id=id_, name=name, tenant=tenant, tier=tier, permissions=tuple(json.loads(permissions)),
-        models=tuple(json.loads(models)), created=created, expires=expires, revoked=revoked,
-    )  # fmt: skip
-
-
-def _pepper(file: Path) -> bytes:
-    """The pepper beside the database; made when there is none."""
-    beside = file.with_name(f"{file.name}.pepper")
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(handle, "wb") as made:
-                made.write(secrets.token_bytes(32))
-        found = beside.read_bytes()
-        shared = hasattr(os, "geteuid") and bool(beside.stat().st_mode & 0o077)
-    except OSError as error:
-        raise ConfigError(f"serve.auth.database: {file} cannot be used: {error.strerror}") from None
-    if len(found) != hashlib.sha256().digest_size:
-        raise ConfigError(f"serve.auth.database: {beside} is not a pepper; put back the one the keys were made with")
-    if shared:
-        raise ConfigError(f"serve.auth.database: others may read {beside}. Take that right away (chmod 600).")
-    return found
+def _check_brought(text: str) -> None:
+    if not SHORTEST <= len(text) <= 200 or not text.isascii() or not text.isprintable() or " " in text:
+        raise InvalidRequest(f"a key that is brought must be {SHORTEST} to 200 visible ASCII characters")

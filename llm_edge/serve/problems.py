@@ -78,6 +78,13 @@ class HeadersTooLarge(Refused):
     code = "headers_too_large"
 
 
+class NoKeysNow(Refused):
+    """The store of the keys cannot be asked, so nobody can be let in."""
+
+    status = 503
+    code = "keys_unavailable"
+
+
 class Internal(Rejected):
     """Something of ours went wrong."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +19,17 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from ..client import EdgeClient
-from ..config import EdgeConfig, ServeConfig
+from ..config import EdgeConfig, ServeConfig, ServeTlsConfig
 from ..errors import ConfigError
 from ..runtime import ThreadClock
 from ..telemetry import logs
 from .app import Sidecar, create_app
-from .auth import door_of
+from .auth import LockedDoor, door_of
 from .intake import HEADER_BYTES
 
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+WATCH = 0.5
+"""Seconds between two looks at the files, where they are watched."""
 _OURS = ("127.0.0.1", "::1", "localhost")
 
 log = logging.getLogger("llm_edge.serve")
@@ -50,6 +54,19 @@ class Plan:
         http = config.http.model_copy(update={"pool": config.serve.connections})
         return config.model_copy(update={"http": http})
 
+    def state(self) -> Mapping[str, object]:
+        """How the files stand: the configuration's and, where it can be read, the certificates'."""
+        found: list[Path] = []
+        if self.file is not None:
+            base = Path(self.file)
+            found += [base, *base.parent.glob(f"{base.stem}.*{base.suffix}")]
+        try:
+            tls = self.config().serve.tls
+            found += [each for each in (tls.cert_file, tls.key_file, tls.client_ca_file) if each is not None]
+        except ConfigError:
+            pass  # whoever reloads is told
+        return {str(each): _stamp(each) for each in found}
+
     def edge(self) -> EdgeClient:
         """Raises ConfigError when a secret is missing, too."""
         return EdgeClient(self.config(), env=os.environ)
@@ -70,6 +87,14 @@ def serve_logs(edge: EdgeClient) -> None:
     """Log lines of this process on stderr, as the configuration has them."""
     told = edge.config.telemetry
     logs.serve(told.log_level, told.log_format, edge.redactor)
+
+
+def _stamp(file: Path) -> object:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class Server(MPServer):
@@ -95,7 +120,7 @@ class Server(MPServer):
             log_level=LogLevels.warning,
             ssl_cert=tls.cert_file,
             ssl_key=tls.key_file,
-            ssl_protocol_min=SSLProtocols.tls12 if tls.minimum == "1.2" else SSLProtocols.tls13,
+            ssl_protocol_min=_oldest(tls),
             ssl_ca=tls.client_ca_file,
             ssl_client_verify=tls.client_ca_file is not None,
             workers_kill_timeout=max(int(config.drain), 1),
@@ -103,19 +128,48 @@ class Server(MPServer):
             respawn_interval=1.0,
         )
 
-    def run(self) -> None:
-        """Serves until told to stop."""
+    def run(self, *, watch: bool = False) -> None:
+        """Serves until told to stop. With `watch` a file that changes is a reload, too."""
+        if watch:
+            threading.Thread(target=self._watch, name="llm_edge watch", daemon=True).start()
         self.serve(target_loader=self._plan.app, wrap_loader=False)
 
     def signal_handler_reload(self, *args: object, **kwargs: object) -> None:
         """Takes the new configuration if it can be used; a worker that starts with it takes over from the old one."""
         try:
-            self._plan.edge().close()
+            edge = self._plan.edge()
+            edge.close()
+            check(edge.config)
+            self._take_certificates(edge.config.serve.tls)
         except ConfigError as error:
             log.error("the configuration was not reloaded, the old one goes on: %s", error)
             return
         log.info("the configuration was read again; workers that start with it take over")
         super().signal_handler_reload(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian leaves it untyped
+
+    def _take_certificates(self, tls: ServeTlsConfig) -> None:
+        """The files as they are now: where a name leads may have changed, as it does when certificates are renewed."""
+        try:
+            self.build_ssl_context(
+                tls.cert_file, tls.key_file, None, _oldest(tls), tls.client_ca_file, [], tls.client_ca_file is not None
+            )
+        except OSError as error:  # ssl's own among them
+            raise ConfigError(
+                f"serve.tls.cert_file: it does not go with serve.tls.key_file: {error.strerror}"
+            ) from None
+
+    def _watch(self) -> None:
+        seen = self._plan.state()
+        while True:
+            time.sleep(WATCH)  # this thread has nothing else to do
+            now = self._plan.state()
+            if now != seen:
+                seen = now
+                os.kill(os.getpid(), signal.SIGHUP)
+
+
+def _oldest(tls: ServeTlsConfig) -> SSLProtocols:
+    return SSLProtocols.tls12 if tls.minimum == "1.2" else SSLProtocols.tls13
 
 
 def check(config: EdgeConfig) -> None:
@@ -133,11 +187,13 @@ def check(config: EdgeConfig) -> None:
             f"serve.auth ({config.place(('serve', 'host'))}): others reach {serve.host}, and everybody would be let in."
             " Set API_KEYS, serve.auth.database or serve.auth.jwt; or serve.auth.enabled = false, if that is meant."
         )
-    door_of(config, os.environ, ThreadClock())
-    counted = any(limit.enabled for limit in config.limits.values())
+    door = door_of(config, os.environ, ThreadClock())
+    if isinstance(door, LockedDoor) and door.keys is not None:
+        door.keys.close()
+    counted = "[limits]" if any(limit.enabled for limit in config.limits.values()) else config.budgets and "[budgets]"
     if serve.workers > 1 and counted and config.store.kind == "memory":
         raise ConfigError(
-            f"serve.workers ({config.place(('serve', 'workers'))}): each worker would count [limits] for itself."
+            f"serve.workers ({config.place(('serve', 'workers'))}): each worker would count {counted} for itself."
             ' Under [store] add the lines kind = "redis" and url = "redis://127.0.0.1:6379/0", or set workers = 1.'
         )
 

@@ -92,9 +92,10 @@ def ask(process: Process, key: str, body: object, path: str = CHAT) -> bytes:
 def sidecar(folder: Path, provider: Provider, more: str = "", **keys: str) -> Iterator[tuple[Process, dict[str, str]]]:
     """A sidecar, an admin's key under `admin`, and a key for each tenant named."""
     from llm_edge.runtime import ThreadClock
+    from llm_edge.serve.keyfile import KeyFile
     from llm_edge.serve.keys import KeyStore
 
-    store = KeyStore(folder / "keys.db", ThreadClock())
+    store = KeyStore(KeyFile(folder / "keys.db"), ThreadClock())
     made = {"admin": store.create("test", name="operations", tenant="operations", permissions=["admin", "call"])[0]}
     for tenant, tier in keys.items():
         made[tenant] = store.create("test", name=tenant, tenant=tenant, tier=tier)[0]

@@ -10,6 +10,7 @@ import pytest
 from llm_edge import EdgeClient
 from llm_edge.serve import Sidecar, create_app
 from llm_edge.testing import Provider
+from tests.stores.valkey import Valkey, valkey as a_valkey
 
 from .kit import Process, Said, called, running
 
@@ -81,3 +82,9 @@ def sidecar(upstream: str) -> Iterator[Callable[..., App]]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    with a_valkey() as server:
+        yield server

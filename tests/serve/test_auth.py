@@ -21,6 +21,7 @@ from llm_edge.message import Headers
 from llm_edge.runtime import FakeClock
 from llm_edge.serve.auth import LockedDoor, door_of
 from llm_edge.serve.callers import ANYBODY, Caller, OpenDoor
+from llm_edge.serve.keyfile import KeyFile
 from llm_edge.serve.keys import KeyStore
 from llm_edge.serve.problems import Forbidden, Unauthenticated
 from llm_edge.serve.run import check
@@ -354,7 +355,7 @@ def test_a_key_made_beside_a_running_sidecar_opens_and_ends_at_once(
     provider.script(answer("Paris."))
     settings = f'[serve.auth]\ndatabase = "{tmp_path}/keys.db"\n'
     with running(tmp_path, toml(upstream, settings)) as process:
-        store = KeyStore(tmp_path / "keys.db", FakeClock(time=time.time()))
+        store = KeyStore(KeyFile(tmp_path / "keys.db"), FakeClock(time=time.time()))
         text, made = store.create("me")
 
         def said() -> bytes:

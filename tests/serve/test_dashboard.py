@@ -21,6 +21,7 @@ from llm_edge.runtime import FakeClock, ThreadClock
 from llm_edge.serve import Sidecar
 from llm_edge.serve.auth import LockedDoor
 from llm_edge.serve.callers import ADMIN, CALL, OpenDoor
+from llm_edge.serve.keyfile import KeyFile
 from llm_edge.serve.keys import KeyStore
 from llm_edge.serve.live import COARSE, FINE, SLICES, STORIES, Live
 from llm_edge.serve.origins import here, own_page
@@ -176,7 +177,7 @@ def test_a_worker_that_is_gone_is_not_counted(fake_clock: FakeClock, tmp_path: P
 
 @pytest.fixture
 def locked(sidecar: Make, tmp_path: Path) -> Iterator[tuple[App, KeyStore]]:
-    keys = KeyStore(tmp_path / "keys.db", ThreadClock())
+    keys = KeyStore(KeyFile(tmp_path / "keys.db"), ThreadClock())
     yield sidecar(door=LockedDoor({}, keys, None)), keys
     keys.close()
 

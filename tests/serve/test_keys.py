@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import hmac
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
 
-from llm_edge.errors import ConfigError, InvalidRequest
+from llm_edge.errors import ConfigError, InvalidRequest, RateLimited
+from llm_edge.message import Headers
 from llm_edge.runtime import FakeClock
+from llm_edge.serve.auth import LockedDoor
+from llm_edge.serve.keyfile import KeyFile
 from llm_edge.serve.keys import OVERLAP, KeyStore
+from llm_edge.serve.problems import Unauthenticated
 
 
 @pytest.fixture
@@ -20,7 +27,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def store(tmp_path: Path, clock: FakeClock):
-    made = KeyStore(tmp_path / "keys" / "keys.db", clock)
+    made = KeyStore(KeyFile(tmp_path / "keys" / "keys.db"), clock)
     yield made
     made.close()
 
@@ -53,7 +60,7 @@ def test_no_other_text_opens(text: str) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _shared(tmp_path_factory: pytest.TempPathFactory):
     global _SHARED
-    _SHARED = KeyStore(tmp_path_factory.mktemp("shared") / "keys.db", FakeClock())
+    _SHARED = KeyStore(KeyFile(tmp_path_factory.mktemp("shared") / "keys.db"), FakeClock())
     _SHARED.create("me")
     yield
     _SHARED.close()
@@ -96,7 +103,7 @@ def test_a_key_revoked_by_another_process_is_dead_within_a_second(
 ) -> None:
     text, made = store.create("me")
     assert store.find(text) is not None
-    other = KeyStore(tmp_path / "keys" / "keys.db", clock)
+    other = KeyStore(KeyFile(tmp_path / "keys" / "keys.db"), clock)
     other.revoke("other", made.id)
     other.close()
     clock.advance(1)
@@ -135,28 +142,92 @@ def test_what_makes_no_key_is_refused(wrong: dict, store: KeyStore) -> None:
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "keys.db").write_text("not a database, but long enough to be looked at" * 10)
     with pytest.raises(ConfigError, match=r"serve.auth.database"):
-        KeyStore(tmp_path / "keys.db", clock)
+        KeyStore(KeyFile(tmp_path / "keys.db"), clock)
 
 
 def test_a_pepper_that_others_may_read_or_that_is_none_is_refused(tmp_path: Path, clock: FakeClock) -> None:
-    KeyStore(tmp_path / "keys.db", clock).close()
+    KeyStore(KeyFile(tmp_path / "keys.db"), clock).close()
     pepper = tmp_path / "keys.db.pepper"
     pepper.chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
-        KeyStore(tmp_path / "keys.db", clock)
+        KeyStore(KeyFile(tmp_path / "keys.db"), clock)
     pepper.chmod(0o600)
     pepper.write_bytes(b"short")
     with pytest.raises(ConfigError, match="put back"):
-        KeyStore(tmp_path / "keys.db", clock)
+        KeyStore(KeyFile(tmp_path / "keys.db"), clock)
 
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be used"):
-        KeyStore(tmp_path / "file" / "keys.db", clock)
+        KeyStore(KeyFile(tmp_path / "file" / "keys.db"), clock)
 
 
 def test_keys_open_in_a_forked_child_too(store: KeyStore) -> None:
     text, _ = store.create("me")
     store.after_fork()
     assert store.find(text) is not None
+
+
+def test_a_key_that_is_brought_opens_and_rests_as_argon2(store: KeyStore, tmp_path: Path) -> None:
+    text, made = store.create("me", tenant="acme", brought="hunter2-hunter2")
+    assert text == "hunter2-hunter2"
+    assert store.find(text) is None  # not by the quick way
+    with closing(KeyStore(KeyFile(tmp_path / "keys" / "keys.db"), FakeClock())) as other:
+        assert other.has_stretched
+        assert other.remembered(text) == (False, None)
+        other.stretch(text)
+        assert other.remembered(text) == (True, made)
+        other.stretch("a guess")
+        assert other.remembered("a guess") == (True, None)
+    at_rest = b"".join(file.read_bytes() for file in (tmp_path / "keys").iterdir())
+    assert b"hunter2" not in at_rest
+    quick = hmac.digest((tmp_path / "keys" / "keys.db.pepper").read_bytes(), text.encode(), "sha256")
+    assert quick not in at_rest  # nor anything that could be guessed at speed
+
+
+def test_what_is_remembered_of_guesses_is_bounded(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_edge.serve.keys._REMEMBERED", 3)
+    for number in range(6):
+        store.stretch(f"guess {number}")
+    assert [store.remembered(f"guess {number}")[0] for number in range(6)] == [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize("brought", ["short", "with space in it", "ünïcode-key", "x" * 201, "a\nb-long-enough"])
+def test_a_key_that_could_not_be_shown_is_not_taken(brought: str, store: KeyStore) -> None:
+    with pytest.raises(InvalidRequest, match="8 to 200 visible ASCII"):
+        store.create("me", brought=brought)
+
+
+def test_the_door_opens_for_a_key_that_was_brought(store: KeyStore) -> None:
+    text, made = store.create("me", brought="hunter2-hunter2")
+    ended, other = store.create("me", brought="another-old-key")
+    store.revoke("me", other.id)
+    door = LockedDoor({}, KeyStore(store._rest, FakeClock()), None)
+
+    async def shown(key: str) -> object:
+        try:
+            return (await door.admit(Headers([("x-api-key", key)]))).name
+        except (Unauthenticated, RateLimited) as error:
+            return type(error)
+
+    async def run() -> None:
+        assert await shown(text) == made.id
+        assert await shown(ended) is Unauthenticated
+        told = await asyncio.gather(*(shown(f"guess-{number}") for number in range(30)))
+        assert told.count(Unauthenticated) == 16  # the rest are told to wait, and cost no more
+        assert told.count(RateLimited) == 14
+        assert await shown(text) == made.id
+
+    asyncio.run(run())
+
+
+def test_a_file_of_an_older_version_is_taken(tmp_path: Path, clock: FakeClock) -> None:
+    with closing(KeyStore(KeyFile(tmp_path / "keys.db"), clock)) as store:
+        text, _ = store.create("me")
+    with closing(sqlite3.connect(tmp_path / "keys.db")) as database:
+        database.execute("alter table keys drop column stretched")
+        database.execute("drop table settings")
+        database.commit()
+    with closing(KeyStore(KeyFile(tmp_path / "keys.db"), clock)) as store:
+        assert store.find(text) is not None

@@ -221,9 +221,8 @@ def test_a_reload_takes_a_good_configuration_and_refuses_a_bad_one(
     upstream: str, provider: Provider, tmp_path: Path
 ) -> None:
     provider.script(answer("Paris."))
-    with running(tmp_path, toml(upstream)) as process:
-        process.file.write_text("[cache]\nttl = -1\n")
-        process.signal(signal.SIGHUP)
+    with running(tmp_path, toml(upstream), "--reload-config") as process:
+        process.file.write_text("[cache]\nttl = -1\n")  # it is looked at, without a signal
         process.printed("the old one goes on")
         assert b'"fast"' in process.raw(b"GET /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         process.file.write_text(toml(upstream, '[routes.other]\ntargets = "openai/x"\n'))
@@ -289,7 +288,8 @@ def test_with_one_key_in_the_environment_it_needs_no_configuration(tmp_path: Pat
     [
         ('[serve]\nhost = "nowhere"\n', "serve.host"),
         ('[serve.tls]\ncert_file = "no"\nkey_file = "no"\n', "serve.tls.cert_file"),
-        ("[serve]\nworkers = 2\n[limits.global]\nrequests_per_second = 5\n", "serve.workers"),
+        ("[serve]\nworkers = 2\n[limits.global]\nrequests_per_second = 5\n", 'add the lines kind = "redis"'),
+        ("[serve]\nworkers = 2\n[budgets.global]\nusd_per_day = 5\n", "count [budgets] for itself"),
     ],
 )
 def test_what_cannot_be_served_is_told_at_the_start(settings: str, words: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from llm_edge.testing.certificates import Certificates
 
 from .conftest import toml
 from .kit import CHAT, Process, everything, post, running
-from .test_server import body
+from .test_server import _until, body
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,30 @@ def test_callers_without_a_certificate_stay_out(
         older.maximum_version = ssl.TLSVersion.TLSv1_2
         with pytest.raises((ssl.SSLError, ConnectionError)):
             over_tls(process, older, "old?")
+
+
+def test_a_renewed_certificate_is_taken_at_a_reload(upstream: str, tmp_path: Path) -> None:
+    """Names lead elsewhere after a renewal, as certbot and Kubernetes have it; one without its key is refused."""
+    old, new = Certificates(tmp_path / "old"), Certificates(tmp_path / "new")
+    name = tmp_path / "live.pem"
+    name.symlink_to(old.server_file)
+    asks = f'[serve.tls]\ncert_file = "{name}"\nkey_file = "{name}"\n'
+    with running(tmp_path, toml(upstream, asks)) as process:
+        assert _trusted(process, old)
+        name.unlink()
+        name.symlink_to(new.ca_file.with_name("nothing.pem"))
+        new.ca_file.with_name("nothing.pem").write_text("no certificate")
+        process.signal(signal.SIGHUP)
+        process.printed("the old one goes on")
+        name.unlink()
+        name.symlink_to(new.server_file)
+        process.signal(signal.SIGHUP)
+        assert _until(lambda: _trusted(process, new))
+
+
+def _trusted(process: Process, certificates: Certificates) -> bool:
+    try:
+        with process.connected() as sock, certificates.client_context().wrap_socket(sock, server_hostname="localhost"):
+            return True
+    except OSError:
+        return False
