@@ -75,12 +75,12 @@ class Changes:
 
     def _config(self, wanted: Mapping[Kind, Mapping[str, Any]]) -> EdgeConfig:
         base = self._base
-        sections: dict[str, Any] = {}
-        for kind, given in (("limits", base.limits), ("budgets", base.budgets)):
-            set_here = wanted.get(kind, self.made(kind))  # type: ignore[call-overload]  # a loop makes a text of both names
-            kept: Mapping[str, LimitConfig | BudgetConfig] = given
-            dumped = {name: each.model_dump(exclude_unset=True) for name, each in kept.items() if name not in set_here}
-            sections[kind] = {**dumped, **set_here}
+        limits: Mapping[str, LimitConfig | BudgetConfig] = base.limits
+        budgets: Mapping[str, LimitConfig | BudgetConfig] = base.budgets
+        sections: Any = {
+            "limits": _over(limits, wanted.get("limits", self.made("limits"))),
+            "budgets": _over(budgets, wanted.get("budgets", self.made("budgets"))),
+        }
         return base.model_copy(update={"limits": {}, "budgets": {}}).changed(**sections)
 
     async def _look(self) -> None:
@@ -90,3 +90,9 @@ class Changes:
             except EdgeError:
                 pass  # the store is away: what is known goes on
             await asyncio.sleep(FRESH)
+
+
+def _over(configured: Mapping[str, LimitConfig | BudgetConfig], made: Mapping[str, Any]) -> dict[str, Any]:
+    """What was set takes the place of what the configuration has under that name, whole."""
+    kept = {name: each.model_dump(exclude_unset=True) for name, each in configured.items() if name not in made}
+    return {**kept, **made}
