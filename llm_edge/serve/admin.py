@@ -58,7 +58,7 @@ class Admin:
         asked = await self.asked(request, {"name", "tenant", "tier", "permissions", "models", "days", "key"})
         days = asked.get("days")
         create = partial(
-            store.create, caller.name, brought=_text(asked, "key") or None,
+            store.create, caller.name, brought=None if asked.get("key") is None else _text(asked, "key"),
             name=_text(asked, "name"), tenant=_text(asked, "tenant"), tier=_text(asked, "tier"),
             permissions=_texts(asked, "permissions", [CALL]), models=_texts(asked, "models", []),
             days=None if days is None else _number(asked, "days", 0.0),

@@ -116,6 +116,9 @@ class KeyRequest(BaseModel):
     permissions: list[Literal["call", "admin", "metrics", "health"]] = ["call"]
     models: list[str] = Field(default=[], description="Patterns of the models it may ask; none for all.")
     days: float | None = Field(default=None, gt=0, lt=36_500, description="After these it opens no more.")
+    key: str | None = Field(
+        default=None, pattern="^[!-~]{8,200}$", description="One that callers have already, to be taken over as it is."
+    )
 
 
 class RotateRequest(BaseModel):

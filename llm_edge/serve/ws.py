@@ -296,6 +296,8 @@ class Sockets:
             await send({"type": "websocket.close", "code": POLICY})
             return
         try:
+            if self.calls.pace is not None:
+                self.calls.pace(scope)
             head = self.calls.head(scope["headers"])
         except CallError:
             await send({"type": "websocket.close", "code": POLICY})

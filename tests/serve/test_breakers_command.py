@@ -10,6 +10,7 @@ import pytest
 
 from llm_edge.cli import main
 from llm_edge.runtime import ThreadClock
+from llm_edge.serve.keyfile import KeyFile
 from llm_edge.serve.keys import KeyStore
 from tests.stores.valkey import valkey
 
@@ -36,7 +37,7 @@ def door(upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     """A sidecar of two workers that share a store, and an admin's key."""
     folder: Path = tmp_path_factory.mktemp("breakers")
     file = folder / "keys.db"
-    store = KeyStore(file, ThreadClock())
+    store = KeyStore(KeyFile(file), ThreadClock())
     key, _ = store.create("test", permissions=["admin", "call"])
     store.close()
     with valkey() as server:

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from llm_edge.runtime import ThreadClock
 from llm_edge.serve.auth import LockedDoor
 from llm_edge.serve.calls import PATHS
+from llm_edge.serve.keyfile import KeyFile
 from llm_edge.serve.keys import KeyStore
 from llm_edge.serve.operations import OPERATIONS
 from llm_edge.testing import Provider, answer, embeddings
@@ -46,7 +47,7 @@ def test_it_is_valid(sidecar: Make) -> None:
 
 
 def test_everything_that_is_served_stands_in_it(sidecar: Make, tmp_path: Path) -> None:
-    keys = KeyStore(tmp_path / "keys.db", ThreadClock())
+    keys = KeyStore(KeyFile(tmp_path / "keys.db"), ThreadClock())
     app = sidecar(door=LockedDoor({}, keys, None))
     told = app("GET", "/openapi.json").json["paths"]
     routes = [route for route in app.app._pages.routes if isinstance(route, Route)]
@@ -77,7 +78,7 @@ def test_mounted_it_says_where(sidecar: Make) -> None:
 def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, Any, str]]:
     """A real server with keys, a provider that answers everything, and what the server says of itself."""
     folder = tmp_path_factory.mktemp("described")
-    keys = KeyStore(folder / "keys.db", ThreadClock())
+    keys = KeyStore(KeyFile(folder / "keys.db"), ThreadClock())
     key = keys.create("test", permissions=["call", "admin", "metrics", "health"])[0]
     keys.close()
     provider = Provider(lambda call: embeddings() if "mbed" in call.path else answer("Paris."), remember=5)

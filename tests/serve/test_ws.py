@@ -17,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from llm_edge.runtime import Signal, ThreadClock
 from llm_edge.serve.callers import HEALTH
+from llm_edge.serve.keyfile import KeyFile
 from llm_edge.serve.keys import KeyStore
 from llm_edge.testing import Provider, answer, embeddings, status, stream
 from tests.docs.examples import ROOT, examples
@@ -49,7 +50,7 @@ class Locked(NamedTuple):
 @pytest.fixture(scope="module")
 def locked(upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
     folder = tmp_path_factory.mktemp("locked")
-    keys = KeyStore(folder / "keys.db", ThreadClock())
+    keys = KeyStore(KeyFile(folder / "keys.db"), ThreadClock())
     may, may_not = keys.create("test")[0], keys.create("test", permissions=[HEALTH])[0]
     lost, made = keys.create("test")
     more = f'{SETTINGS}[serve.auth]\ndatabase = "{folder / "keys.db"}"\n'
