@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from .admin import Admin
     from .app import Sidecar
 
-_BY = ("tenant", "key", "user", "route", "model", "provider", "target", "hour", "day", "month")
+_BY: Mapping[str, By] = {
+    "tenant": "tenant", "key": "key", "user": "user", "route": "route", "model": "model",
+    "provider": "provider", "target": "target", "hour": "hour", "day": "day", "month": "month",
+}  # fmt: skip
 _ASKED = ("since", "until", "source", "tenant", "key", "user", "route", "model", "target")
 
 
@@ -74,13 +77,13 @@ class Allowances:
         """Who spent what: from the usage log where there is one, else from this worker's memory."""
         await self._sidecar.admitted(request, ADMIN)
         asked = dict(request.query_params)
-        by = asked.pop("by", "tenant")
-        if by not in _BY:
+        by = _BY.get(asked.pop("by", "tenant"))
+        if by is None:
             raise InvalidRequest(f"`by` must be one of {', '.join(_BY)}")
         if unknown := asked.keys() - set(_ASKED):
             raise InvalidRequest(f"`{min(unknown)}` is not known here; there are by, {', '.join(_ASKED)}")
         try:
-            found = await self._sidecar.edge.aspend(cast("By", by), **cast("Any", asked))  # looked at just now
+            found = await self._sidecar.edge.aspend(by, **cast("Any", asked))  # looked at just now
         except ConfigError as error:
             raise InvalidRequest(str(error)) from None
         rows = [

@@ -21,6 +21,7 @@ from .keys import FRESH, KeyStore
 log = logging.getLogger("llm_edge.serve")
 
 Kind: TypeAlias = Literal["limits", "budgets"]
+_NOTHING: Mapping[str, str] = {}
 
 
 class Changes:
@@ -44,7 +45,7 @@ class Changes:
 
     def made(self, kind: Kind) -> Mapping[str, Mapping[str, Any]]:
         """What was changed, by name."""
-        settings = {} if self._keys is None else self._keys.settings()
+        settings = self._settings()
         return {
             name.partition("/")[2]: json.loads(value) for name, value in settings.items() if name.startswith(f"{kind}/")
         }
@@ -58,7 +59,7 @@ class Changes:
 
     def apply(self) -> None:
         """Hold calls to what is set now."""
-        settings = {} if self._keys is None else self._keys.settings()
+        settings = self._settings()
         if settings is self._seen:
             return
         first, self._seen = self._seen is None, settings
@@ -72,6 +73,9 @@ class Changes:
             return
         self._edge.hold_to(config)
         self._changed()
+
+    def _settings(self) -> Mapping[str, str]:
+        return _NOTHING if self._keys is None else self._keys.settings()
 
     def _config(self, wanted: Mapping[Kind, Mapping[str, Any]]) -> EdgeConfig:
         base = self._base

@@ -80,4 +80,5 @@ class KeyRedis:
 
 
 def _key(given: dict[str, Any]) -> Key:
-    return Key(**{**given, "permissions": tuple(given["permissions"]), "models": tuple(given["models"])})
+    fields: Any = {**given, "permissions": tuple(given["permissions"]), "models": tuple(given["models"])}
+    return Key(**fields)
