@@ -159,8 +159,8 @@ def test_the_example_is_the_defaults():
 @pytest.mark.parametrize(
     "without",
     [
-        "(requests_per_second|directory|api_key|profile|public_key_file|jwks_url)",
-        "(requests_per_minute|url|access_key_id|secret_access_key|session_token|public_key_file|jwks_url)",
+        "(requests_per_second|directory|api_key|profile|public_key_file|jwks_url|database)",
+        "(requests_per_minute|burst|url|access_key_id|secret_access_key|session_token|public_key_file|jwks_url|redis)",
     ],
 )
 def test_the_example_loads_with_every_line_in_use(without: str):
