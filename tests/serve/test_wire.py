@@ -213,7 +213,9 @@ def test_told_to_stop_under_load_it_finishes_every_stream(upstream: str, provide
         assert process.ended() == 0
     (kept,) = (tmp_path / "kept").rglob("cache.db")
     with contextlib.closing(sqlite3.connect(kept)) as database:  # what was told at the end was written, too
-        assert database.execute("select count(*) from Cache").fetchone() == (count,)
+        # Beside the answers there may be claims of calls, which end by themselves.
+        answers = [key for (key,) in database.execute("select key from Cache") if ":" not in str(key)]
+        assert len(answers) == count
 
 
 def _refused(process: Process) -> bool:
