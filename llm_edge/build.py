@@ -244,6 +244,11 @@ def readings(house: House) -> Iterator[Reading]:
     yield "llm_edge_cache_entries", ("l1",), len(house.answers.memory)
     yield "llm_edge_cache_bytes", ("l1",), house.answers.memory.weight
     yield "llm_edge_cache_evictions_total", ("l1",), house.answers.memory.evicted
+    if (second := house.answers.second) is not None:
+        for operation, times in zip(("read", "write"), second.failures, strict=True):
+            yield "llm_edge_store_errors_total", ("cache", operation), times
+    if (failures := house.limits.counters.failures) is not None:
+        yield "llm_edge_store_errors_total", ("limits", "count"), failures
     yield from breaker_readings(house.breakers.states())
     yield from house.purse.readings()
 

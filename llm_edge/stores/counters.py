@@ -42,12 +42,19 @@ class CounterStore(Protocol):
         """Whether it is left alone for a while, as it did not answer."""
         ...
 
+    @property
+    def failures(self) -> int | None:
+        """Times a store that is shared failed; None where none is."""
+        ...
+
     def view(self, runtime: Runtime, /) -> Counters: ...
     def close(self) -> None: ...
 
 
 class MemoryCounters:
     """Counts of this process alone."""
+
+    failures: int | None = None
 
     def __init__(self) -> None:
         self._ledger = Ledger()

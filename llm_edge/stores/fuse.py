@@ -30,6 +30,8 @@ class Fuse:
         self._row = self._pauses = 0
         self._until: float | None = None
         self._probing = False
+        self.failures = 0
+        """Times the store failed, probes included."""
         mind_forks(self)
 
     def after_fork(self) -> None:
@@ -73,6 +75,7 @@ class Fuse:
         return "probe"
 
     def _bad(self, now: float, at_once: bool) -> None:
+        self.failures += 1
         if self._until is not None:
             return  # it began before the fuse blew
         self._row += 1
@@ -84,6 +87,7 @@ class Fuse:
         if good:
             self._until, self._row, self._pauses = None, 0, 0
         else:
+            self.failures += 1
             self._blow(now)
 
     def _blow(self, now: float) -> None:

@@ -78,6 +78,11 @@ class SharedCounters:
     def view(self, runtime: Runtime, /) -> SharedView:
         return SharedView(self, runtime)
 
+    @property
+    def failures(self) -> int:
+        """Times the store failed."""
+        return self.fuse.failures
+
     def close(self) -> None:
         """Give everything back. What the store does not hear of at once runs out there by itself."""
         self._closed = True

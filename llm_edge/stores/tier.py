@@ -82,6 +82,11 @@ class SecondTier:
             dropped=now.dropped + self._behind.dropped, late=now.late, odd=dict(now.odd),
         )  # fmt: skip
 
+    @property
+    def failures(self) -> tuple[int, int]:
+        """Times the store failed: reads, and writes."""
+        return self._reading.failures, self._writing.failures
+
     def glance(self) -> None:
         """Have purges by other processes looked up, behind the caller's back and once a second at most.
 

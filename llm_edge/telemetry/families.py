@@ -25,10 +25,12 @@ class Family:
     @property
     def counted(self) -> bool:
         """Whether calls change it; the others are asked for when somebody reads."""
-        return "active" in self.name if self.kind == "gauge" else self.name != "llm_edge_cache_evictions_total"
+        return "active" in self.name if self.kind == "gauge" else self.name not in _READ
 
 
 _MODEL = ("provider", "model")
+_READ = frozenset({"llm_edge_cache_evictions_total", "llm_edge_store_errors_total"})
+"""Counters that their parts keep."""
 
 FAMILIES: Final = {
     family.name: family

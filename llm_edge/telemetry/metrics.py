@@ -246,8 +246,6 @@ def _happened(metrics: Metrics, notes: Notes, target: str) -> None:
         elif layer in {"limit", "budget"} and "refused" in facts:
             name = "llm_edge_rate_limited_total" if layer == "limit" else "llm_edge_budget_rejected_total"
             metrics.child(name, str(facts.get("scope", "")).partition(":")[0]).inc()
-        elif layer == "store":
-            metrics.child("llm_edge_store_errors_total", str(facts.get("store", "")), str(facts.get("did", ""))).inc()
         elif layer == "guard":
             for kind, found in dict(facts.get("found", {})).items():
                 metrics.child("llm_edge_guard_findings_total", str(kind), str(facts.get("action", ""))).inc(found)

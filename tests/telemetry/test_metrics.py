@@ -146,10 +146,10 @@ def test_models_that_callers_make_up_do_not_fill_the_memory() -> None:
 def test_clients_do_not_collide_and_can_be_read_together() -> None:
     first, second = Metrics(FakeClock()), Metrics(FakeClock())
     both = CollectorRegistry()
-    first.count("llm_edge_store_errors_total", "redis", "get")
+    first.count("llm_edge_guard_findings_total", "email", "redact")
     first.expose(both)
-    assert samples(generate_latest(both))["llm_edge_store_errors_total", "redis", "get"] == 1
-    assert ("llm_edge_store_errors_total", "redis", "get") not in samples(second.text())
+    assert samples(generate_latest(both))["llm_edge_guard_findings_total", "email", "redact"] == 1
+    assert ("llm_edge_guard_findings_total", "email", "redact") not in samples(second.text())
     before = len(list(REGISTRY.collect()))
     assert before == len(list(REGISTRY.collect()))
 
@@ -160,7 +160,7 @@ def test_what_layers_say_is_counted() -> None:
     for layer, facts in (
         ("hedge", {"asks": "a/m", "after_s": 0.1}), ("hedge", {"answered": "a/m"}),
         ("budget", {"scope": "tenant:acme", "refused": "spent"}),
-        ("store", {"store": "redis", "did": "get"}), ("guard", {"found": {"email": 2}, "action": "redact"}),
+        ("guard", {"found": {"email": 2}, "action": "redact"}),
         ("limit", {"scope": "global", "waited_s": 1}), ("retry", {"after": "Overloaded", "refused": "too many"}),
     ):  # fmt: skip
         request.notes.say(0.0, layer, **facts)
@@ -170,7 +170,6 @@ def test_what_layers_say_is_counted() -> None:
     seen = samples(metrics.text())
     assert seen["llm_edge_hedges_total", "a", "m", "slow"] == 1
     assert seen["llm_edge_budget_rejected_total", "tenant"] == 1
-    assert seen["llm_edge_store_errors_total", "redis", "get"] == 1
     assert seen["llm_edge_guard_findings_total", "email", "redact"] == 2
     assert not [key for key in seen if key[0] in {"llm_edge_rate_limited_total", "llm_edge_retries_total"}]
 
@@ -237,3 +236,17 @@ def test_answers_that_make_room_are_counted(colour: Colour, edges: Edges, provid
     assert counted["llm_edge_cache_evictions_total", "l1"] == 3
     edge.cache.clear()
     assert samples(edge.metrics.text())["llm_edge_cache_evictions_total", "l1"] == 3
+
+
+def test_a_store_that_fails_is_counted(colour: Colour, edges: Edges, provider: Provider) -> None:
+    place = {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}
+    nobody = {"url": "redis://127.0.0.1:1/0"}
+    edge = edges(
+        providers={"gpt": place}, cache={"redis": nobody, "secret": "0123456789abcdef0123456789abcdef"},
+        store={"kind": "redis", **nobody}, limits={"global": {"requests_per_minute": 100}}, telemetry={"metrics": True},
+    )  # fmt: skip
+    for number in range(6):
+        colour.chat(edge, "gpt/m", f"number {number}")
+    counted = samples(edge.metrics.text())
+    assert counted["llm_edge_store_errors_total", "cache", "read"] >= 5
+    assert counted["llm_edge_store_errors_total", "limits", "count"] >= 1
