@@ -54,6 +54,7 @@ class CounterStore(Protocol):
 class MemoryCounters:
     """Counts of this process alone."""
 
+    failing = False
     failures: int | None = None
 
     def __init__(self) -> None:
@@ -64,8 +65,6 @@ class MemoryCounters:
     def after_fork(self) -> None:
         # The calls under way are the parent's.
         self._ledger.forget_holds()
-
-    failing = False
 
     def view(self, runtime: Runtime, /) -> MemoryView:
         return MemoryView(self._ledger, self._guard, runtime.clock)
