@@ -48,11 +48,13 @@ class Plan:
         config = EdgeConfig.load(
             self.file, env=os.environ, environment=self.environment, overrides=self.overrides, serving=True
         )
-        if "pool" in config.http.model_fields_set or config.http.pool >= config.serve.connections:
-            return config
-        # Or streams that callers hold open would keep others from the providers.
-        http = config.http.model_copy(update={"pool": config.serve.connections})
-        return config.model_copy(update={"http": http})
+        # As many go on as come in, or streams that callers hold open would keep others from the providers.
+        most, changed = config.serve.connections, dict[str, Any]()
+        if "pool" not in config.http.model_fields_set and config.http.pool < most:
+            changed["http"] = config.http.model_copy(update={"pool": most})
+        if "concurrency" not in config.breaker.model_fields_set and config.breaker.concurrency < most:
+            changed["breaker"] = config.breaker.model_copy(update={"concurrency": most})
+        return config.model_copy(update=changed) if changed else config
 
     def state(self) -> Mapping[str, object]:
         """How the files stand: the configuration's and, where it can be read, the certificates'."""

@@ -163,9 +163,14 @@ def test_the_lookout_rests_when_nobody_calls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "pool"), [("", 1024), ("[serve]\nconnections = 300\n", 300), ("[http]\npool = 7\n", 7)]
-)
-def test_as_many_connections_lead_on_as_come_in(more: str, pool: int, tmp_path: Path) -> None:
+    ("more", "pool", "calls"),
+    [
+        ("", 1024, 1024), ("[serve]\nconnections = 300\n", 300, 512),
+        ("[http]\npool = 7\n[breaker]\nconcurrency = 9\n", 7, 9),
+    ],
+)  # fmt: skip
+def test_as_many_calls_lead_on_as_come_in(more: str, pool: int, calls: int, tmp_path: Path) -> None:
     file = tmp_path / "edge.toml"
     file.write_text(more)
-    assert Plan(str(file)).config().http.pool == pool
+    config = Plan(str(file)).config()
+    assert (config.http.pool, config.breaker.concurrency) == (pool, calls)
