@@ -169,15 +169,19 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _phones(text: str) -> Iterator[tuple[int, int]]:
-    for match in _PHONE.finditer(text):
+    match = _PHONE.search(text)
+    while match is not None:
         number, digits = match[0], sum(map(str.isdigit, match[0]))
         while digits > 15:  # another number follows it: as many groups as one may have
             last = _GROUP.search(number)
             if last is None:
                 break
             number, digits = number[: last.start()], digits - sum(map(str.isdigit, last[0]))
+        over = match.end()
         if 8 <= digits <= 15:
-            yield match.start(), match.start() + len(number)
+            over = match.start() + len(number)
+            yield match.start(), over
+        match = _PHONE.search(text, over)  # the number that follows may begin inside what was matched
 
 
 _FINDERS: Final[dict[str, tuple[Callable[[str], Iterator[tuple[int, int]]], bool]]] = {
