@@ -141,7 +141,7 @@ class CacheTools:
         tier, wall = self._answers.tier(runtime), runtime.clock.time()
         if self._answers.second is not None:
             with _told():
-                self._answers.second.look_up()
+                self._answers.second.look_up_here()
         for entry in copies.read(Path(file), self._answers.secret):
             if entry.expires <= wall or self._answers.tombstones.cover(entry):
                 continue

@@ -96,11 +96,18 @@ class SecondTier:
             self._looking = True
             self._readers.submit(self._look)
 
+    def look_up_here(self) -> None:
+        """Purges by other processes, looked up by a thread that leaves no connection behind; blocks, and may raise."""
+        try:
+            self.look_up()
+        finally:
+            self._shelf.leave()
+
     def every(self) -> Iterator[Entry]:
         """All that is kept and sound, fresh or stale; blocks. OSError or the store's own error when it fails."""
         now = self._clock.time()
-        self.look_up()
         try:
+            self.look_up()
             for key, data in self._shelf.every():
                 try:
                     entry = decode(data, key=key, scope=None, secret=self._secret)
