@@ -153,6 +153,7 @@ def test_who_writes_late_does_not_replace_the_answer_of_whoever_took_over(open_a
         if asker is one:
             shelf: Any = one.second._shelf  # pyright: ignore[reportPrivateUsage]
             shelf.remove(f"claim:{claimed}")  # its lease has run out
+            shelf.leave()
     one.tier.put(an_entry(1, payload=b"late"), (claimed, "one"))
     one.drain()
     assert one.get(1) is None
