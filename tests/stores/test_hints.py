@@ -40,6 +40,12 @@ def server(running: Valkey) -> Valkey:
     return running
 
 
+def told(server: Valkey) -> bytes:
+    """What the store has of what was set by hand."""
+    found: bytes | None = server.client().hget(f"{PREFIX}breakers:forced", "p/a")
+    return found or b""
+
+
 def until(truth: Callable[[], bool]) -> None:
     end = time.monotonic() + BOUND
     while not truth():
@@ -104,7 +110,7 @@ def test_what_is_set_by_hand_is_heard_by_all_also_by_those_who_come_later(
     one, other = processes
     for word in ("open", "off"):
         one.hints.forced("p/a", word)
-        until(lambda word=word: server.client().hget(f"{PREFIX}breakers:forced", "p/a").startswith(word.encode()))  # type: ignore[misc]
+        until(lambda word=word: told(server).startswith(word.encode()))  # type: ignore[misc]
         assert other.look() == [Heard([], {"p/a": word})]
         assert other.look() == one.look() == []
     late = Process(server.url)
