@@ -370,6 +370,49 @@ def test_cancelled_in_mid_answer_the_provider_hears_of_it_from_every_engine(wire
         wires.run(talk(upstream.url) if wires.colour.name == "async" else left(upstream.url))
 
 
+@pytest.mark.parametrize("engine", ["httpx2", "pyreqwest", "httptools"])
+@pytest.mark.parametrize("stage", ["head", "body"])
+def test_cancelled_just_as_the_bytes_arrive_it_is_cancelled_all_the_same(engine: str, stage: str) -> None:
+    """With the answer already in the process and the loop not yet told; the cancelled task must not go on."""
+    asked, sent = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        if stage == "body":
+            peer.send(CHUNKED + chunk(b"data: 1\n\n"))
+        assert asked.wait(10)
+        peer.send(CHUNKED if stage == "head" else chunk(b"data: 2\n\n"))
+        sent.set()
+        peer.wait_gone()
+
+    async def talk(url: str) -> None:
+        send = choose(HttpSettings(engine=engine, trust_env=False))[1]  # type: ignore[arg-type]
+        answers = []
+
+        async def call() -> None:
+            answers.append(await send(post(url), patient(20)))
+            await answers[0].source.__anext__()
+            await answers[0].source.__anext__()
+
+        task = asyncio.create_task(call())
+        while not (upstream.peers and upstream.peers[0].heads) or (stage == "body" and not answers):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        asked.set()
+        assert sent.wait(10)
+        time.sleep(0.05)  # the engine's own threads take it in, while this loop stands still
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+        for answer in answers:
+            await answer.source.aclose()
+        assert await asyncio.to_thread(upstream.peers[0].gone.wait, 5)
+        await send.aclose()
+
+    with Upstream(script) as upstream:
+        asyncio.run(talk(upstream.url))
+
+
 def test_what_pyreqwest_cannot_end_ends_with_its_deadline() -> None:
     async def talk(url: str) -> None:
         send = choose(HttpSettings(engine="pyreqwest", trust_env=False))[1]

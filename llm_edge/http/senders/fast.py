@@ -12,7 +12,7 @@ over); for event loops this engine is taken only where the settings name it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -37,6 +37,7 @@ from .tls import read_pem, unusable
 IDLE = timedelta(seconds=55)  # load balancers commonly hang up on an unused connection after 60
 _KNOWN = 1024  # origins remembered as having answered
 
+T = TypeVar("T")
 MakerT = TypeVar("MakerT", ClientBuilder, SyncClientBuilder)
 BuilderT = TypeVar("BuilderT", RequestBuilder, SyncRequestBuilder)
 
@@ -113,7 +114,10 @@ class LoopFast(_Fast):
         if upload is not None:
             builder.body_stream(upload.awaited())
         request = composed(builder, wire, patience).build_streamed()
-        response = await request.__aenter__()
+        response, cancelled = await _minding(request.__aenter__())
+        if cancelled is not None:
+            await request.__aexit__(None, None, None)
+            raise cancelled
         headers = headers_of(response)
         return Answer(response.status, headers, LoopSource(request, response, length_of(headers)))
 
@@ -122,6 +126,27 @@ class LoopFast(_Fast):
             clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.close()
+
+
+async def _minding(work: Awaitable[T]) -> tuple[T, BaseException | None]:
+    """
+    What the work came to, and the cancellation it forgot.
+
+    A task that is cancelled while pyreqwest has its result ready gets the result and nothing of
+    the cancelling (seen with pyreqwest 0.15): it would wait for the next chunk as if nobody had left.
+    """
+    import asyncio
+
+    task = asyncio.current_task()
+    assert task is not None, "asyncio always runs coroutines in a task"
+    before = task.cancelling()
+    try:
+        result = await work
+    except Exception:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError from None
+        raise
+    return result, asyncio.CancelledError() if task.cancelling() > before else None
 
 
 class LoopSource:
@@ -139,10 +164,12 @@ class LoopSource:
         fault = None
         if not self._over and self._left != 0:
             try:
-                chunk = await self._reader.read_chunk()
+                chunk, cancelled = await _minding(self._reader.read_chunk())
             except Exception as error:
                 fault = redrawn_rust(error)
             else:
+                if cancelled is not None:
+                    raise cancelled
                 if chunk is not None:
                     data = chunk.to_bytes()
                     if self._left is not None:
