@@ -15,7 +15,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .answers import alike, keeping, kept_answers, put_together, understanding
 from .breakers import MOST_PLACES, Breakers
@@ -39,7 +39,7 @@ from .layers.semantic import Asked, Semantic
 from .layers.tell import Listens, Tell
 from .layers.translate import Translate
 from .limits import Limits, shared_place
-from .message import Handler, Json, Layer, Request, stack
+from .message import UNCHARGED, Handler, Json, Layer, Request, stack
 from .money.book import Book
 from .money.tab import Tab
 from .money.tokens import counting
@@ -84,7 +84,7 @@ class House:
         self.answers = kept_answers(config, secrets, clock)
         self.alike = alike(config)
         self.questions: Neighbours[Asked] = Neighbours(config.cache.semantic.entries)
-        lessons = Lessons(counting(config.token_files))
+        self._lessons = lessons = Lessons(counting(config.token_files))
         self.limits = Limits(config, secrets, lessons)
         self.book = book_of(config, self.targets.priced_as)
         self.tab = Tab()
@@ -103,6 +103,15 @@ class House:
         self.hedges = _per_route(config, _hedge)
         self.spare = GuardedSpare(config.hedge.share)
         self.copies = Copies()
+
+    def likely(self, request: Request, target: str) -> Mapping[str, Any] | None:
+        """What an attempt has probably used that was cut off; None for what we do not understand, or costs nothing."""
+        if request.operation in UNCHARGED:
+            return None
+        try:
+            return self._lessons.usage(request.body.json, target, embeddings=request.operation == "embeddings")
+        except ValueError:
+            return None
 
     def redactor(self) -> Redactor:
         """Takes secrets, those of this configuration by their value, and personal data out of texts."""
@@ -149,7 +158,7 @@ def traffic(house: House, runtime: Runtime, end: Callable[[Target], Handler]) ->
 
 def _books(house: House, clock: Clock) -> Tell:
     """What closes the books of each call."""
-    return Tell(clock=clock, cost=house.book.cost, listeners=house.listeners, spent=house.tab.call)
+    return Tell(clock=clock, cost=house.book.cost, listeners=house.listeners, likely=house.likely, spent=house.tab.call)
 
 
 @dataclass(slots=True)

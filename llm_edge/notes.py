@@ -120,10 +120,13 @@ class Notes:
     """Seconds spent waiting on purpose: limits, backoff."""
     first_byte: float | None = None
     usage: Mapping[str, Any] | None = None
+    """What the answer used; with `estimated` where nobody said, or it was cut short."""
+    answered: str = ""
+    """The model that says it answered."""
     cost: int | None = None
     """Nano-dollars for all attempts together; None when it is not known."""
     saved: int | None = None
-    """Nano-dollars that an answer from the cache would have cost."""
+    """Nano-dollars that an answer from the cache had cost."""
     status: int = 200
     """The HTTP status it ended with; 499 when the caller left."""
     traced: Callable[[Attempt], Mapping[str, str]] | None = None
@@ -153,7 +156,8 @@ class Notes:
     @property
     def about(self) -> dict[str, str]:
         """What a log record says of the call it is about: `log.warning(…, extra=notes.about)`."""
-        return {"request_id": self.request_id}
+        told = {"request_id": self.request_id}
+        return {**told, "trace_id": self.trace_id} if self.trace_id else told
 
     @property
     def asked(self) -> str:

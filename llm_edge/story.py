@@ -17,6 +17,7 @@ def told(notes: Notes) -> Story:
     return Story(
         version=VERSION,
         request_id=notes.request_id,
+        trace_id=notes.trace_id or None,
         operation=notes.operation,
         model=notes.model,
         status=notes.status,
@@ -40,6 +41,8 @@ def told(notes: Notes) -> Story:
         events=[{"at_ms": _ms(moment - started), "layer": layer, **facts} for moment, layer, facts in notes.events],
         usage=None if notes.usage is None else dict(notes.usage),
         cost_usd=_usd(notes.cost),
+        cost_estimated=any((each.usage or {}).get("estimated", False) for each in notes.attempts),
+        cost_unknown=_unknown(notes),
         saved_usd=_usd(notes.saved),
         first_byte_ms=None if notes.first_byte is None else _ms(notes.first_byte - started),
         duration_ms=None if notes.ended is None else _ms(notes.ended - started),
@@ -58,8 +61,23 @@ def _attempt(attempt: Attempt, started: float) -> dict[str, Any]:
         "outcome": attempt.outcome,
         "status": attempt.status,
         "engine": attempt.connection or None,
+        "usage": None if attempt.usage is None else dict(attempt.usage),
         "cost_usd": _usd(attempt.cost),
     }
+
+
+def _unknown(notes: Notes) -> str | None:
+    """Why nobody knows what it cost."""
+    if notes.cost is not None:
+        return None
+    if notes.ended is None:
+        return "it is not over"
+    for attempt in notes.attempts:
+        if attempt.cost is None and attempt.ended is None:
+            return f"an attempt at {attempt.target} is not over"
+        if attempt.cost is None and attempt.usage is not None:
+            return f'the price of {attempt.target} is not known; set prices.models."{attempt.target}"'
+    return "what a call of this kind uses is not understood"
 
 
 def _limits(notes: Notes) -> list[dict[str, Any]]:
@@ -131,7 +149,9 @@ class Story(dict[str, Any]):
         over = self["duration_ms"] is not None
         if over:
             saved = f", saved {_dollars(self['saved_usd'])}" if self["saved_usd"] else ""
-            lines.append(f"  cost      {_dollars(self['cost_usd'])}{saved}")
+            why = f": {self['cost_unknown']}" if self["cost_unknown"] else ""
+            guessed = ", estimated" if self["cost_estimated"] and not why else ""
+            lines.append(f"  cost      {_dollars(self['cost_usd'])}{why}{guessed}{saved}")
         if self["error"]:
             lines.append(f"  error     {self['error']}")
         if over:

@@ -11,9 +11,9 @@ import pytest
 
 from llm_edge import EdgeClient, EdgeConfig
 from llm_edge.build import book_of
-from llm_edge.errors import Overloaded
+from llm_edge.errors import NetworkFailed, Overloaded
 from llm_edge.providers.dialects import by_name
-from llm_edge.testing import Provider, answer, status, stream
+from llm_edge.testing import Provider, answer, json_body, status, stream
 
 from .conftest import Colour
 
@@ -61,14 +61,69 @@ def test_a_stream_that_is_left_is_estimated(colour: Colour, edge: EdgeClient, pr
 def test_an_unknown_price_is_unknown(colour: Colour, edge: EdgeClient, provider: Provider) -> None:
     provider.script(answer("Hi", usage=USED))
     reply = colour.chat(edge, "gpt/other", "Hi")
-    assert (reply.cost, reply.explain()["cost_usd"]) == (None, None)
+    story = reply.explain()
+    assert (reply.cost, story["cost_usd"]) == (None, None)
+    assert story["cost_unknown"] == 'the price of gpt/other is not known; set prices.models."gpt/other"'
+    assert "not known: the price of gpt/other" in str(story)
 
 
-def test_a_refused_attempt_costs_nothing_and_a_lost_one_nobody_knows_what(
+def test_a_call_that_fails_after_it_was_sent_ends_with_an_estimate(
+    colour: Colour, edge: EdgeClient, provider: Provider
+) -> None:
+    provider.script(*[answer("Ha", usage=USED).cut(after_bytes=9)] * 3)
+    with pytest.raises(NetworkFailed) as caught:
+        colour.chat(edge, "gpt/m", "Hi", max_tokens=40)
+    story = caught.value.explain()
+    assert story["usage"]["estimated"] is True
+    assert story["cost_usd"] == pytest.approx(sum(attempt["cost_usd"] for attempt in story["attempts"]))
+    assert story["cost_usd"] >= 3 * 40 * 10 / 1e6
+
+
+def test_an_answer_whose_provider_does_not_say_is_estimated_by_its_text(
+    colour: Colour, edge: EdgeClient, provider: Provider
+) -> None:
+    said = {"id": "x", "model": "m", "choices": [{"message": {"role": "assistant", "content": "word " * 400}}]}
+    provider.script(json_body(said))
+    reply = colour.chat(edge, "gpt/m", "Hi", max_tokens=9000)
+    assert 400 < reply.usage["completion_tokens"] < 700
+    assert (reply.usage["estimated"], reply.cost is None) == (True, False)
+
+
+def test_an_error_under_status_200_costs_nothing(colour: Colour, edge: EdgeClient, provider: Provider) -> None:
+    provider.script(json_body({"error": {"message": "no", "type": "server_error"}}), answer("Hi", usage=USED))
+    assert colour.chat(edge, "gpt/m", "Hi").cost == SPENT / 1e9
+
+
+def test_what_a_deployment_of_ones_own_name_saves_is_known_by_the_model_that_answers(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    place = {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}
+    edge = edges(providers={"gpt": place}, prices={"models": {"gpt/real-model": {"input": 2.5, "output": 10}}})
+    provider.script(answer("Hi", usage=USED, model="real-model"))
+    first, second = colour.chat(edge, "gpt/our-name", "Hi"), colour.chat(edge, "gpt/our-name", "Hi")
+    assert (first.cost, second.cache) == (SPENT / 1e9, "HIT")
+    assert second.explain()["saved_usd"] == SPENT / 1e9
+    provider.script(stream("Hi", usage=USED, model="real-model"))
+    ask = edge.chat if colour.name == "sync" else edge.achat
+    replies = []
+    for _ in range(2):
+        replies.append(colour.finish(ask("gpt/our-name", "Ho", stream=True)))
+        colour.items(replies[-1])
+    assert replies[1].explain()["saved_usd"] == SPENT / 1e9
+
+
+def test_a_refused_attempt_costs_nothing_and_a_lost_one_is_estimated(
     colour: Colour, edge: EdgeClient, provider: Provider
 ) -> None:
     provider.script(answer("Ha", usage=USED).cut(after_bytes=9), answer("Ho", usage=USED))
-    assert colour.chat(edge, "gpt/m", "two").cost is None
+    reply = colour.chat(edge, "gpt/m", "two", max_tokens=40)
+    story = reply.explain()
+    lost, paid = story["attempts"]
+    assert (lost["usage"]["estimated"], lost["usage"]["completion_tokens"]) == (True, 40)
+    assert paid["cost_usd"] == SPENT / 1e9
+    assert reply.cost == pytest.approx(lost["cost_usd"] + SPENT / 1e9)
+    assert story["cost_estimated"] is True
+    assert reply.usage.get("estimated") is None  # what was answered, somebody counted
     provider.script(status(503), answer("Hi", usage=USED))
     assert colour.chat(edge, "gpt/m", "one").cost == SPENT / 1e9
     provider.script(*[status(503)] * 3)

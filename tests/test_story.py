@@ -20,10 +20,12 @@ USED = {"prompt_tokens": 1000, "completion_tokens": 100}
 
 NUMBER, TEXT, ITEMS = (int, float), (str,), (list,)
 SHAPE: dict[str, tuple[type, ...]] = {
-    "version": (int,), "request_id": TEXT, "operation": TEXT, "model": TEXT, "status": (int,), "cache": (dict,),
-    "limits": ITEMS, "route": (str, type(None)), "considered": ITEMS, "targets": ITEMS, "target": (str, type(None)),
+    "version": (int,), "request_id": TEXT, "trace_id": (str, type(None)), "operation": TEXT, "model": TEXT,
+    "status": (int,), "cache": (dict,), "limits": ITEMS, "route": (str, type(None)), "considered": ITEMS,
+    "targets": ITEMS, "target": (str, type(None)),
     "attempts": ITEMS, "fallbacks": (int,), "changes": ITEMS, "events": ITEMS, "usage": (dict, type(None)),
-    "cost_usd": (*NUMBER, type(None)), "saved_usd": (*NUMBER, type(None)), "first_byte_ms": (*NUMBER, type(None)),
+    "cost_usd": (*NUMBER, type(None)), "cost_estimated": (bool,), "cost_unknown": (str, type(None)),
+    "saved_usd": (*NUMBER, type(None)), "first_byte_ms": (*NUMBER, type(None)),
     "duration_ms": (*NUMBER, type(None)), "upstream_ms": NUMBER, "waited_ms": NUMBER,
     "overhead_ms": (*NUMBER, type(None)), "error": (str, type(None)),
 }  # fmt: skip
@@ -32,7 +34,7 @@ INSIDE = {
     "cache": {"status", "reason", "age", "key", "key_parts"},
     "limits": {"scope", "unit", "limit", "left", "reset_s", "says"},
     "considered": {"target", "passed_by", "score"},
-    "attempts": {"target", "at_ms", "ms", "outcome", "status", "engine", "cost_usd"},
+    "attempts": {"target", "at_ms", "ms", "outcome", "status", "engine", "usage", "cost_usd"},
 }
 
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, TypeVar
 
-from ..errors import BadAnswer, CallError, NetworkFailed, StreamBroken, Unauthorized
+from ..errors import BadAnswer, CallError, NetworkFailed, ProviderFailed, StreamBroken, Unauthorized
 from ..layers.deadline import Allowed
 from ..layers.rules import Rules
-from ..message import Abandoned, Body, ByteSource, Headers, Request, Response, Stream, Watcher
+from ..message import UNCHARGED, Abandoned, Body, ByteSource, Headers, Request, Response, Stream, Watcher
 from ..notes import Attempt
-from ..policy.estimate import cut_short
+from ..policy.estimate import cut_short, unsaid
 from ..providers.base import Adapter, Credential, Dialect, Reframing, Target, Wire
 from ..providers.cargo import string
 from ..runtime import Runtime
@@ -139,8 +139,11 @@ class _Call:
             raise failure
         self._check(response, known, kind)
         response.body = body = self._hop.adapter.decode(body, self._request)
-        self._attempt.usage = self._request.notes.usage = known.usage(body.json)
-        self._attempt.answered = string(body.json.get("model") or body.json.get("modelVersion"))
+        request, notes, said = self._request, self._request.notes, body.json
+        self._attempt.usage = notes.usage = known.usage(said)
+        if notes.usage is None and request.operation not in UNCHARGED:  # for the bill alone: it is not what was said
+            self._attempt.usage = unsaid(request.body, said, embeddings=request.operation == "embeddings")
+        self._attempt.answered = notes.answered = string(said.get("model") or said.get("modelVersion"))
         self.over(None)
         return response
 
@@ -204,7 +207,8 @@ class _Call:
         usage, request = watcher.usage, self._request
         if self._known is not None and (error is not None or usage is None):
             usage = cut_short(usage, request.body, watcher.events)
-        self._attempt.usage, self._attempt.answered = usage, string(getattr(watcher, "model", ""))
+        self._attempt.usage = usage
+        self._attempt.answered = request.notes.answered = string(getattr(watcher, "model", ""))
         if usage is not None:
             request.notes.usage = usage
 
@@ -298,7 +302,7 @@ def _free(status: int | None, error: BaseException | None) -> bool:
     """Whether an attempt surely cost nothing: it never left, or the provider refused it."""
     if status is None:
         return isinstance(error, NetworkFailed) and error.unsent
-    return status >= 300
+    return status >= 300 or isinstance(error, ProviderFailed)
 
 
 def _json(content_type: str) -> bool:

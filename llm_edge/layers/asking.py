@@ -70,6 +70,7 @@ class Asking:
             notes = request.notes
             notes.cache, notes.cache_age = "STALE" if stale else "HIT", now - held.made
             notes.target, notes.usage = entry.target, None if entry.usage is None else dict(entry.usage)
+            notes.saved = entry.cost
             self._answers.stats.served(entry, stale=stale)
         return response
 
@@ -206,22 +207,24 @@ class Asking:
 
             def keep(payload: bytes, watcher: Watcher) -> None:
                 if watcher.finished and fit(watcher.finished):
-                    self.put("stream", payload, headers, request, watcher.usage, began, lease)
+                    model = str(getattr(watcher, "model", ""))
+                    self.put("stream", payload, headers, request, watcher.usage, began, lease, model)
 
             response.stream.listen(Keeper(response.stream.watcher, keep, LARGEST))
             return
-        body = response.body
+        body, notes = response.body, request.notes
         if body is None or len(body.raw) > LARGEST:
             return
-        usage = request.notes.usage
+        usage = notes.usage
         finished = self._cache.understand(request.dialect).finished(body, usage)
         if finished is not None and fit(finished):
-            self.put("whole", body.raw, headers, request, usage, began, lease)
+            self.put("whole", body.raw, headers, request, usage, began, lease, notes.answered)
 
     def put(
         self, kind: Kind, payload: bytes, headers: Pairs, request: Request, usage: Json | None, began: float,
-        lease: Lease | None = None,
+        lease: Lease | None = None, answered: str = "",
     ) -> None:  # fmt: skip
+        """Keep an answer; `answered` is the model that says it gave it."""
         cache, rule, controls = self._cache, self._rule, request.controls
         tier, clock = cache.tier, cache.clock
         ttl = controls.ttl
@@ -236,7 +239,7 @@ class Asking:
             key=self._key, scope=self._scope(), tenant=digest(controls.tenant), namespace=controls.namespace,
             model=request.model, dialect=request.dialect, kind=kind, headers=headers, payload=payload,
             made=clock.time(), ttl=ttl, usage=None if usage is None else dict(usage),
-            cost=cache.cost(target, usage, clock.time(), ""),
+            cost=cache.cost(target, usage, clock.time(), answered),
             took=now - began, target=target,
         )  # fmt: skip
         self._answers.hold(entry, now=now, age=0.0, seconds=rule.ttl)

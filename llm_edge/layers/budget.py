@@ -57,11 +57,7 @@ class Spending:
             return await handler(request)
         name = self.target.name
         guessed = self.lessons.guess(request.body.json, name, embeddings=request.operation == "embeddings")
-        likely = self.lessons.better(name, guessed)
-        probable = {
-            "prompt_tokens": likely.prompt, "completion_tokens": likely.output, "total_tokens": likely.total,
-        }  # fmt: skip
-        price = self.cost(name, probable, self.runtime.clock.time(), "")
+        price = self.cost(name, self.lessons.better(name, guessed).usage, self.runtime.clock.time(), "")
         if price is None:
             self._unpriced(request, lines)
             return await handler(request)

@@ -235,13 +235,14 @@ class Flight:
             guest = Guest(self._reading, request, runtime, first=first)
             if first:
                 return Response(status=head.status, headers=head.headers, stream=First(self._reading, guest))
-            stream = Stream(guest, Seen(self._reading, guest))
+            stream, head_stream = Stream(guest, Seen(self._reading, guest)), self._reading.stream
             answer = Response(status=head.status, headers=head.headers, stream=stream)
-            answer.finally_(lambda error: _used(request, stream))
+            answer.finally_(lambda error: _used(request, stream, head_stream))
             return answer
         if first:
             return head
         request.notes.usage = None if led.notes.usage is None else dict(led.notes.usage)
+        request.notes.answered = led.notes.answered
         return Response(status=head.status, headers=head.headers, body=head.body and Body(head.body.raw))
 
     # ------------------------------------------------------------------ the end
@@ -269,6 +270,7 @@ class Flight:
             del self._flights.under_way[self.key]
 
 
-def _used(request: Request, stream: Stream) -> None:
+def _used(request: Request, stream: Stream, shared: Stream) -> None:
+    request.notes.answered = str(getattr(shared.watcher, "model", ""))
     if stream.watcher.usage is not None:
         request.notes.usage = stream.watcher.usage

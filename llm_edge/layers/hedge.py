@@ -176,4 +176,4 @@ class Race:
         """What the winner knows, and its stream has still to say."""
         parent, own = self._request.notes, self._notes[number]
         parent.usage, parent.first_byte, parent.upstream = own.usage, own.first_byte, own.upstream
-        parent.limits = own.limits or parent.limits
+        parent.limits, parent.answered = own.limits or parent.limits, own.answered

@@ -104,6 +104,7 @@ class Inputs:
         used = sum(map(_used, map(known.__getitem__, self._keys)))
         notes.cache, notes.cache_age = "HIT", max(self._ages)
         notes.usage = usage = {"prompt_tokens": used, "total_tokens": used}
+        notes.answered = str(known[self._keys[0]].get("model") or "")
         headers = Headers([("content-type", "application/json")])
         return Response(status=200, headers=headers, body=self._together(known, usage))
 
@@ -147,7 +148,7 @@ class Inputs:
             usage = {"prompt_tokens": shares[number], "total_tokens": shares[number]}
             payload = exact.write({**singles[number], "usage": usage})
             call = Asking(self._cache, key, request, self._rule, self._handler)
-            call.put("whole", payload, headers, request, usage, began)
+            call.put("whole", payload, headers, request, usage, began, answered=request.notes.answered)
 
 
 async def _nothing(request: Request) -> Response | None:

@@ -27,7 +27,14 @@ HITS = frozenset({"HIT", "SEMANTIC HIT", "STALE", "COALESCED"})
 """What the cache says of answers that cost nothing."""
 
 
+Likely: TypeAlias = Callable[[Request, str], Mapping[str, Any] | None]
+"""What an attempt at this target has probably used, which ended before anybody said; None where nobody can tell."""
+
+
 def _nobody(request: Request, time: float) -> None: ...
+
+
+def _nothing(request: Request, target: str) -> None: ...
 
 
 class Hearing(Protocol):
@@ -55,6 +62,7 @@ class Tell:
     clock: Clock
     cost: Cost
     listeners: Sequence[Listens] = ()
+    likely: Likely = _nothing
     spent: Callable[[Request, float], None] = _nobody
     """Told of each bill, at which moment (seconds since 1970); it must not wait."""
 
@@ -131,14 +139,20 @@ class _Books:
     def _bill(self, now: float) -> None:
         notes, cost = self._request.notes, self._tell.cost
         if notes.cache in HITS:
-            notes.cost, notes.saved = 0, cost(notes.target, notes.usage, now, "")
+            notes.cost = 0
+            if notes.saved is None:
+                notes.saved = cost(notes.target, notes.usage, now, notes.answered)
             return
         total: int | None = 0
         for attempt in notes.attempts:
+            if attempt.usage is None and not attempt.free:  # cut off before anybody said
+                attempt.usage = self._tell.likely(self._request, attempt.target)
             priced = cost(attempt.target, attempt.usage, now, attempt.answered)
             attempt.cost = 0 if priced is None and attempt.free and attempt.usage is None else priced
             total = None if total is None or attempt.cost is None else total + attempt.cost
         notes.cost = total
+        if notes.usage is None and notes.attempts:
+            notes.usage = next((each.usage for each in reversed(notes.attempts) if each.usage is not None), None)
 
 
 def _word(error: BaseException) -> str:

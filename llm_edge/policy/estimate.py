@@ -46,6 +46,11 @@ class Guess(NamedTuple):
     def total(self) -> int:
         return self.prompt + self.output
 
+    @property
+    def usage(self) -> Mapping[str, Any]:
+        """As a provider would tell it, and marked as estimated."""
+        return _estimated(self.prompt, self.output)
+
 
 NOTHING: Final = Guess(0, 0)
 
@@ -96,6 +101,10 @@ class Lessons:
         prompt = min(max(round(guessed.prompt * self._shares.get(model, 1.0)), 1), _MOST)
         output = guessed.output if guessed.bound else self._usual(model, guessed)
         return guessed._replace(prompt=prompt, output=output)
+
+    def usage(self, body: Json, model: str, *, embeddings: bool = False) -> Mapping[str, Any]:
+        """What a call will probably use, or has probably used; marked as estimated."""
+        return self.better(model, self.guess(body, model, embeddings=embeddings)).usage
 
     def _usual(self, model: str, guessed: Guess) -> int:
         seen, mean, differs = self._answers.get(model, (0, 0.0, 0.0))
@@ -175,10 +184,24 @@ def used(usage: Mapping[str, Any] | None) -> int | None:
 def cut_short(usage: Mapping[str, Any] | None, body: Body, events: int) -> Mapping[str, Any]:
     """What a stream that was cut short must have used: what the provider said so far, and a token for each event."""
     said = usage or {}
+    prompt = said.get("prompt_tokens") or _asked(body)
+    return {**said, **_estimated(prompt, max(said.get("completion_tokens") or 0, events))}
+
+
+def unsaid(asked: Body, answer: Json, *, embeddings: bool) -> Mapping[str, Any]:
+    """What a whole answer must have used whose provider does not say."""
+    return _estimated(_asked(asked), 0 if embeddings else _prompt(answer, None))
+
+
+def _asked(body: Body) -> int:
     try:
-        prompt = said.get("prompt_tokens") or guess(body.json, output=0).prompt
+        return _prompt(body.json, None)
     except ValueError:
-        prompt = 0
-    completion = max(said.get("completion_tokens") or 0, events)
-    counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-    return {**said, **counts, "estimated": True}
+        return 0
+
+
+def _estimated(prompt: int, completion: int) -> dict[str, Any]:
+    return {
+        "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
+        "estimated": True,
+    }  # fmt: skip

@@ -74,15 +74,17 @@ class Models:
         if kept is not None and self.clock.now() - kept[0] < FRESH:
             return kept[1]
         names: Sequence[str] = ()
+        about = {"request_id": ""}
         try:
-            names = await self._asked(provider)
+            request = request_to(self.edge, provider, "GET", "/models", Headers(), b"")
+            about = request.notes.about
+            names = await self._asked(request)
         except (CallError, ConfigError, ValueError) as error:
-            log.info("%s did not say which models it has: %s", provider, type(error).__name__)
+            log.info("%s did not say which models it has: %s", provider, type(error).__name__, extra=about)
         self._known[provider] = (self.clock.now(), names)
         return names
 
-    async def _asked(self, provider: str) -> Sequence[str]:
-        request = request_to(self.edge, provider, "GET", "/models", Headers(), b"")
+    async def _asked(self, request: Request) -> Sequence[str]:
         async with asyncio.timeout(PATIENCE):
             response = await self.edge.handler("async")(request)
             raw = await whole(response)

@@ -25,7 +25,7 @@ from ..exact import is_object
 from ..message import Headers, Request, Stream
 from ..providers.sse import Splitter
 from .callers import CALL, without_claims
-from .calls import Calls
+from .calls import Calls, id_of
 from .intake import json_object
 from .problems import Forbidden, TooLarge, Unauthenticated, shown
 from .repeats import Head
@@ -206,7 +206,8 @@ class _Socket:
             pass  # the reader sees it too
         except Exception as error:
             if not isinstance(error, CallError):
-                log.error("a call failed inside: %s", type(error).__name__, exc_info=error)
+                about = {"request_id": id_of(headers)} if call is None else call.notes.about
+                log.error("a call failed inside: %s", type(error).__name__, exc_info=error, extra=about)
             await self._refuse(id_, call, dialect, shown(error))
         finally:
             self._running.pop(id_, None)
@@ -277,7 +278,8 @@ class _Socket:
         try:
             await self._to_client({"type": "websocket.close", "code": self._code})
         except Exception as error:
-            log.debug("a connection was gone before it was closed: %s", type(error).__name__)
+            about = {"request_id": id_of(self._headers)}
+            log.debug("a connection was gone before it was closed: %s", type(error).__name__, extra=about)
 
 
 @dataclass(slots=True)

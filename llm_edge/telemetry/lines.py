@@ -94,7 +94,6 @@ def facts_of(request: Request) -> dict[str, Any]:
         "input_tokens": usage.get("prompt_tokens"), "output_tokens": usage.get("completion_tokens"),
         "cost_usd": None if notes.cost is None else notes.cost / 1e9,
         "saved_usd": notes.saved / 1e9 if notes.saved else None,
-        "trace_id": notes.trace_id,
     }  # fmt: skip
     return {name: value for name, value in facts.items() if value is not None and value != ""}
 

@@ -95,7 +95,7 @@ class Human(logging.Formatter):
 
 
 class Json(logging.Formatter):
-    """One JSON object a line: `time`, `level`, `logger`, `message`, `request_id`, and the facts of the event."""
+    """One JSON object a line: `time`, `level`, `logger`, `message`, `request_id`, `trace_id`, and the event's facts."""
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__()
@@ -103,9 +103,9 @@ class Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         told: dict[str, Any] = {"message": record.getMessage()}
-        about = getattr(record, "request_id", "")
-        if about:
-            told["request_id"] = about
+        for name in _ABOUT:
+            if about := getattr(record, name, ""):
+                told[name] = about
         facts = getattr(record, "facts", None)
         if isinstance(facts, Mapping):
             given = cast("Mapping[object, Any]", facts)  # whatever was given as `extra`
@@ -117,7 +117,9 @@ class Json(logging.Formatter):
         return exact.write(whole).decode()
 
 
-_TAKEN = frozenset({"time", "level", "logger", "message", "request_id", "exception"})
+_ABOUT = ("request_id", "trace_id")
+"""Which call it is about, as records of ours say."""
+_TAKEN = frozenset({"time", "level", "logger", "message", *_ABOUT, "exception"})
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -165,6 +165,9 @@ class _Call:
             f"{operation} {request.model}".rstrip(), _parent(request), trace.SpanKind.CLIENT,
             _asked(request, operation, traces.content), start_time=self._moment(request.notes.started),
         )  # fmt: skip
+        shown = self._span.get_span_context()
+        if shown.is_valid:
+            request.notes.trace_id = f"{shown.trace_id:032x}"
         self._context = trace.set_span_in_context(self._span)
         self._token = context.attach(self._context)
         request.notes.traced = self._attempt

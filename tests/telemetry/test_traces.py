@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,6 +20,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from llm_edge import EdgeClient
 from llm_edge.config import EdgeConfig
 from llm_edge.errors import Overloaded
+from llm_edge.telemetry import logs
 from llm_edge.testing import Provider, answer, status, stream
 
 from ..conftest import Colour
@@ -115,6 +117,19 @@ def test_the_provider_is_told_the_attempts_context(colour: Colour, make: Any, se
     attempt = seen.one("edge.attempt")
     assert attempt.context is not None
     assert (version, int(trace, 16), int(span, 16)) == ("00", attempt.context.trace_id, attempt.context.span_id)
+
+
+def test_logs_and_story_name_the_trace(
+    colour: Colour, make: Any, seen: Seen, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "llm_edge.calls")
+    story = colour.chat(make(seen), "gpt/m", "Hi").explain()
+    context = seen.one("chat gpt/m").context
+    assert context is not None
+    assert int(story["trace_id"], 16) == context.trace_id
+    (record,) = [each for each in caplog.records if each.name == "llm_edge.calls"]
+    assert (record.__dict__["trace_id"], len(story["trace_id"])) == (story["trace_id"], 32)
+    assert json.loads(logs.formatter("json").format(record))["trace_id"] == story["trace_id"]
 
 
 def test_no_content_leaves_unless_switched_on(colour: Colour, make: Any, seen: Seen, provider: Provider) -> None:
