@@ -73,7 +73,7 @@ def test_a_call_that_fails_after_it_was_sent_ends_with_an_estimate(
     provider.script(*[answer("Ha", usage=USED).cut(after_bytes=9)] * 3)
     with pytest.raises(NetworkFailed) as caught:
         colour.chat(edge, "gpt/m", "Hi", max_tokens=40)
-    story = caught.value.explain()
+    story: Any = caught.value.explain()
     assert story["usage"]["estimated"] is True
     assert story["cost_usd"] == pytest.approx(sum(attempt["cost_usd"] for attempt in story["attempts"]))
     assert story["cost_usd"] >= 3 * 40 * 10 / 1e6
