@@ -72,6 +72,10 @@ class Owed(NamedTuple):
 class SharedHold(Hold):
     """A hold of rows in a shared store."""
 
+    lease: float = 0.0
+    """Seconds for which it was taken; a place is of use to the next call while its own lease is as long."""
+    shared: bool = False
+    """Whether calls of its kind are served from what is in hand."""
     places: list[tuple[Row, str, float]] = field(default_factory=list[tuple[Row, str, float]])
     """Each with its name and the moment when its lease runs out."""
     within: Hold | None = None
@@ -121,6 +125,7 @@ class Hand:
             if self._denied and (full := self._refusal(row, amount, now)) is not None:
                 return full
             shared = shared and ahead(row) > 0
+        hold.lease, hold.shared = lease, shared
         for row, amount in asks:
             if not (shared and self._take(row, amount, now + lease, now, hold)):
                 wants.append(Want(row, amount, ahead(row) if shared else 0))
@@ -139,8 +144,7 @@ class Hand:
             if row.kind == "places":
                 names = [f"{hold.id}:{number}" for number in range(1, need + more + 1)]
                 hold.places += [(row, name, until) for name in names[:need]]
-                spares = self._spares.setdefault(row.key, _Spares(row))
-                spares.names += [(name, until, now) for name in names[need:]]
+                self._spare(row).names += [(name, until, now) for name in names[need:]]
             elif more:
                 self._add(row, more, now, now + reset if row.kind == "tally" else NEVER)
 
@@ -271,14 +275,17 @@ class Hand:
         self._stocks[row.key] = _Stock(row, amount, min(now + LIFE, ends), ends)
 
     def _free(self, hold: SharedHold, now: float) -> bool:
-        """Its places, kept for whoever comes next where they are shared out, and else owed at once."""
+        """Its places, a few kept for whoever comes next where they could be used again, and else owed at once."""
         urgent, places = False, hold.places
         hold.places = []
         for row, name, until in places:
             self._denied.pop(row.key, None)
-            if ahead(row):
-                self._spares.setdefault(row.key, _Spares(row)).names.append((name, until, now))
+            if hold.shared and until >= now + hold.lease and len(self._spare(row).names) < 2 * ahead(row):
+                self._spare(row).names.append((name, until, now))
             else:
                 self._owed.append(Owed(row, name, 1, 0))
                 urgent = True
         return urgent
+
+    def _spare(self, row: Row) -> _Spares:
+        return self._spares.setdefault(row.key, _Spares(row))

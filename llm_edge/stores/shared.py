@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 import random
-import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,15 +24,12 @@ from .lanes import Client, library
 from .leases import LEASE, Leases
 from .places import Place
 from .pool import PATIENCE, Pool
-from .wire import Batch, asked_for, cancelled, hopeless, ran, settled, taken
-from .workers import NotYet, Workers
+from .telling import Telling
+from .wire import Batch, asked_for, cancelled, ran, settled, taken
+from .workers import NotYet
 
-_TICK = 0.05
-"""Seconds between two looks at what has to go back."""
 _REFUSED_FOR = 1.0
 """Seconds after which a call is told to ask again while the store cannot be asked."""
-_MOST_UNTOLD = 2000
-_MOST_ALONG = 10
 
 
 class SharedCounters:
@@ -44,12 +39,13 @@ class SharedCounters:
         self, place: Place, *, prefix: str, patience: float = PATIENCE, clock: Clock | None = None, lease: float = LEASE
     ) -> None:
         self.pool = Pool(place, patience)
-        self.prefix, self._lease = prefix, lease
+        self.prefix, self.patience, self._lease = prefix, patience, lease
         self.clock = clock or ThreadClock()
-        self.workers = Workers("limits", 8, self.pool.leave)
-        self.behind = Workers("limits behind", 1, self.pool.leave)
         self.fuse = Fuse(random.random, name="the store of limits and budgets")
         self.guard = Guard()
+        self.telling = Telling(
+            self.pool, self.fuse, self.clock, prefix=prefix, owed=self._owed, rests=self._rests, renew=self._renew
+        )
         self._begin()
         mind_forks(self)
 
@@ -61,12 +57,12 @@ class SharedCounters:
         """How many processes share the store, as far as it was heard."""
         self.trips = self._under_way = 0
         """How often a call waited for the store."""
-        self._untold: deque[Batch] = deque(maxlen=_MOST_UNTOLD)
-        self._ticking = self._closed = False
+        self._leaving = False
 
     def after_fork(self) -> None:
         # What is in hand, and the calls under way, are the parent's.
         self._begin()
+        self.telling.forget()
 
     def new_id(self) -> str:
         return f"{self.name}:{next(self._ids):x}"
@@ -85,12 +81,8 @@ class SharedCounters:
 
     def close(self) -> None:
         """Give everything back. What the store does not hear of at once runs out there by itself."""
-        self._closed = True
-        self.guard.do(lambda: self._owe(everything=True))
-        self.behind.submit(self._tell)
-        self.behind.close()
-        self.behind.join(0.2)
-        self.workers.close()
+        self._leaving = True
+        self.telling.close()
         self.pool.close()
 
     def sets_out(self, wants: Sequence[Want]) -> Sequence[Want]:
@@ -104,74 +96,6 @@ class SharedCounters:
     def came_back(self) -> None:
         self._under_way -= 1
 
-    # ---- behind the callers' backs
-
-    def soon(self, *, urgent: bool) -> None:
-        """Have the store told what it is owed."""
-        if urgent:
-            self.workers.submit(self._tell_now)
-        if not self._ticking and not self._closed:
-            self._ticking = True
-            self.behind.submit(self._tick)
-
-    def cancel(self, batch: Batch) -> None:
-        """Nobody knows whether a take was made: have it undone."""
-        self._untold.append(batch)
-        self.soon(urgent=False)
-
-    def take_along(self) -> list[Batch]:
-        """What the store should hear of before it is asked for money: what calls came to that have just ended."""
-        self.guard.do(self._owe)
-        found: list[Batch] = []
-        try:
-            while len(found) < _MOST_ALONG:
-                found.append(self._untold.popleft())
-        except IndexError:
-            pass
-        return found
-
-    def tell_later(self, batches: Sequence[Batch]) -> None:
-        """They may not have been heard; told twice they count once."""
-        self._untold.extendleft(reversed(batches))
-        self.soon(urgent=False)
-
-    def probe(self) -> None:
-        self.workers.submit(self._look)
-
-    def _look(self) -> None:
-        """Whether the store is back; then it is used again."""
-        good = False
-        try:
-            # A write: a server without memory, and a copy that may not be written to, answer questions all the same.
-            self.pool.ask(lambda client: client.set(f"{self.prefix}probe", b"1", px=1000))
-            self.guard.do(self._owe)
-            # Before anybody asks for room: what came back meanwhile, and takes that nobody heard the end of.
-            good = self._tell(always=True)
-        except (OSError, library().RedisError):
-            pass
-        finally:
-            self.fuse.probed(self.clock.now(), good=good)
-
-    def _tick(self) -> None:
-        try:
-            while not self._closed:
-                time.sleep(_TICK)  # this thread has nothing else to do
-                if self.fuse.blown and self.fuse.ask(self.clock.now()) == "probe":
-                    self._look()  # calls may be rare, and what is owed should not wait for the next one
-                self._tell_now()
-                self._renew()
-                self._ticking = self._left_to_tell()
-                if not self._ticking:
-                    # Whoever came between found us still at it, and left it to us.
-                    self._ticking = self._left_to_tell()
-                    if not self._ticking:
-                        return
-        finally:
-            self._ticking = False
-
-    def _left_to_tell(self) -> bool:
-        return bool(self._untold) or not (self.hand.empty and self.leases.empty)
-
     def _renew(self) -> None:
         if self.leases.empty or self.fuse.blown:
             return
@@ -183,32 +107,12 @@ class SharedCounters:
                 return
             self.guard.do(partial(self.leases.renewed, renewal))
 
-    def _tell_now(self) -> None:
-        self.guard.do(self._owe)
-        self._tell()
+    def _rests(self) -> bool:
+        return self.hand.empty and self.leases.empty
 
-    def _owe(self, *, everything: bool = False) -> None:
-        owed = self.hand.sweep(self.clock.now(), everything=everything)
-        for at in range(0, len(owed), 100):
-            self._untold.append(settled(self.prefix, self.new_id(), owed[at : at + 100]))
-
-    def _tell(self, *, always: bool = False) -> bool:
-        """Whether the store has heard all there was to say; while it is left alone it is told only `always`."""
-        while self._untold and (always or not self.fuse.blown):
-            try:
-                batch = self._untold.popleft()
-            except IndexError:
-                return True  # another thread took the last
-            try:
-                self.pool.ask(partial(ran, batch=batch))
-            except Exception as error:
-                if hopeless(error):
-                    continue
-                # Told again once the store is back: a settlement that is told twice is made once.
-                self._untold.appendleft(batch)
-                self.fuse.bad(self.clock.now(), at_once=isinstance(error, TimeoutError))
-                return False
-        return not self._untold
+    def _owed(self) -> Sequence[Batch]:
+        owed = self.guard.do(lambda: self.hand.sweep(self.clock.now(), everything=self._leaving))
+        return [settled(self.prefix, self.new_id(), owed[at : at + 100]) for at in range(0, len(owed), 100)]
 
 
 class SharedView:
@@ -231,7 +135,7 @@ class SharedView:
             leave = store.fuse.ask(now)
             if leave != "pass":
                 if leave == "probe":
-                    store.probe()
+                    store.telling.probe()
                 store.guard.do(lambda: store.hand.put_back(asks, wants, hold, now))
                 return self._without_store(asks, lease, now)
             verdict = await self._fetch(asks, wants, first, hold)
@@ -239,34 +143,36 @@ class SharedView:
             verdict = Taken(hold, store.hand.standings(asks, now))
         if lease > first and isinstance(verdict, Taken) and verdict.hold is hold:
             store.guard.do(lambda: store.leases.keep(hold, now, now + lease))
-            store.soon(urgent=False)
+            store.telling.soon(urgent=False)
         return verdict
 
     async def _fetch(self, asks: Asks, wants: Sequence[Want], lease: float, hold: SharedHold) -> Verdict:
         store, hold.id = self._store, self._store.new_id()
         wants = store.guard.do(lambda: store.sets_out(wants))
-        ahead = any(want.more and want.row.kind == "places" for want in wants)
-        long = lease + SLACK if ahead else lease  # so that the next call may have them
+        again = hold.shared and any(want.row.kind == "places" for want in wants)
+        long = lease + SLACK if again else lease  # so that the next call may have them
         batch = taken(store.prefix, store.name, hold.id, wants, long)
         until = store.clock.now() + long
-        along = store.take_along() if any(row.unit == "nano-dollars" for row, _ in asks) else []
+        along = store.telling.take_along() if any(row.unit == "nano-dollars" for row, _ in asks) else []
+        busy = store.telling.busy
         said: Sequence[int] | None = None
         try:
-            said = await store.pool.soon(lambda client: _all(client, [*along, batch]), self._runtime, store.workers)
-        except NotYet:
-            pass  # all workers are busy: nobody is to blame
-        except (OSError, library().RedisError) as error:
-            store.fuse.bad(store.clock.now(), at_once=isinstance(error, TimeoutError))
+            said = await self._said([*along, batch])
+            if said and not said[0] and wants[said[1] - 1].row.kind == "places" and (busy or store.telling.busy):
+                # A place may just be on its way back there; a refusal leaves nothing behind, so it is asked once more.
+                said = None
+                await self._all_told()
+                said = await self._said([batch])
         finally:
             now = store.clock.now()
             store.guard.do(store.came_back)
             if said is None:
-                store.cancel(cancelled(batch))
+                store.telling.cancel(cancelled(batch))
                 if along:
-                    store.tell_later(along)
+                    store.telling.later(along)
             if said is None or not said[0]:
                 store.guard.do(lambda: store.hand.put_back(asks, wants, hold, now))
-                store.soon(urgent=False)
+                store.telling.soon(urgent=False)
         if said is None:
             return self._without_store(asks, lease, now)
         store.fuse.good()
@@ -280,8 +186,27 @@ class SharedView:
             return full
         given = said[4:]
         store.guard.do(lambda: store.hand.receive(wants, given, until, now, hold))
-        store.soon(urgent=False)
+        store.telling.soon(urgent=False)
         return Taken(hold, store.hand.standings(asks, now))
+
+    async def _said(self, batches: Sequence[Batch]) -> Sequence[int] | None:
+        """What the store says to the last of them; None when it did not answer."""
+        store = self._store
+        try:
+            return await store.pool.soon(lambda client: _all(client, batches), self._runtime, store.telling.workers)
+        except NotYet:
+            pass  # all workers are busy: nobody is to blame
+        except (OSError, library().RedisError) as error:
+            store.fuse.bad(store.clock.now(), at_once=isinstance(error, TimeoutError))
+        return None
+
+    async def _all_told(self) -> None:
+        """Until the store has heard what it was owed; or for as long as a call waits for it."""
+        store = self._store
+        try:
+            await store.telling.workers.run(store.telling.all_now, self._runtime, store.patience)
+        except (NotYet, TimeoutError):
+            pass
 
     def _without_store(self, asks: Asks, lease: float, now: float) -> Verdict:
         """What counts while the store cannot be asked, as each row says."""
@@ -309,7 +234,7 @@ class SharedView:
         if store.fuse.ask(now) != "pass":
             return None
         try:
-            said = await store.pool.soon(lambda client: ran(client, batch), self._runtime, store.workers)
+            said = await store.pool.soon(lambda client: ran(client, batch), self._runtime, store.telling.workers)
         except (NotYet, OSError, library().RedisError):
             return None
         return Standing(row.unit, row.limit, said[5], said[6] / 1e6) if said[0] else Standing(row.unit, row.limit, 0, 0)
@@ -321,7 +246,7 @@ class SharedView:
                 return None
             batch = asked_for(store.prefix, rows[at : at + 100])
             try:
-                said = await store.pool.soon(partial(ran, batch=batch), self._runtime, store.workers)
+                said = await store.pool.soon(partial(ran, batch=batch), self._runtime, store.telling.workers)
             except (NotYet, OSError, library().RedisError):
                 return None
             found += [Account(*said[each : each + 3]) for each in range(0, len(said), 3)]
@@ -341,4 +266,4 @@ def _settle(store: SharedCounters, hold: SharedHold, actual: Actual) -> None:
     if hold.within is not None:
         store.within.settle(hold.within, actual, now, store.clock.time())
         return
-    store.soon(urgent=store.hand.settle(hold, actual, now))
+    store.telling.soon(urgent=store.hand.settle(hold, actual, now))

@@ -98,6 +98,30 @@ def test_a_place_of_few_is_given_back_at_once() -> None:
     assert hand.settle(hold, {}, 1.0) is False
 
 
+def test_a_place_that_nobody_could_use_again_is_given_back_at_once() -> None:
+    exact = row("log", 1000)
+    hand, short, mixed = (
+        Hand(),
+        SharedHold([(PLACES, 1)], id="short"),
+        SharedHold([(PLACES, 1), (exact, 1)], id="mixed"),
+    )
+    hand.receive(draw(hand, short.asks, hold=short), [0, 9, 9], 10.5, 0.0, short)  # no longer than its own call needs
+    assert hand.settle(short, {}, 1.0) is True
+    hand.receive(draw(hand, mixed.asks, hold=mixed), [0, 9, 9, 0, 9, 9], 30.0, 0.0, mixed)  # such calls ask each time
+    assert hand.settle(mixed, {}, 1.0) is True
+    assert hand.sweep(1.0) == [Owed(PLACES, "short:1", 1, 0), Owed(PLACES, "mixed:1", 1, 0)]
+
+
+def test_of_places_no_more_than_a_tenth_lies_here_unused() -> None:
+    hand = Hand()
+    holds = [fetched(hand, [(PLACES, 1)], 0, 50, 0, id=str(number)) for number in range(30)]
+    for hold in holds:
+        hand.settle(hold, {}, 1.0)
+    assert len(hand.sweep(1.0)) == 20
+    assert len(hand.sweep(1.0 + LIFE)) == 10
+    assert hand.empty
+
+
 def test_tokens_are_corrected_together_and_money_one_by_one() -> None:
     hand = Hand()
     for number, used in enumerate((300, 1200, 400)):

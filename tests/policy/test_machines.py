@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 )
 
 from llm_edge.policy.allowance import Allowance
-from llm_edge.policy.hand import Hand, SharedHold, Want
+from llm_edge.policy.hand import Hand, SharedHold, Want, ahead
 from llm_edge.policy.hedging import Spare
 from llm_edge.policy.keyring import Keyring
 from llm_edge.policy.line import Line, Ticket
@@ -204,6 +204,64 @@ class HandMachine(RuleBasedStateMachine):
         assert self.taken <= self.given_in_all
 
 
+class PlacesMachine(RuleBasedStateMachine):
+    """What a process has in hand of places. The model: the names the store has given and not got back."""
+
+    held: Bundle[SharedHold] = Bundle("held")
+    row = Row(key="r", kind="places", unit="places", limit=40)
+    exact = Row(key="e", kind="log", unit="requests", limit=1000)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hand, self.now, self.calls = Hand(), 0.0, 0
+        self.out: dict[str, float] = {}
+        """Each name, and when its lease runs out."""
+        self.used: set[str] = set()
+
+    @rule(seconds=st.sampled_from([0.0, 0.1, 0.6, 14.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(target=held, lease=st.sampled_from([5.0, 20.0]), alone=st.booleans(), more=st.booleans(), gives=st.booleans())
+    def a_call_takes(
+        self, lease: float, alone: bool, more: bool, gives: bool
+    ) -> MultipleResults[SharedHold] | SharedHold:
+        self.calls += 1
+        asks = [(self.row, 1)] if alone else [(self.row, 1), (self.exact, 1)]
+        hold = SharedHold(asks, id=str(self.calls))
+        wants = self.hand.draw(asks, lease, self.now, hold)
+        assert not isinstance(wants, Full), "the store has refused nothing"
+        if wants and not gives:
+            self.hand.put_back(asks, wants, hold, self.now)
+            return multiple()
+        if wants:
+            extra, until = wants[0].more if more else 0, self.now + lease + (15.0 if alone else 0.0)
+            self.hand.receive(wants, [extra, 0, 0, 0, 0, 0], until, self.now, hold)
+            self.out.update({f"{hold.id}:{number}": until for number in range(1, extra + 2)})
+        ((_, name, until),) = hold.places
+        assert name not in self.used
+        assert self.out[name] == until >= self.now + lease, (
+            "nobody has a place for a shorter time than its call may take"
+        )
+        self.used.add(name)
+        return hold
+
+    @rule(hold=consumes(held))
+    def a_call_ends(self, hold: SharedHold) -> None:
+        self.used.remove(hold.places[0][1])
+        self.hand.settle(hold, {}, self.now)
+
+    @rule(everything=st.booleans())
+    def the_store_is_told(self, everything: bool) -> None:
+        for owed in self.hand.sweep(self.now, everything=everything):
+            assert owed.id not in self.used, "what is in use is not given back"
+            del self.out[owed.id]
+        assert len(self.out) - len(self.used) <= 3 * ahead(self.row), "few lie here unused, and none for ever"
+        if everything:
+            assert self.hand.empty
+            assert set(self.out) == self.used
+
+
 class ThrottleMachine(RuleBasedStateMachine):
     """The gate of one credential. The model: what the provider really has, which fills and is drawn on."""
 
@@ -239,5 +297,5 @@ class ThrottleMachine(RuleBasedStateMachine):
 
 
 TestKeyring, TestLine, TestSpare = KeyringMachine.TestCase, LineMachine.TestCase, SpareMachine.TestCase
-TestHand, TestThrottle = HandMachine.TestCase, ThrottleMachine.TestCase
+TestHand, TestPlaces, TestThrottle = HandMachine.TestCase, PlacesMachine.TestCase, ThrottleMachine.TestCase
 TestKeyring.settings = TestLine.settings = TestSpare.settings = TestHand.settings = TestThrottle.settings = QUICK

@@ -429,7 +429,7 @@ def test_a_call_that_is_cancelled_while_it_asks_takes_nothing(server: Valkey, st
         return got
 
     got = asyncio.run(hurried())
-    wait_until(lambda: not store._left_to_tell())  # pyright: ignore[reportPrivateUsage]  # there is no other way to see it
+    wait_until(lambda: store.telling.rests)
     assert server.client().zcard(PREFIX + places.key) == len(got)
     assert server.client().zcard(f"{PREFIX}log:None:20") == len(got)
 
@@ -447,7 +447,7 @@ def test_a_store_that_thaws_hears_all_it_missed_before_it_is_asked_again(
         unheard = granted(take(colour, view, PLACES))  # sent, and waits in the server's own ear
         view.settle(first, {})
         view.settle(unheard, {})
-    store._look()  # pyright: ignore[reportPrivateUsage]  # as it happens when the pause is over, but now
+    store.telling.look()  # as it happens when the pause is over, but now
     assert not store.fuse.blown
     assert [type(take(colour, view, PLACES)) for _ in range(3)] == [Taken, Taken, Full]
 
@@ -494,3 +494,31 @@ def test_a_crowd_that_comes_at_once_finds_every_place(stores: Stores) -> None:
     for verdict in verdicts:
         if isinstance(verdict, Taken):
             view.settle(verdict.hold, {})
+
+
+def test_one_call_after_the_other_finds_the_only_place(stores: Stores, colour: Colour) -> None:
+    """What one gives back is told behind its back; the next one does not come too early for it."""
+    view = stores(patience=5.0).view(colour.runtime())
+
+    async def calls() -> None:
+        for _ in range(50):
+            view.settle(granted(await view.take([(row("places", 1), 1)], 30.0)), {})
+
+    colour.run(calls())
+
+
+def test_wave_after_wave_finds_its_places(stores: Stores) -> None:
+    many, exact = row("places", 60), row("log", 10_000, window=1.0, unit="requests")
+    view = stores(patience=5.0).view(Awaiting())
+
+    async def wave(asks: Asks) -> None:
+        verdicts = await asyncio.gather(*(view.take(asks, 30.0) for _ in range(30)))
+        for verdict in verdicts:
+            view.settle(granted(verdict), {})
+
+    async def waves() -> None:
+        for _ in range(5):
+            await wave([(many, 1)])
+            await wave([(many, 1), (exact, 1)])
+
+    asyncio.run(waves())
