@@ -19,6 +19,8 @@ import orjson
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _DIGITS = bytes(ord("1" if code in b"0123456789" else "0") for code in range(256))
+_NINETEEN = b"1" * 19
+_GUESSES = 32
 
 
 def read(raw: bytes) -> Any:
@@ -74,14 +76,17 @@ def same(one: object, other: object) -> bool:
 
 def has_long_number(raw: bytes) -> bool:
     """Whether 19 digits stand in a row somewhere: perhaps an integer past 64 bits, perhaps not."""
-    # Of 19 bytes in a row every sixth is at least three: looking at those alone is ten times as fast.
+    # Of 19 bytes in a row every sixth is at least three: looking at those alone takes half as long as looking at all.
     hints = raw[::6].translate(_DIGITS)
     at = hints.find(b"111")
-    while at >= 0:
+    for _ in range(_GUESSES):
+        if at < 0:
+            return False
         if _LONG_NUMBER.search(raw, max(6 * at - 5, 0), 6 * at + 19):
             return True
         at = hints.find(b"111", at + 1)
-    return False
+    # So many digits that hints are no help: lists of tokens are like that.
+    return at >= 0 and _NINETEEN in raw.translate(_DIGITS)
 
 
 def _no_number(word: str) -> NoReturn:

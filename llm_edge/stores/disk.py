@@ -25,7 +25,7 @@ from .. import exact
 from ..runtime import Clock, Runtime, Signal, ThreadClock, mind_forks
 from . import folders
 from .entry import KEY
-from .shelf import Lease
+from .shelf import Lease, Stays
 from .tier import SecondTier
 from .tombstones import Marks
 from .workers import NotYet, Workers
@@ -148,16 +148,21 @@ class DiskShelf:
 
         self._with(work)
 
-    def put(self, key: str, data: bytes, seconds: float, lease: Lease | None, /) -> bool:
-        if lease is None:
+    def put(self, key: str, data: bytes, seconds: float, lease: Lease | None, stays: Stays | None, /) -> bool:
+        if lease is None and stays is None:
             return self._with(lambda database: database.set(key, data, seconds))
-        claimed, token = lease
+
+        def may(database: _Database) -> bool:
+            if stays is not None and stays(database.get(key)):
+                return False
+            if lease is None:
+                return True
+            last = database.get(f"last:{lease[0]}")
+            return last == lease[1].encode() or (last is None and database.get(key) is None)
 
         def work(database: _Database) -> bool:
             with database.transact():
-                last = database.get(f"last:{claimed}")
-                may = last == token.encode() or (last is None and database.get(key) is None)
-                return may and database.set(key, data, seconds)
+                return may(database) and database.set(key, data, seconds)
 
         return self._with(work)
 

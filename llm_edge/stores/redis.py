@@ -8,6 +8,7 @@ the whole answer has arrived; what comes in pieces, or under TLS, is read by a w
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from .entry import KEY
 from .lanes import Client, Connection, Lane
 from .places import Place
 from .pool import PATIENCE, Pool
-from .shelf import Lease
+from .shelf import Lease, Stays
 from .tier import SecondTier
 from .tombstones import Marks
 from .workers import Workers
@@ -34,7 +35,8 @@ redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3])
 return 1
 """
 _PUT = """
-local last = redis.call('GET', KEYS[2])
+if ARGV[4] ~= '' and redis.sha1hex(redis.call('GET', KEYS[1]) or '') ~= ARGV[4] then return 0 end
+local last = ARGV[1] ~= '' and redis.call('GET', KEYS[2]) or ARGV[1]
 if last and last ~= ARGV[1] or not last and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
@@ -83,14 +85,24 @@ class RedisShelf(Pool):
     def release(self, key: str, token: str, /) -> None:
         self._write(lambda client: client.eval(_RELEASE, 1, self._name("claim", key), token))
 
-    def put(self, key: str, data: bytes, seconds: float, lease: Lease | None, /) -> bool:
+    def put(self, key: str, data: bytes, seconds: float, lease: Lease | None, stays: Stays | None, /) -> bool:
         name, px = self._prefix + key, _milliseconds(seconds)
-        if lease is None:
+        if lease is None and stays is None:
             self._write(lambda client: client.set(name, data, px=px))
             return True
-        claimed, token = lease
+        claimed, token = lease or (key, "")
         last, done = self._name("last", claimed), list[object]()
-        self._write(lambda client: done.append(client.eval(_PUT, 2, name, last, token, data, str(px))))
+
+        def work(client: Client) -> None:
+            seen = ""
+            if stays is not None:
+                there = self._get(client, key)
+                if stays(there):
+                    return done.append(0)
+                seen = _sha1(there)
+            return done.append(client.eval(_PUT, 2, name, last, token, data, str(px), seen))
+
+        self._write(work)
         return bool(done[-1])
 
     def _name(self, what: str, claimed: str) -> str:
@@ -216,6 +228,11 @@ def redis_tier(
         readers=16,
         clock=clock,
     )
+
+
+def _sha1(there: object) -> str:
+    """A name for what stands there, as scripts can make it, too; it need not be secure."""
+    return hashlib.sha1(there if isinstance(there, bytes) else b"", usedforsecurity=False).hexdigest()
 
 
 def _milliseconds(seconds: float) -> int:

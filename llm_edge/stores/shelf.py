@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeAlias
 
 from ..runtime import Runtime
@@ -12,6 +12,8 @@ from .workers import Workers
 
 Lease: TypeAlias = tuple[str, str]
 """The right to ask upstream: what was claimed, `key` or `key form`, and the token it was claimed with."""
+Stays: TypeAlias = Callable[[object], bool]
+"""Whether what stands under a key is to stay there, and the new not to be written."""
 
 
 class Tier(Protocol):
@@ -62,8 +64,8 @@ class Shelf(Protocol):
         ...
 
     def release(self, key: str, token: str, /) -> None: ...
-    def put(self, key: str, data: bytes, seconds: float, lease: Lease | None, /) -> bool:
-        """False when another has claimed the key after the lease was given."""
+    def put(self, key: str, data: bytes, seconds: float, lease: Lease | None, stays: Stays | None, /) -> bool:
+        """False when another has claimed the key after the lease was given, or what is there stays."""
         ...
 
     def remove(self, key: str, /) -> None: ...

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..runtime import Clock, Guard, Runtime, Signal, ThreadClock
 from .entry import YEAR, Entry, Odd, decode, encode
@@ -36,7 +37,7 @@ class TierCounts:
     dropped: int = 0
     """Entries not written: there were too many, or the store had failed."""
     late: int = 0
-    """Entries not written: the lease had run out, and somebody else had taken over."""
+    """Entries not written: the lease had run out and somebody else had taken over, or what was there serves more."""
     odd: dict[str, int] = field(default_factory=dict[str, int])
     """Entries that were not what they should be, by reason; each was a miss and is deleted."""
 
@@ -218,10 +219,19 @@ class SecondTier:
             self._count("dropped")
             return
         put: list[bool] = []
-        if self._write(lambda: put.append(self._shelf.put(entry.key, data, min(left, YEAR), lease))):
+        stays = partial(self._serves_more, than=entry) if entry.kind == "stream" and entry.usage is None else None
+        if self._write(lambda: put.append(self._shelf.put(entry.key, data, min(left, YEAR), lease, stays))):
             self._count("written" if put == [True] else "late")
         else:
             self._count("dropped")
+
+    def _serves_more(self, there: object, *, than: Entry) -> bool:
+        """Whether an answer came while this one was on its way, and tells what was used: it serves both kinds of ask."""
+        try:
+            found = decode(there, key=than.key, scope=than.scope, secret=self._secret)
+        except Odd:
+            return False
+        return found.usage is not None and found.made >= than.made - than.took and not self.tombstones.cover(found)
 
     def _write(self, work: Work) -> bool:
         """One write, on the writer's thread; whether it was done."""
