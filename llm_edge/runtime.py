@@ -185,14 +185,7 @@ class Awaiting:
             return True
         loop = asyncio.get_running_loop()
         if isinstance(signal, Crowd):
-            happening = signal.on(loop)
-            if seconds is None:
-                return await happening.wait()
-            try:
-                async with asyncio.timeout(seconds):
-                    return await happening.wait()
-            except TimeoutError:
-                return signal.is_set
+            return await signal.on(loop).wait(seconds) or signal.is_set
         happened: asyncio.Future[None] = loop.create_future()
 
         def happen() -> None:

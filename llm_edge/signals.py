@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import cache
+from heapq import heappop, heappush
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
+_COMING = itemgetter(1)
 
 
 class Signal:
@@ -59,21 +63,70 @@ class Signal:
 class Crowd(Signal):
     """A signal that many wait for: each loop is woken once, however many of its tasks wait."""
 
-    __slots__ = ("_events",)
+    __slots__ = ("_rooms",)
 
     def __init__(self) -> None:
         super().__init__()
-        self._events: dict[asyncio.AbstractEventLoop, asyncio.Event] = {}
+        self._rooms: dict[asyncio.AbstractEventLoop, Room] = {}
 
-    def on(self, loop: asyncio.AbstractEventLoop) -> asyncio.Event:
-        """What the tasks of this loop, which is running here, wait for."""
-        event = self._events.get(loop)
-        if event is None:
-            import asyncio
+    def on(self, loop: asyncio.AbstractEventLoop) -> Room:
+        """Where the tasks of this loop, which is running here, wait."""
+        room = self._rooms.get(loop)
+        if room is None:
+            room = self._rooms[loop] = Room(loop)
+            self.subscribe(lambda: wake_on(loop, room.open))
+        return room
 
-            event = self._events[loop] = asyncio.Event()
-            self.subscribe(lambda: wake_on(loop, event.set))
-        return event
+
+class Room:
+    """Where the tasks of one loop wait for a signal, each for as long as it will; one timer rings for all of them."""
+
+    __slots__ = ("_loop", "_number", "_opened", "_timer", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop, self._opened = loop, False
+        self._waiting: list[tuple[float, int, asyncio.Future[bool]]] = []
+        self._number = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait(self, seconds: float | None) -> asyncio.Future[bool]:
+        """True when it happens, False when the time is up first."""
+        future: asyncio.Future[bool] = self._loop.create_future()
+        if self._opened:
+            future.set_result(True)
+            return future
+        moment = math.inf if seconds is None else self._loop.time() + seconds
+        self._number += 1
+        heappush(self._waiting, (moment, self._number, future))
+        if seconds is not None and self._waiting[0][2] is future:
+            self._set_timer()
+        return future
+
+    def open(self) -> None:
+        """It has happened."""
+        self._opened = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for _, _, future in sorted(self._waiting, key=_COMING):  # who came first goes on first
+            if not future.done():
+                future.set_result(True)
+        self._waiting.clear()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._waiting[0][0], self._ring)
+
+    def _ring(self) -> None:
+        assert self._timer is not None, "it is what rings"
+        now, waiting, self._timer = max(self._loop.time(), self._timer.when()), self._waiting, None
+        while waiting and (waiting[0][0] <= now or waiting[0][2].done()):
+            future = heappop(waiting)[2]
+            if not future.done():
+                future.set_result(False)
+        if waiting and waiting[0][0] < math.inf:
+            self._set_timer()
 
 
 def wake_on(loop: asyncio.AbstractEventLoop, happen: Callable[[], object]) -> None:

@@ -13,7 +13,7 @@ from ..message import Handler, Json, OnEnd, Pairs, Request, Response, Watcher
 from ..notes import Notes
 from ..policy import freshness
 from ..policy.cacheable import fit
-from ..stores.entry import Entry, Kind, digest
+from ..stores.entry import Entry, Kind, belongs, digest
 from ..stores.shelf import Lease
 from .kept import Held, Keeper, form_of, kept_headers, told, turned
 
@@ -92,7 +92,7 @@ class Asking:
         return self._given(held, now, stale=False)
 
     def _scope(self) -> str:
-        return digest(self._request.controls.tenant, self._request.scope)
+        return belongs(self._request.controls.tenant, self._request.scope)
 
     # ------------------------------------------------------------------ what has to be asked
 
@@ -105,14 +105,9 @@ class Asking:
             alone = controls.no_store or not (rule.coalesce if controls.coalesce is None else controls.coalesce)
             if alone:
                 return await self.fetched(request) or await self._ask(request)
-            form = form_of(request)
-            shared, other = f"{self._key} {form} {controls.max_age}", ""
-            if request.operation != "embeddings":
-                twin = "" if form else self._cache.understand(request.dialect).complete
-                other = f"{self._key} {twin} {controls.max_age}"
             response = await self._answers.flights.share(
-                shared, request, self._cache.runtime, look=self.fetched, ask=self._ask_for_all, other=other,
-                turn=self._turned,
+                f"{self._key} {form_of(request)} {controls.max_age}", request, self._cache.runtime,
+                look=self.fetched, ask=self._ask_for_all, other=self._other_form, turn=self._turned,
             )  # fmt: skip
             if request.notes.cache == "COALESCED":
                 self._answers.stats.shared()
@@ -122,6 +117,14 @@ class Asking:
             if stale is None:
                 raise
             return stale
+
+    def _other_form(self) -> str:
+        """Under which name the same question is on its way that is asked in the other form; empty where none can be."""
+        request = self._request
+        if request.operation == "embeddings":
+            return ""
+        twin = "" if request.streaming else self._cache.understand(request.dialect).complete
+        return f"{self._key} {twin} {request.controls.max_age}"
 
     async def _turned(self, response: Response, request: Request) -> Response | None:
         """The answer of whoever asks for it in the other form, in this one; None when this call has to ask, too."""

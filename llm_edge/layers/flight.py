@@ -49,13 +49,13 @@ class Flights:
         self.under_way = {}
 
     async def share(
-        self, key: str, request: Request, runtime: Runtime, *, look: Look, ask: Ask, other: str = "",
-        turn: Turn | None = None,
+        self, key: str, request: Request, runtime: Runtime, *, look: Look, ask: Ask,
+        other: Callable[[], str] | None = None, turn: Turn | None = None,
     ) -> Response:  # fmt: skip
         """
         The answer to this call, asked for once for all who share it at this moment.
 
-        `look` is for an answer that is somewhere already, `ask` for one that has to be made. `other` is the key of
+        `look` is for an answer that is somewhere already, `ask` for one that has to be made. `other` tells the key of
         the same question asked for in the other form, and `turn` makes this call's answer of that one's.
         """
         while True:
@@ -66,14 +66,16 @@ class Flights:
                 return await flight.lead(request, look, ask, runtime)
             response = await flight.follow(request, runtime)
             if turn is not None and flight.key != key:
-                response, other = response and await turn(response, request), ""
+                response, other = response and await turn(response, request), None
             if response is not None:
                 return response
 
-    def _board(self, key: str, other: str, request: Request, runtime: Runtime) -> tuple[Flight | None, bool]:
+    def _board(
+        self, key: str, other: Callable[[], str] | None, request: Request, runtime: Runtime
+    ) -> tuple[Flight | None, bool]:
         flight = self.under_way.get(key)
-        if flight is None and other:
-            flight = self.under_way.get(other)
+        if flight is None and other is not None and self.under_way:
+            flight = self.under_way.get(other())
             if flight is not None and not flight.open_to(request, runtime):
                 flight = None
         if flight is None:
@@ -153,12 +155,13 @@ class Flight:
         """Another caller's answer; None when it has to ask anew."""
         broken: BaseException | None = None
         try:
-            await self._wait(self._landed, request, runtime)
+            if not self._landed.is_set:
+                await _wait(self._landed, request, runtime)
             reading = self._reading
             while reading is not None and reading.lone:
                 moved = reading.movement()
                 if reading.lone:
-                    await self._wait(moved, request, runtime)
+                    await _wait(moved, request, runtime)
             broken = None if reading is None else reading.error
         except BaseException:
             await self.leave(runtime)
@@ -174,11 +177,6 @@ class Flight:
             raise own
         notes.cache = "COALESCED"
         return self._given(request, runtime, first=False)
-
-    async def _wait(self, crowd: Crowd, request: Request, runtime: Runtime) -> None:
-        left = None if request.deadline is None else max(request.deadline - runtime.clock.now(), 0.0)
-        if not await runtime.wait(crowd, left):
-            raise NetworkFailed("the call that this one shares was not answered in time", kind="ReadTimeout")
 
     async def _fly(self, request: Request, ask: Ask) -> None:
         try:
@@ -268,6 +266,12 @@ class Flight:
     def _gone(self) -> None:
         if self._flights.under_way.get(self.key) is self:
             del self._flights.under_way[self.key]
+
+
+async def _wait(crowd: Crowd, request: Request, runtime: Runtime) -> None:
+    left = None if request.deadline is None else max(request.deadline - runtime.clock.now(), 0.0)
+    if not await runtime.wait(crowd, left):
+        raise NetworkFailed("the call that this one shares was not answered in time", kind="ReadTimeout")
 
 
 def _used(request: Request, stream: Stream, shared: Stream) -> None:

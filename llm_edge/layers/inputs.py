@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import exact
 from ..errors import NotCached
 from ..message import Body, Handler, Headers, Request, Response
-from ..stores.entry import Entry, digest
+from ..stores.entry import Entry, belongs, digest
 from .asking import Asking
 from .kept import kept_headers
 
@@ -88,7 +88,7 @@ class Inputs:
         if held is None or now >= held.until:
             if cache.tier is None:
                 return None
-            entry = await cache.tier.get(key, digest(self._request.controls.tenant, self._request.scope))
+            entry = await cache.tier.get(key, belongs(self._request.controls.tenant, self._request.scope))
             if entry is None:
                 return None
             age = max(cache.clock.time() - entry.made, 0.0)

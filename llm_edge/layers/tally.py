@@ -9,7 +9,7 @@ from ..runtime import Guard
 from ..stores.entry import Entry
 
 _MANY: Final = 512
-"""Answers given before they are added up: a hit then costs one append."""
+"""Calls answered before they are added up: each then costs one append."""
 
 
 class CacheStats:
@@ -17,10 +17,10 @@ class CacheStats:
 
     def __init__(self) -> None:
         self._guard = Guard()
-        self._served: deque[tuple[bool, float, int | None]] = deque()
-        self._hits = self._stale = self._unpriced = 0
+        self._served: deque[tuple[bool, float, int | None] | None] = deque()
+        self._hits = self._stale = self._unpriced = self._coalesced = 0
         self._seconds, self._nanodollars = 0.0, 0
-        self.misses = self.coalesced = self.bypassed = 0
+        self.misses = self.bypassed = 0
         self.refreshed = 0
         """Answers asked for again behind the callers' backs."""
 
@@ -33,6 +33,11 @@ class CacheStats:
     def stale(self) -> int:
         """Answers given past their end."""
         return self._added_up()._stale
+
+    @property
+    def coalesced(self) -> int:
+        """Calls answered by another's."""
+        return self._added_up()._coalesced
 
     @property
     def saved_seconds(self) -> float:
@@ -51,7 +56,14 @@ class CacheStats:
 
     def served(self, entry: Entry, *, stale: bool) -> None:
         """One answer was given from what is kept."""
-        self._served.append((stale, entry.took, entry.cost))
+        self._note((stale, entry.took, entry.cost))
+
+    def shared(self) -> None:
+        """One call was answered by another's."""
+        self._note(None)
+
+    def _note(self, what: tuple[bool, float, int | None] | None) -> None:
+        self._served.append(what)
         if len(self._served) >= _MANY:
             self._guard.post(self._add_up)
 
@@ -61,7 +73,11 @@ class CacheStats:
 
     def _add_up(self) -> None:
         while self._served:
-            stale, took, cost = self._served.popleft()
+            served = self._served.popleft()
+            if served is None:
+                self._coalesced += 1
+                continue
+            stale, took, cost = served
             if stale:
                 self._stale += 1
             else:
@@ -77,14 +93,6 @@ class CacheStats:
 
         def count() -> None:
             self.misses += 1
-
-        self._guard.post(count)
-
-    def shared(self) -> None:
-        """One call was answered by another's."""
-
-        def count() -> None:
-            self.coalesced += 1
 
         self._guard.post(count)
 

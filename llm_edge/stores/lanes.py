@@ -21,13 +21,6 @@ CONNECT = 0.1
 NEVER = float("inf")
 
 
-class Connection(Protocol):
-    """What is used of one connection of redis-py's."""
-
-    def send_command(self, *words: str) -> None: ...
-    def read_response(self) -> object: ...
-
-
 class Client(Protocol):
     """What is used of redis-py, whose own types are those of sync and async at once."""
 
@@ -40,9 +33,6 @@ class Client(Protocol):
     def eval(self, script: str, keys: int, *given: str | bytes) -> object: ...
     def close(self) -> None: ...
 
-    connection: Connection
-    """Its one connection, where it has only one."""
-
 
 class Limit:
     """The moment up to which a lane may wait, and the socket that it waits at."""
@@ -52,6 +42,22 @@ class Limit:
     def __init__(self) -> None:
         self.moment = NEVER
         self.socket: socket.socket | None = None
+        """None to a cluster, where it has several."""
+
+    def hurry(self) -> socket.socket:
+        """The socket, told how long it may wait now. TimeoutError when the moment has passed."""
+        below = self.socket
+        assert below is not None, "a lane is an open connection"
+        if self.moment != NEVER:
+            left = self.moment - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            below.settimeout(left)
+        return below
+
+    def read(self, size: int) -> bytes:
+        """Some of what has come."""
+        return self.hurry().recv(size)
 
 
 class Lane:
@@ -103,19 +109,10 @@ class _Punctual:
         return getattr(self._below, name)
 
     def recv(self, size: int) -> bytes:
-        self._hurry()
-        return self._below.recv(size)
+        return self._limit.hurry().recv(size)
 
     def recv_into(self, buffer: bytearray | memoryview, size: int = 0) -> int:
-        self._hurry()
-        return self._below.recv_into(buffer, size)
-
-    def _hurry(self) -> None:
-        if self._limit.moment != NEVER:
-            left = self._limit.moment - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            self._below.settimeout(left)
+        return self._limit.hurry().recv_into(buffer, size)
 
 
 def library() -> Any:

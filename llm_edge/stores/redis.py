@@ -16,9 +16,9 @@ from functools import partial
 
 from ..errors import ConfigError
 from ..runtime import Awaiting, Clock, Runtime
-from . import lanes
+from . import gets, lanes
 from .entry import KEY
-from .lanes import Client, Connection, Lane
+from .lanes import Client, Lane
 from .places import Place
 from .pool import PATIENCE, Pool
 from .shelf import Lease, Stays
@@ -44,7 +44,6 @@ return 1
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 REMEMBERED = 3600.0
 """Seconds for which it is known who was the last to claim a key; no call takes longer."""
-_PEEK = 64 * 2**10
 _LONG = 5.0
 """Seconds for what nobody's call waits for."""
 
@@ -55,19 +54,22 @@ class RedisShelf(Pool):
     def __init__(self, place: Place, *, prefix: str = PREFIX, patience: float = PATIENCE) -> None:
         super().__init__(place, patience)
         self._prefix = prefix
-        # Bytes under TLS cannot be looked at before they are read, and on Windows no loop waits for a bare socket.
-        self._over_loops = place.shape != "cluster" and not place.tls and os.name == "posix"
+        self._one = place.shape != "cluster"
+        # Under TLS a socket that can be read may have nothing to say, and on Windows no loop waits for a bare socket.
+        self._over_loops = self._one and not place.tls and os.name == "posix"
 
     # ---- for the tier
 
     async def read(self, key: str, marks: bool, runtime: Runtime, workers: Workers, /) -> tuple[object, Marks | None]:
-        if self._over_loops and not marks and isinstance(runtime, Awaiting):
-            lane = self._idle()
-            if lane is not None:
-                try:
+        apart = isinstance(runtime, Awaiting)
+        lane = self._idle() if not marks and (self._over_loops if apart else self._one) else None
+        if lane is not None:
+            try:
+                if apart:
                     return await self._over_loop(lane, key, runtime, workers), None
-                except ConnectionError:
-                    self.distrust()
+                return self._here(lane, key), None
+            except ConnectionError:
+                self.distrust()
 
         def work(client: Client) -> tuple[object, Marks | None]:
             return self._get(client, key), self._marks(client) if marks else None
@@ -147,18 +149,26 @@ class RedisShelf(Pool):
             return {}
         return {tag.decode("ascii", "replace"): _moment(raw) for tag, raw in found.items()}
 
-    # ---- on an event loop
+    # ---- where a call waits
+
+    def _here(self, lane: Lane, key: str) -> object:
+        """One answer, read by the thread that asks."""
+        with lane.in_use(self._patience):
+            gets.ask(lane.limit.hurry(), self._prefix + key)
+            data = gets.answer(lane.limit.read)
+        self._put_back(lane)
+        return data
 
     async def _over_loop(self, lane: Lane, key: str, runtime: Runtime, workers: Workers) -> object:
-        """One answer, read here when it has come whole."""
-        with lane.in_use(self._patience) as client:
-            line, below = client.connection, lane.limit.socket
-            assert below is not None, "a lane is an open connection"
-            await _answered(below, lambda: line.send_command("GET", self._prefix + key), self._patience)
-            if _is_whole(below.recv(_PEEK, socket.MSG_PEEK)):
-                data = _reply(line)
-            else:
-                data = await workers.run(lambda: _reply(line), runtime, self._patience)
+        """One answer on an event loop, read here when it has come whole."""
+        with lane.in_use(self._patience):
+            below, limit = lane.limit.hurry(), lane.limit
+            await _answered(below, lambda: gets.ask(below, self._prefix + key), self._patience)
+            raw = below.recv(gets.PIECE)
+            try:
+                data = gets.answer_in(raw)
+            except BlockingIOError:
+                data = await workers.run(lambda: gets.answer(limit.read, raw), runtime, self._patience)
         self._put_back(lane)
         return data
 
@@ -185,21 +195,6 @@ async def _answered(below: socket.socket, ask: Callable[[], None], seconds: floa
     finally:
         timer.cancel()
         loop.remove_reader(door)
-
-
-def _is_whole(raw: bytes) -> bool:
-    """Whether these bytes hold a whole answer to a GET: a text, nothing, or an error."""
-    if raw[:1] != b"$":
-        return raw.endswith(b"\r\n")
-    head, end, rest = raw.partition(b"\r\n")
-    return bool(end) and head[1:].lstrip(b"-").isdigit() and len(rest) >= int(head[1:]) + 2
-
-
-def _reply(line: Connection) -> object:
-    try:
-        return line.read_response()
-    except lanes.library().ResponseError as error:
-        return _odd_or(error)
 
 
 def _odd_or(error: Exception) -> bytes:

@@ -226,7 +226,7 @@ class SecondTier:
             self._count("dropped")
 
     def _serves_more(self, there: object, *, than: Entry) -> bool:
-        """Whether an answer came while this one was on its way, and tells what was used: it serves both kinds of ask."""
+        """Whether an answer came while this one was on its way that tells what was used: it serves both asks."""
         try:
             found = decode(there, key=than.key, scope=than.scope, secret=self._secret)
         except Odd:

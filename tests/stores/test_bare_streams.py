@@ -1,4 +1,4 @@
-"""A stream kept without what it used serves one way of asking: it never takes the place of an answer that serves all."""
+"""A stream kept without what it used serves one way of asking: it never replaces an answer that serves all."""
 
 from __future__ import annotations
 
