@@ -54,7 +54,7 @@ def until(truth: Callable[[], bool]) -> None:
 
 def probe(store: SharedCounters) -> None:
     """What a worker does when the pause is over."""
-    store._look()  # pyright: ignore[reportPrivateUsage]  # as it happens by itself, but now
+    store.telling.look()  # as it happens by itself, but now
 
 
 def took(verdict: Verdict) -> bool:
