@@ -1,7 +1,14 @@
-"""The httptools engine for threads: blocking sockets, read and written by the thread that asks."""
+"""
+The httptools engine for threads: sockets read and written by the thread that asks.
+
+The sockets never block by themselves; a thread waits in `poll`, with the time that is left. A timeout of the socket's
+own costs system calls each time it is set and each time it is minded, and at each of them another thread takes the
+interpreter over.
+"""
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import ssl
@@ -68,28 +75,25 @@ class _Unanswered(Exception):
 class _Line:
     """One connection."""
 
-    __slots__ = ("_lines", "_poll", "since", "sock", "used", "way")
+    __slots__ = ("_lines", "_said", "_secure", "since", "sock", "used", "way")
 
     def __init__(self, lines: _Lines, way: Way, sock: socket.socket) -> None:
+        sock.setblocking(False)
         self._lines, self.way, self.sock = lines, way, sock
-        self._poll = _poll(sock)
+        self._secure = isinstance(sock, ssl.SSLSocket)
+        self._said = _waiting(sock, write=False)
         self.used = False
         self.since = 0.0
 
     def alive(self) -> bool:
         """Nobody has hung up, nor said what was not asked for."""
-        if self._poll is not None:
-            return not self._poll.poll(0)
-        return not select.select([self.sock], [], [], 0)[0]
+        return not self._said(0)
 
     def ask(self, data: bytes, reading: Reading, patience: Patience) -> None:
         """Send a request, and read up to the end of the answer's head."""
         broken: OSError | None = None
         try:
-            self.sock.settimeout(_left(patience, "WriteTimeout"))
-            self.sock.sendall(data)
-        except TimeoutError:
-            raise failed("WriteTimeout") from None
+            self._send(data, patience)
         except OSError as error:
             broken = error  # a server that refuses a long request may have said why
         try:
@@ -101,13 +105,28 @@ class _Line:
         except _HungUp as error:
             raise _Unanswered(error.fault, reading.heard) from None
 
+    def _send(self, data: bytes, patience: Patience) -> None:
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self.sock.send(left) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                _wait(_waiting(self.sock, write=True), patience, "WriteTimeout")
+            except ssl.SSLWantReadError:
+                _wait(self._said, patience, "WriteTimeout")
+
     def read(self, reading: Reading, patience: Patience) -> None:
         """Wait for more of the answer."""
-        self.sock.settimeout(_left(patience, "ReadTimeout"))
-        try:
-            data = self.sock.recv(_LUMP)
-        except TimeoutError:
-            raise failed("ReadTimeout") from None
+        data: bytes | None = None
+        if not self._secure:  # what TLS has read already, `poll` does not know of
+            _wait(self._said, patience, "ReadTimeout")
+        while data is None:
+            try:
+                data = self.sock.recv(_LUMP)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                _wait(self._said, patience, "ReadTimeout")
+            except ssl.SSLWantWriteError:
+                _wait(_waiting(self.sock, write=True), patience, "ReadTimeout")
         if data:
             reading.feed(data)
         else:
@@ -137,12 +156,20 @@ def _left(patience: Patience, kind: str) -> float | None:
     return seconds
 
 
-def _poll(sock: socket.socket) -> select.poll | None:
+def _wait(ready: Callable[[float | None], bool], patience: Patience, kind: str) -> None:
+    if not ready(_left(patience, kind)):
+        raise failed(kind)
+
+
+def _waiting(sock: socket.socket, *, write: bool) -> Callable[[float | None], bool]:
+    """Waits so many seconds, or for ever, until something can be read (or written); whether it can."""
     if not hasattr(select, "poll"):
-        return None
+        reads, writes = ([], [sock]) if write else ([sock], [])
+        return lambda seconds: any(select.select(reads, writes, [], seconds))
     poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return poll
+    poll.register(sock, select.POLLOUT if write else select.POLLIN)
+    # Rounded up: a wait that ends too early would only be begun again.
+    return lambda seconds: bool(poll.poll(None if seconds is None else math.ceil(seconds * 1e3)))
 
 
 class _Lines:
