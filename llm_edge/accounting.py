@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from .budgets import BudgetStanding
@@ -57,6 +56,8 @@ class Accounting:
 
     async def aspend(self, by: By = "tenant", **asked: Unpack[Asked]) -> list[Spent]:
         """`spend` for event loops: a long log is read in a thread."""
+        import asyncio
+
         return await asyncio.to_thread(lambda: self.spend(by, **asked))
 
     def budgets(self, *subjects: str) -> list[BudgetStanding]:

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
-from llm_edge.config import CacheConfig, EdgeConfig, LimitConfig, RetryConfig, RouteConfig, TargetConfig
+from llm_edge.config import (
+    TIERS,
+    CacheConfig,
+    EdgeConfig,
+    LimitConfig,
+    RetryConfig,
+    RouteConfig,
+    TargetConfig,
+    TierConfig,
+)
 from llm_edge.errors import ConfigError, EdgeError
 
 CANARY = "sk-canary-7f3a"
@@ -368,3 +377,15 @@ def test_whatever_is_passed_becomes_a_configuration_or_a_config_error(tree: dict
         told = str(error)
     assert CANARY not in told
     assert all(line.isprintable() for line in told.split("\n"))
+
+
+def test_what_is_there_by_default_would_stand_its_own_check() -> None:
+    """The defaults are put together unchecked, so that a client without settings need not load what checks them."""
+    unchecked = EdgeConfig.model_construct()
+    assert unchecked == EdgeConfig()
+    assert unchecked.model_dump() == EdgeConfig().model_dump()
+    assert EdgeConfig.model_validate(unchecked.model_dump()) == unchecked
+    for tier in TIERS.values():
+        checked = TierConfig(**tier.model_dump(exclude_unset=True))
+        assert repr(checked) == repr(tier)
+        assert checked.model_fields_set == tier.model_fields_set

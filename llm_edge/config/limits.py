@@ -110,9 +110,12 @@ class LimitConfig(TierConfig):
 
 TIERS: Mapping[str, TierConfig] = MappingProxyType(
     {
-        "free": TierConfig(requests_per_second=10, requests_per_day=1000, concurrency=5, window="strict"),
-        "pro": TierConfig(requests_per_second=100, requests_per_day=100_000, concurrency=50),
-        "enterprise": TierConfig(requests_per_second=1000, concurrency=500),
+        # Known to be right, so not checked: that would take megabytes of every process.
+        "free": TierConfig.model_construct(
+            requests_per_second=10.0, requests_per_day=1000, concurrency=5, window="strict"
+        ),
+        "pro": TierConfig.model_construct(requests_per_second=100.0, requests_per_day=100_000, concurrency=50),
+        "enterprise": TierConfig.model_construct(requests_per_second=1000.0, concurrency=500),
     }
 )
 """Tiers that are there without being configured; one of the same name takes their place."""

@@ -18,7 +18,7 @@ from .values import refuse
 class Section(BaseModel):
     """What all sections share: they cannot change, and know every setting they may hold."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, defer_build=True)
 
 
 class ProviderConfig(Section):
@@ -258,12 +258,12 @@ class CacheConfig(Section):
         " the same for all that share it. A directory makes its own where none is set; a Redis must have one.",
         examples=["env:LLM_EDGE_CACHE_SECRET"],
     )
-    disk: CacheDiskConfig = Field(default_factory=CacheDiskConfig, description="Answers kept in a directory, too.")
+    disk: CacheDiskConfig = Field(default_factory=CacheDiskConfig.model_construct, description="Answers kept in a directory, too.")
     redis: CacheRedisConfig = Field(
-        default_factory=CacheRedisConfig, description="Answers kept in a Redis or Valkey, too; in place of a directory."
+        default_factory=CacheRedisConfig.model_construct, description="Answers kept in a Redis or Valkey, too; in place of a directory."
     )
     semantic: CacheSemanticConfig = Field(
-        default_factory=CacheSemanticConfig, description="Answers to questions that mean the same."
+        default_factory=CacheSemanticConfig.model_construct, description="Answers to questions that mean the same."
     )
 
     @model_validator(mode="after")
