@@ -208,12 +208,14 @@ class Request:
     notes: Notes = field(default_factory=Notes)
 
     def due(self, moment: float) -> Request:
-        """The same call, over at this moment. What `replace` does, at half its price: every call pays it."""
-        new = object.__new__(Request)
-        for get, put in _FIELDS:
-            put(new, get(self))
-        object.__setattr__(new, "deadline", moment)
-        return new
+        """
+        This call, over at this moment.
+
+        In place, for the deadline layer alone: it stands so far out that nobody else holds the call yet, and a copy
+        would cost every call more than that layer does.
+        """
+        object.__setattr__(self, "deadline", moment)
+        return self
 
     def anew(self, notes: Notes) -> Request:
         """The same call, asked once more: its story is its own."""
@@ -297,12 +299,14 @@ class Stream:
     "ended well" means.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_error", "_listeners", "_over", "_source", "call", "watcher")
+    __slots__ = ("__weakref__", "_closed", "_error", "_hearing", "_listeners", "_over", "_source", "call", "watcher")
 
     def __init__(self, source: ByteSource, watcher: Watcher | None = None, *, call: str = "") -> None:
         self._source = source
         self.watcher: Watcher = watcher or Unwatched()
         self._listeners: list[Listener] = []
+        self._hearing: list[Listener] = []
+        """Those of them that want to hear each chunk."""
         self._over = self._closed = False
         self._error: BaseException | None = None
         self.call = call
@@ -311,6 +315,8 @@ class Stream:
     def listen(self, listener: Listener) -> None:
         """Have a listener hear all that is still to come; one that comes too late hears the end at once."""
         self._listeners.append(listener)
+        if not isinstance(listener, OnEnd):
+            self._hearing.append(listener)
         if self._over:
             self._end(self._error)
 
@@ -332,7 +338,7 @@ class Stream:
             if said is error:
                 raise
             raise said from None
-        for listener in self._listeners:
+        for listener in self._hearing:
             tell(listener.heard, chunk, self.call)
         return chunk
 
@@ -368,6 +374,7 @@ class Stream:
     def _end(self, error: BaseException | None) -> None:
         if not self._over:
             self._error, self._over = error, True
+        self._hearing.clear()
         # Taken off one by one: whatever comes between (a thread, an interrupt), each is told, and told once.
         while self._listeners:
             try:

@@ -83,11 +83,9 @@ class Runtime(Protocol):
 class ThreadClock:
     """Waits by blocking the thread; its coroutines never suspend."""
 
-    def now(self) -> float:
-        return time.monotonic()
-
-    def time(self) -> float:
-        return time.time()
+    # Asked a dozen times in each call, so without a frame of their own.
+    now = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
 
     async def sleep(self, seconds: float, /) -> None:
         time.sleep(seconds)
@@ -96,11 +94,9 @@ class ThreadClock:
 class LoopClock:
     """Waits on the running asyncio loop."""
 
-    def now(self) -> float:
-        return time.monotonic()
-
-    def time(self) -> float:
-        return time.time()
+    # Asked a dozen times in each call, so without a frame of their own.
+    now = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
 
     async def sleep(self, seconds: float, /) -> None:
         import asyncio

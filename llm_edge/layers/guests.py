@@ -117,17 +117,19 @@ class First(Stream):
             watcher.feed(chunk)
         except BaseException as error:
             return await self._broken_off(error)
-        for listener in stream._listeners:
-            tell(listener.heard, chunk)
+        for listener in stream._hearing:
+            tell(listener.heard, chunk, stream.call)
         guest.at += 1
         reading.chunks.append(chunk)
         reading.size += len(chunk)
-        if reading.give_back():
+        reading.lone = False
+        reading.turn.append(None)
+        if (reading.moved is not None or reading.guests == 0) and reading.noticed():
             await stream.aclose()
         if stream.watcher.complete or stream.watcher.failure is not None:
             self.watcher.feed(chunk)
-        for listener in self._listeners:
-            tell(listener.heard, chunk)
+        for listener in self._hearing:
+            tell(listener.heard, chunk, self.call)
         return chunk
 
     async def _broken_off(self, error: BaseException) -> bytes:

@@ -48,7 +48,8 @@ class Reading:
         self.over = False
         self.error: BaseException | None = None
         self._guard, self._gone = guard, gone
-        self._moved: Crowd | None = None
+        self.moved: Crowd | None = None
+        """What those wait for who want the next chunk, where there are any."""
         self._running: Running | None = None
 
     @property
@@ -60,9 +61,9 @@ class Reading:
         """What is set when the read under way has ended."""
 
         def movement() -> Crowd:
-            moved = self._moved
+            moved = self.moved
             if moved is None:
-                moved = self._moved = Crowd()
+                moved = self.moved = Crowd()
             return moved
 
         return self._guard.do(movement)
@@ -154,13 +155,17 @@ class Reading:
         """The turn is free again: whether nobody is left, and the stream is to be closed now."""
         self.lone = False
         self.turn.append(None)
-        if self._moved is not None:
+        return self.noticed()
+
+    def noticed(self) -> bool:
+        """Those who wait have been woken: whether nobody is left, and the stream is to be closed now."""
+        if self.moved is not None:
             self._wake()
         return self.guests == 0 and self._ends()
 
     def _wake(self) -> None:
         def swap() -> Crowd | None:
-            moved, self._moved = self._moved, None
+            moved, self.moved = self.moved, None
             return moved
 
         moved = self._guard.do(swap)
