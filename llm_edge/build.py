@@ -36,7 +36,7 @@ from .layers.retry import Attempts, Retry
 from .layers.router import Router
 from .layers.rules import Rules
 from .layers.semantic import Asked, Semantic
-from .layers.tell import Listens, Tell
+from .layers.tell import Closes, Listens, Tell
 from .layers.translate import Translate
 from .limits import Limits, shared_place
 from .message import UNCHARGED, Handler, Json, Layer, Request, stack
@@ -92,7 +92,8 @@ class House:
         self._secrets = secrets.known
         keep_quiet()
         lines = Lines(content=config.telemetry.log_content, redactor=self.redactor, whole=put_together)
-        self.listeners: list[Listens] = [lines]
+        self.listeners: list[Listens] = [lines] if config.telemetry.log_content else []
+        self.closes: list[Closes] = [self.tab.call, *([] if config.telemetry.log_content else [lines.closed])]
         # A generator of our own would give forked children the same numbers; the module's is seeded anew for each.
         self.chance = chance or random.random
         self.breakers = Breakers(_per_route(config, _breaker), self.chance, clock)
@@ -158,7 +159,7 @@ def traffic(house: House, runtime: Runtime, end: Callable[[Target], Handler]) ->
 
 def _books(house: House, clock: Clock) -> Tell:
     """What closes the books of each call."""
-    return Tell(clock=clock, cost=house.book.cost, listeners=house.listeners, likely=house.likely, spent=house.tab.call)
+    return Tell(clock=clock, cost=house.book.cost, listeners=house.listeners, likely=house.likely, closes=house.closes)
 
 
 @dataclass(slots=True)

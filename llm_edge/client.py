@@ -82,7 +82,7 @@ class EdgeClient(Accounting):
         meter_provider: MeterProvider | None = None,
         **sections: Unpack[Sections],
     ) -> None:
-        config = config or EdgeConfig.model_construct()  # with nothing to check, nothing to check it is loaded
+        config = config or EdgeConfig.unset()
         self.config = config.changed(**sections) if sections else config
         secrets = resolve(self.config, os.environ if env is None else env, key_env(), setting_env())
         self._house = House(self.config, secrets, chance=chance, clock=clock, credentials=credentials)

@@ -124,7 +124,7 @@ class Targets:
         if provider in self._secrets.unusable:
             raise ConfigError(str(self._secrets.unusable[provider]))
         if provider not in self._adapters:
-            self._adapters[provider] = self._made(provider, ProviderConfig.model_construct())
+            self._adapters[provider] = self._made(provider, ProviderConfig.unset())
         adapter = self._adapters[provider]
         found = self._secrets.providers.get(provider)
         key = found.keys[0].get_secret_value() if found and found.keys and provider not in self._own else ""

@@ -151,7 +151,7 @@ class ServeAuthConfig(Section):
         default=False, description="Whether /health needs a key too; without one it then says nothing of the parts."
     )
     metrics: bool = Field(default=True, description="Whether /metrics needs a key too, with that permission.")
-    jwt: ServeJwtConfig = Field(default_factory=ServeJwtConfig.model_construct, description="Tokens, besides keys.")
+    jwt: ServeJwtConfig = Field(default_factory=ServeJwtConfig.unset, description="Tokens, besides keys.")
 
     @property
     def on(self) -> bool:

@@ -61,8 +61,8 @@ class EdgeConfig(Section):
     routes: Mapping[values.RouteName, RouteConfig] = Field(
         default_factory=dict, description="Model names of your own, and who answers for them."
     )
-    deadline: DeadlineConfig = Field(default_factory=DeadlineConfig.model_construct, description="How long a call may take.")
-    cache: CacheConfig = Field(default_factory=CacheConfig.model_construct, description="Answers that are kept, in memory first.")
+    deadline: DeadlineConfig = Field(default_factory=DeadlineConfig.unset, description="How long a call may take.")
+    cache: CacheConfig = Field(default_factory=CacheConfig.unset, description="Answers that are kept, in memory first.")
     limits: Mapping[values.LimitScope, LimitConfig] = Field(
         default_factory=dict,
         description="Limits on calls: for all together (`global`), or for each tenant, key, user, route, provider or"
@@ -73,19 +73,19 @@ class EdgeConfig(Section):
         description="Sets of limits by name. There without being configured: `free` (10 a second, 1000 a day, 5 at"
         " once, strict), `pro` (100, 100000, 50) and `enterprise` (1000, no day limit, 500).",
     )
-    store: StoreConfig = Field(default_factory=StoreConfig.model_construct, description="Where limits count.")
+    store: StoreConfig = Field(default_factory=StoreConfig.unset, description="Where limits count.")
     budgets: Mapping[values.LimitScope, BudgetConfig] = Field(
         default_factory=dict,
         description="What may be spent: by all together (`global`), or by each tenant, key, user, route, provider or"
         ' model. One of them has its own as in `"tenant:acme"`.',
     )
-    retry: RetryConfig = Field(default_factory=RetryConfig.model_construct, description="Asking again after a failure.")
-    hedge: HedgeConfig = Field(default_factory=HedgeConfig.model_construct, description="Asking a second time when it takes long.")
-    breaker: BreakerConfig = Field(default_factory=BreakerConfig.model_construct, description="Leaving a failing target alone.")
-    http: HttpConfig = Field(default_factory=HttpConfig.model_construct, description="How calls travel.")
-    prices: PricesConfig = Field(default_factory=PricesConfig.model_construct, description="What models cost.")
-    serve: ServeConfig = Field(default_factory=ServeConfig.model_construct, description="The sidecar, `python -m llm_edge.serve`.")
-    telemetry: TelemetryConfig = Field(default_factory=TelemetryConfig.model_construct, description="What is told about calls.")
+    retry: RetryConfig = Field(default_factory=RetryConfig.unset, description="Asking again after a failure.")
+    hedge: HedgeConfig = Field(default_factory=HedgeConfig.unset, description="A second ask when the first takes long.")
+    breaker: BreakerConfig = Field(default_factory=BreakerConfig.unset, description="Leaving a failing target alone.")
+    http: HttpConfig = Field(default_factory=HttpConfig.unset, description="How calls travel.")
+    prices: PricesConfig = Field(default_factory=PricesConfig.unset, description="What models cost.")
+    serve: ServeConfig = Field(default_factory=ServeConfig.unset, description="The sidecar, `llm_edge.serve`.")
+    telemetry: TelemetryConfig = Field(default_factory=TelemetryConfig.unset, description="What is told about calls.")
     on_unsupported_param: OnUnsupported = Field(
         default="warn",
         description="What happens to a parameter that a provider of another dialect does not have:"

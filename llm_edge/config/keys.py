@@ -36,7 +36,7 @@ class ResolvedProvider:
 
     keys: tuple[SecretStr, ...] = ()
     headers: Mapping[str, SecretStr] = field(default_factory=dict[str, SecretStr])
-    settings: ProviderConfig = field(default_factory=ProviderConfig.model_construct)
+    settings: ProviderConfig = field(default_factory=ProviderConfig.unset)
     """What was set, and for what was not, what variables say."""
     from_variables: frozenset[str] = frozenset()
     """The settings that variables said."""
@@ -83,7 +83,7 @@ def resolve(
     meant: set[str] = set()
     for name in (known.keys() | reading.setting_env.keys()) - config.providers.keys():
         unasked = _Reading(reading.env, reading.setting_env)
-        found = unasked.provider(name, ProviderConfig.model_construct(), known)
+        found = unasked.provider(name, ProviderConfig.unset(), known)
         if unasked.problems:
             unusable[name] = failure(unasked.problems, config.place)
             if found.keys or any("api_key" in problem.path for problem in unasked.problems):

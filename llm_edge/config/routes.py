@@ -120,11 +120,13 @@ class RouteConfig(Section):
         description='What happens when a hard budget has no room for a call: "downgrade" tries the next targets, which'
         " may cost less.",
     )
-    deadline: RouteDeadline = Field(default_factory=RouteDeadline.model_construct, description="Times of this route alone.")
-    breaker: RouteBreaker = Field(default_factory=RouteBreaker.model_construct, description="The breaker's rules on this route alone.")
-    cache: RouteCache = Field(default_factory=RouteCache.model_construct, description="Cache rules of this route alone.")
-    hedge: RouteHedge = Field(default_factory=RouteHedge.model_construct, description="Second asks of this route alone.")
-    retry: RouteRetry = Field(default_factory=RouteRetry.model_construct, description="Retry rules of this route alone.")
+    deadline: RouteDeadline = Field(default_factory=RouteDeadline.unset, description="Times of this route alone.")
+    breaker: RouteBreaker = Field(
+        default_factory=RouteBreaker.unset, description="The breaker's rules on this route alone."
+    )
+    cache: RouteCache = Field(default_factory=RouteCache.unset, description="Cache rules of this route alone.")
+    hedge: RouteHedge = Field(default_factory=RouteHedge.unset, description="Second asks of this route alone.")
+    retry: RouteRetry = Field(default_factory=RouteRetry.unset, description="Retry rules of this route alone.")
 
     @model_validator(mode="after")
     def _targets_once(self) -> Self:

@@ -18,7 +18,15 @@ from .values import refuse
 class Section(BaseModel):
     """What all sections share: they cannot change, and know every setting they may hold."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False,
+        defer_build=True,  # what checks a section takes megabytes: made when there is something to check
+    )  # fmt: skip
+
+    @classmethod
+    def unset(cls) -> Self:
+        """With nothing set: the defaults, which need no check."""
+        return cls.model_construct()
 
 
 class ProviderConfig(Section):
@@ -258,12 +266,15 @@ class CacheConfig(Section):
         " the same for all that share it. A directory makes its own where none is set; a Redis must have one.",
         examples=["env:LLM_EDGE_CACHE_SECRET"],
     )
-    disk: CacheDiskConfig = Field(default_factory=CacheDiskConfig.model_construct, description="Answers kept in a directory, too.")
+    disk: CacheDiskConfig = Field(
+        default_factory=CacheDiskConfig.unset, description="Answers kept in a directory, too."
+    )
     redis: CacheRedisConfig = Field(
-        default_factory=CacheRedisConfig.model_construct, description="Answers kept in a Redis or Valkey, too; in place of a directory."
+        default_factory=CacheRedisConfig.unset,
+        description="Answers kept in a Redis or Valkey, too; in place of a directory.",
     )
     semantic: CacheSemanticConfig = Field(
-        default_factory=CacheSemanticConfig.model_construct, description="Answers to questions that mean the same."
+        default_factory=CacheSemanticConfig.unset, description="Answers to questions that mean the same."
     )
 
     @model_validator(mode="after")

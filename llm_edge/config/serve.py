@@ -142,11 +142,11 @@ class ServeConfig(Section):
     compress: bool = Field(
         default=True, description="Whether answers that are no streams are compressed for who asks for it."
     )
-    tls: ServeTlsConfig = Field(default_factory=ServeTlsConfig.model_construct, description="HTTPS for the sidecar itself.")
-    auth: ServeAuthConfig = Field(default_factory=ServeAuthConfig.model_construct, description="Who is let in.")
-    cors: ServeCorsConfig = Field(default_factory=ServeCorsConfig.model_construct, description="Pages in browsers that may ask.")
+    tls: ServeTlsConfig = Field(default_factory=ServeTlsConfig.unset, description="HTTPS for the sidecar itself.")
+    auth: ServeAuthConfig = Field(default_factory=ServeAuthConfig.unset, description="Who is let in.")
+    cors: ServeCorsConfig = Field(default_factory=ServeCorsConfig.unset, description="Pages in browsers that may ask.")
     addresses: ServeAddressesConfig = Field(
-        default_factory=ServeAddressesConfig.model_construct, description="Where callers come from, and how often."
+        default_factory=ServeAddressesConfig.unset, description="Where callers come from, and how often."
     )
 
     @model_validator(mode="after")

@@ -31,7 +31,8 @@ Likely: TypeAlias = Callable[[Request, str], Mapping[str, Any] | None]
 """What an attempt at this target has probably used, which ended before anybody said; None where nobody can tell."""
 
 
-def _nobody(request: Request, time: float) -> None: ...
+Closes: TypeAlias = Callable[[Request, BaseException | None, float], None]
+"""Told of a call that is over, and its bill, at which moment (seconds since 1970); it must not wait."""
 
 
 def _nothing(request: Request, target: str) -> None: ...
@@ -50,9 +51,11 @@ class Hearing(Protocol):
 
 
 class Listens(Protocol):
-    """Wants to hear of every call."""
+    """Wants to hear of calls."""
 
-    def begin(self, request: Request, /) -> Hearing: ...
+    def begin(self, request: Request, /) -> Hearing | None:
+        """A call begins: who hears of it; None when nobody need."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +66,8 @@ class Tell:
     cost: Cost
     listeners: Sequence[Listens] = ()
     likely: Likely = _nothing
-    spent: Callable[[Request, float], None] = _nobody
-    """Told of each bill, at which moment (seconds since 1970); it must not wait."""
+    closes: Sequence[Closes] = ()
+    """Those who want to hear of a call's end alone."""
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         books = _Books(self, request)
@@ -96,7 +99,9 @@ class _Books:
         self._hearings: list[Hearing] = []
         for listener in tell.listeners:
             try:
-                self._hearings.append(listener.begin(request))
+                hearing = listener.begin(request)
+                if hearing is not None:
+                    self._hearings.append(hearing)
             except Exception:
                 log.exception("a listener failed at the beginning of a call", extra=request.notes.about)
 
@@ -129,7 +134,11 @@ class _Books:
         request.notes.over = None
         now = self._tell.clock.time()
         self._bill(now)
-        self._tell.spent(request, now)
+        for close in self._tell.closes:
+            try:
+                close(request, self._error, now)
+            except Exception:
+                log.exception("a listener failed at the end of a call", extra=request.notes.about)
         for hearing in self._hearings:
             try:
                 hearing.over(request, self._error)

@@ -40,7 +40,7 @@ class Tab:
         self._calls.clear()
         self._rows.clear()
 
-    def call(self, request: Request, time: float) -> None:
+    def call(self, request: Request, error: BaseException | None, time: float, /) -> None:
         """One call is over, and its bill is made. Never waits."""
         notes, controls = request.notes, request.controls
         who = (controls.tenant, request.scope, controls.user, notes.route, request.model, notes.asked)  # as in WHO

@@ -31,14 +31,12 @@ class Lines:
     def _redactor(self) -> Redactor:
         return self._made()
 
-    def begin(self, request: Request, /) -> Lines | _WithContent:
-        if self._content and log.isEnabledFor(logging.INFO):
-            return _WithContent(self, Content(self._whole))
-        return self
+    def begin(self, request: Request, /) -> _WithContent:
+        """Listens to a call whose content is logged; for all others it is enough to be told of the end."""
+        return _WithContent(self, Content(self._whole), listens=log.isEnabledFor(logging.INFO))
 
-    def answered(self, response: Response | None, /) -> None: ...
-
-    def over(self, request: Request, error: BaseException | None, /) -> None:
+    def closed(self, request: Request, error: BaseException | None, time: float, /) -> None:
+        """A call is over, of which nothing was heard."""
         self.line(request, NO_CONTENT)
 
     def line(self, request: Request, content: Content) -> None:
@@ -69,13 +67,14 @@ class Lines:
 class _WithContent:
     """One call whose answer is kept until its line is written."""
 
-    __slots__ = ("_content", "_lines")
+    __slots__ = ("_content", "_lines", "_listens")
 
-    def __init__(self, lines: Lines, content: Content) -> None:
-        self._lines, self._content = lines, content
+    def __init__(self, lines: Lines, content: Content, *, listens: bool) -> None:
+        self._lines, self._content, self._listens = lines, content, listens
 
     def answered(self, response: Response | None, /) -> None:
-        self._content.listen(response)
+        if self._listens:
+            self._content.listen(response)
 
     def over(self, request: Request, error: BaseException | None, /) -> None:
         self._lines.line(request, self._content)

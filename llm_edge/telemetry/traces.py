@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..message import Json, Request, Response
 from ..notes import Attempt, Notes
@@ -48,9 +48,9 @@ class Traces:
         self._tracer: tuple[Any, Tracer] | None = None
         self._meter: tuple[Any, _Meters] | None = None
 
-    def begin(self, request: Request, /) -> _Call | _Quiet:
+    def begin(self, request: Request, /) -> _Call | None:
         tracer, meters = self._tracing(), self._metering()
-        return _QUIET if tracer is None and meters is None else _Call(self, tracer, meters, request)
+        return None if tracer is None and meters is None else _Call(self, tracer, meters, request)
 
     def _tracing(self) -> Tracer | None:
         provider: Any = self._tracers
@@ -116,19 +116,6 @@ class _Meters:
                 tokens = notes.usage.get(counted)
                 if tokens is not None:
                     self.tokens.record(tokens, {**common, "gen_ai.token.type": kind})
-
-
-class _Quiet:
-    """Nobody listens."""
-
-    __slots__ = ()
-
-    def answered(self, response: Response | None, /) -> None: ...
-
-    def over(self, request: Request, error: BaseException | None, /) -> None: ...
-
-
-_QUIET: Final = _Quiet()
 
 
 class _Call:

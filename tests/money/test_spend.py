@@ -300,7 +300,7 @@ def test_what_is_no_database_is_told(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 def call(tab: Tab, time: float, tenant: str, cost: int | None) -> None:
     notes = Notes(cost=cost, usage={"prompt_tokens": 1, "completion_tokens": 2})
-    tab.call(Request(body=Body(b"{}"), controls=Controls(tenant=tenant), notes=notes), time)
+    tab.call(Request(body=Body(b"{}"), controls=Controls(tenant=tenant), notes=notes), None, time)
 
 
 def test_memory_counts_by_whole_hours() -> None:
