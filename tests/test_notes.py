@@ -30,7 +30,7 @@ def test_the_story_is_plain_json() -> None:
     assert json.loads(json.dumps(story)) == story
     assert story["attempts"][0] == {
         "target": "openai/a", "at_ms": 1.0, "ms": 100.0, "outcome": "Overloaded", "status": 503, "engine": "httpx2",
-        "cost_usd": None,
+        "cost_usd": None, "usage": None,
     }  # fmt: skip
     assert story["events"] == [{"at_ms": 150.0, "layer": "retry", "after": "Overloaded", "wait_s": 0.05}]
     assert (story["duration_ms"], story["overhead_ms"], story["first_byte_ms"]) == (302.0, 52.0, 250.0)
@@ -92,7 +92,7 @@ def test_what_a_call_cost_is_told_as_known_unknown_or_nothing() -> None:
         for cost, saved in ((None, None), (0, None), (0, 2_500_000), (12, None))
     }
     assert told == {
-        "  cost      not known", "  cost      nothing", "  cost      nothing, saved $0.0025",
+        "  cost      not known: what a call of this kind uses is not understood", "  cost      nothing", "  cost      nothing, saved $0.0025",
         "  cost      $0.000000012",
     }  # fmt: skip
 
