@@ -92,7 +92,8 @@ def test_what_a_call_cost_is_told_as_known_unknown_or_nothing() -> None:
         for cost, saved in ((None, None), (0, None), (0, 2_500_000), (12, None))
     }
     assert told == {
-        "  cost      not known: what a call of this kind uses is not understood", "  cost      nothing", "  cost      nothing, saved $0.0025",
+        "  cost      not known: what a call of this kind uses is not understood",
+        "  cost      nothing", "  cost      nothing, saved $0.0025",
         "  cost      $0.000000012",
     }  # fmt: skip
 
