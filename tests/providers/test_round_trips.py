@@ -159,20 +159,13 @@ def given_back(caller: str, answer: Any) -> Json:
     return {"messages": [{"role": "user", "content": [{"text": "hi"}]}, message, {"role": "user", "content": [result]}]}
 
 
-# Google's proof stands on the call, where these two have no place for it: the loss is told.
-LOST = {(R, G), (B, G)}
-
-
 @pytest.mark.parametrize(("caller", "maker"), [(c, m) for c in (C, A, G, R, B) for m in MAKERS if c != m])
 def test_thinking_comes_back_to_its_maker_with_its_proof(caller: str, maker: str) -> None:
     answer = WHOLE[maker](list(CALLS[maker]))
     sent, into = between(
         caller, maker, given_back(caller, heard(caller, maker, answer, MAKERS[maker].partition("/")[2])), MAKERS[maker]
     )
-    if (caller, maker) in LOST:
-        assert "PROOF" not in json.dumps(sent)
-        assert [change for change in into.changes if "signatures of their thoughts" in change]
-        return
+    assert not [change for change in into.changes if "signatures" in change]
     assert json.dumps(sent).count("PROOF") == 1
 
 

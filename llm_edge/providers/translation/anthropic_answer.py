@@ -8,9 +8,10 @@ from typing import Any
 from ...message import Json
 from ..cargo import add, count, mapping, objects, string
 from .anthropic_parts import EXTRA
-from .anthropic_told import hidden, told_in_chat, tool_input
+from .anthropic_told import told_in_chat, tool_input
 from .core import Exchange
-from .marks import marked
+from .hidden import extras_of, hide
+from .marks import NOBODY
 
 _FINISH = {
     "end_turn": "stop",
@@ -183,23 +184,23 @@ def _blocks(message: Json, exchange: Exchange) -> list[Json]:
     found = objects(message.get("thinking_blocks"))
     reasoning = message.get("reasoning_content")
     if reasoning and not found:
-        found = [{"type": "thinking", "thinking": reasoning, "signature": unsigned()}]
+        found = [{"type": "thinking", "thinking": reasoning, "signature": NOBODY}]
     content = message.get("content")
     if not isinstance(content, str):
         content = "".join(string(each.get("text")) for each in objects(content))
     found = [*found, *_text(content, objects(message.get("annotations")))]
     calls = objects(message.get("tool_calls"))
-    extra = {string(call.get("id")): call["extra_content"] for call in calls if call.get("extra_content")}
+    extra = extras_of(calls)
     if extra:
-        found.append(hidden(extra))
+        found.append(unseen(extra))
     for index, call in enumerate(calls):
         found.append(_use(call, index, exchange))
     return found
 
 
-def unsigned() -> str:
-    """Stands where Anthropic's SDK wants a signature and nobody signed."""
-    return marked("nobody", "")
+def unseen(extra: Json) -> Json:
+    """A block that callers give back unread, with what other vendors say about tool calls."""
+    return {"type": "redacted_thinking", "data": hide(extra)}
 
 
 def _text(content: str, found: Sequence[Json]) -> list[Json]:

@@ -10,7 +10,7 @@ from ..cargo import mapping, objects, string
 from .anthropic_parts import EXTRA, listed, part, parts, simplest
 from .anthropic_request import CARRIED
 from .anthropic_thinking import effort_behind
-from .anthropic_told import hidden_in, told_in_chat
+from .anthropic_told import told_in_chat
 from .core import Exchange
 
 _Set: TypeAlias = Callable[[dict[str, Any], str, Any, Exchange], None]
@@ -100,15 +100,11 @@ def _assistant(content: Any) -> Json:
     if isinstance(content, str):
         return {"role": "assistant", "content": content}
     blocks = objects(content)
-    hidden = hidden_in(blocks)
     message: dict[str, Any] = {"role": "assistant", "content": None, **told_in_chat(blocks)}
     kept = message.get(EXTRA)
     if not kept:
         said = [part(block) for block in blocks if block.get("type") == "text"]
         message["content"] = simplest(said) if said else None
-    for call in message.get("tool_calls", ()):
-        if call["id"] in hidden:
-            call["extra_content"] = hidden[call["id"]]
     return message
 
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import orjson
 
 from ... import exact
 from ...message import Json
 from ..cargo import mapping, objects, string
 from .anthropic_parts import EXTRA
 from .core import Exchange
-from .marks import marked, whose
+from .hidden import found, give_back
 
-_TOOLS_MARK = "tool_calls"
 _NO_NAMES: Mapping[str, str] = {}
 
 
@@ -30,6 +25,7 @@ def told_in_chat(blocks: Sequence[Json], names: Mapping[str, str] = _NO_NAMES) -
     text: list[str] = []
     thinking: list[Json] = []
     calls: list[dict[str, Any]] = []
+    extras: dict[str, Any] = {}
     plain, stage = True, 0
     for block in blocks:
         kind = block.get("type")
@@ -42,7 +38,9 @@ def told_in_chat(blocks: Sequence[Json], names: Mapping[str, str] = _NO_NAMES) -
             now = 2
         elif kind in ("thinking", "redacted_thinking"):
             now = 0
-            if whose(string(block.get("data")))[0] == _TOOLS_MARK:
+            hidden = found(string(block.get("data")))
+            if hidden is not None:
+                extras.update(hidden)
                 continue
             thinking.append(block)
         else:
@@ -56,6 +54,7 @@ def told_in_chat(blocks: Sequence[Json], names: Mapping[str, str] = _NO_NAMES) -
         message["thinking_blocks"] = thinking
     if calls:
         message["tool_calls"] = calls
+        give_back(calls, extras)
     if not plain:
         message[EXTRA] = {"content": blocks}
     return message
@@ -79,26 +78,6 @@ def _call(block: Json, names: Mapping[str, str]) -> dict[str, Any]:
         if rest and rest != {"caller": {"type": "direct"}}:
             call[EXTRA] = rest
     return call
-
-
-def hidden(extra: Json) -> Json:
-    """A block that callers give back unread: what other vendors say about tool calls, by the calls' ids."""
-    data = base64.urlsafe_b64encode(exact.write(extra)).decode()
-    return {"type": "redacted_thinking", "data": marked(_TOOLS_MARK, data)}
-
-
-def hidden_in(blocks: Sequence[Json]) -> dict[str, Any]:
-    """What `hidden` hid, out of the blocks a caller gave back."""
-    found: dict[str, Any] = {}
-    for block in blocks:
-        if block.get("type") == "redacted_thinking":
-            vendor, data = whose(string(block.get("data")))
-            if vendor == _TOOLS_MARK:
-                try:
-                    found.update(mapping(orjson.loads(base64.urlsafe_b64decode(data))))
-                except (ValueError, binascii.Error):
-                    continue  # a caller has been at it: as good as lost
-    return found
 
 
 def tool_input(arguments: Any, place: str, exchange: Exchange) -> Json:

@@ -17,10 +17,10 @@ from ...message import Json
 from ..anthropic import refusal
 from ..cargo import count, mapping, objects, parse, string
 from . import frames
-from .anthropic_answer import citation, made_up_id, message_id, stopped, unsigned, usage_from_chat
+from .anthropic_answer import citation, made_up_id, message_id, stopped, unseen, usage_from_chat
 from .anthropic_parts import EXTRA
-from .anthropic_told import hidden
 from .core import Exchange
+from .marks import NOBODY
 
 _WORDS = ("reasoning_content", "thinking_blocks", "content", "annotations")
 _EMPTY: dict[str, Json] = {
@@ -115,7 +115,7 @@ class MessagesWriter:
                 self._close()
         late = {call.identity: call.extra for call in self._calls.values() if call.extra and not call.told}
         if late:
-            self._start("redacted_thinking", hidden(late))
+            self._start("redacted_thinking", unseen(late))
         for delta in self._waiting:
             self._words(delta)
         self._close()
@@ -200,7 +200,7 @@ class MessagesWriter:
         if not self._open:
             return
         if self._open == "thinking" and not self._proven:
-            self._fill({"type": "signature_delta", "signature": unsigned()})
+            self._fill({"type": "signature_delta", "signature": NOBODY})
         if self._call is not None:
             self._call.done = True
             self._call = None
@@ -217,7 +217,7 @@ class MessagesWriter:
             self._block("thinking")
             if block.get("thinking"):
                 self._fill({"type": "thinking_delta", "thinking": block["thinking"]})
-        self._fill({"type": "signature_delta", "signature": block.get("signature") or unsigned()})
+        self._fill({"type": "signature_delta", "signature": block.get("signature") or NOBODY})
         self._proven = True
 
     def _cite(self, notes: Sequence[Json]) -> None:
@@ -269,7 +269,7 @@ class MessagesWriter:
     def _begin_call(self, call: _Call) -> None:
         if call.extra:
             call.told = True
-            self._start("redacted_thinking", hidden({call.identity: call.extra}))
+            self._start("redacted_thinking", unseen({call.identity: call.extra}))
         block: Json = {"type": "tool_use", "id": call.identity, "name": call.name, "input": {}}
         self._start("tool_use", block)
         self._call = call

@@ -13,7 +13,8 @@ from .anthropic_told import tool_input
 from .converse_parts import EXTRA
 from .converse_told import FINISH
 from .core import Exchange
-from .marks import whose
+from .hidden import extras_of, hide
+from .marks import NOBODY, whose
 
 _STOP: Final = {
     "stop": "end_turn",
@@ -58,13 +59,17 @@ def _blocks(message: Json, exchange: Exchange) -> list[Json]:
     found = [reasoning(block, vendor(exchange.model)) for block in objects(message.get("thinking_blocks"))]
     thought = message.get("reasoning_content")
     if thought and not found:
-        found.append({"reasoningContent": {"reasoningText": {"text": thought}}})
+        found.append({"reasoningContent": {"reasoningText": {"text": thought, "signature": NOBODY}}})
     content = message.get("content")
     if not isinstance(content, str):
         content = "".join(string(each.get("text")) for each in objects(content))
     content = content or string(message.get("refusal"))
     found += _text(content, objects(message.get("annotations")))
-    for index, call in enumerate(objects(message.get("tool_calls"))):
+    calls = objects(message.get("tool_calls"))
+    extra = extras_of(calls)
+    if extra:
+        found.append(unseen(extra))
+    for index, call in enumerate(calls):
         function = mapping(call.get("function")) or mapping(call.get("custom"))
         place = f"tool_calls[{index}]"
         use = {
@@ -74,6 +79,11 @@ def _blocks(message: Json, exchange: Exchange) -> list[Json]:
         }
         found.append({"toolUse": use})
     return found
+
+
+def unseen(extra: Json) -> Json:
+    """Reasoning that callers give back unread, with what other vendors say about tool calls."""
+    return {"reasoningContent": {"redactedContent": base64.b64encode(hide(extra).encode()).decode()}}
 
 
 def call_id(index: int, exchange: Exchange) -> str:

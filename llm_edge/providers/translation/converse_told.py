@@ -13,7 +13,8 @@ from ..bedrock import is_call, text_in
 from ..cargo import add, count, mapping, objects, string
 from .converse_parts import EXTRA
 from .core import Exchange
-from .marks import marked, whose
+from .hidden import found, give_back
+from .marks import NOBODY, marked, whose
 
 FINISH: Final = {
     "end_turn": "stop",
@@ -50,7 +51,8 @@ def told_in_chat(blocks: Sequence[Json], exchange: Exchange, vendor: str) -> dic
     text: list[str] = []
     reasoning: list[str] = []
     thinking: list[Json] = []
-    calls: list[Json] = []
+    calls: list[dict[str, Any]] = []
+    extras: dict[str, Any] = {}
     stage, plain = 0, True
     for block in blocks:
         now = stage
@@ -58,6 +60,10 @@ def told_in_chat(blocks: Sequence[Json], exchange: Exchange, vendor: str) -> dic
             inner = mapping(block["reasoningContent"])
             reasoning.append(string(mapping(inner.get("reasoningText")).get("text")))
             signed = thinking_block(inner, vendor)
+            hidden = found(string(mapping(signed).get("data")))
+            if hidden is not None:
+                extras.update(hidden)
+                continue
             thinking += [signed] if signed is not None else []
             now = 0
         elif is_call(block):
@@ -79,6 +85,7 @@ def told_in_chat(blocks: Sequence[Json], exchange: Exchange, vendor: str) -> dic
         message["thinking_blocks"] = thinking
     if calls:
         message["tool_calls"] = calls
+        give_back(calls, extras)
     notes = web_notes(blocks)
     if notes:
         message["annotations"] = notes
@@ -87,7 +94,7 @@ def told_in_chat(blocks: Sequence[Json], exchange: Exchange, vendor: str) -> dic
     return message
 
 
-def _call(use: Json, exchange: Exchange) -> Json:
+def _call(use: Json, exchange: Exchange) -> dict[str, Any]:
     name = string(use.get("name"))
     arguments = exact.write(mapping(use.get("input"))).decode()
     function = {"name": exchange.names.get(name, name), "arguments": arguments}
@@ -105,7 +112,7 @@ def thinking_block(reasoning: Json, vendor: str) -> Json | None:
         return {"type": "redacted_thinking", "data": _signature(data, vendor)}
     text = mapping(reasoning.get("reasoningText"))
     signature = string(text.get("signature"))
-    if not signature:
+    if not signature or signature == NOBODY:
         return None
     return {"type": "thinking", "thinking": string(text.get("text")), "signature": _signature(signature, vendor)}
 

@@ -15,9 +15,10 @@ from ..bedrock_models import vendor
 from ..cargo import mapping, objects, string
 from ..eventstream import event, exception
 from .converse_parts import EXTRA
-from .converse_said import call_id, citation, reasoning, stop_reason, usage_from_chat
+from .converse_said import call_id, citation, reasoning, stop_reason, unseen, usage_from_chat
 from .core import Exchange
 from .frames import dump
+from .marks import NOBODY
 
 _EXCEPTIONS = {
     400: "validationException",
@@ -31,11 +32,13 @@ _EXCEPTIONS = {
 class _Call:
     """A tool call on its way; its block begins when its name is known."""
 
-    __slots__ = ("block", "identity", "name", "pieces")
+    __slots__ = ("block", "extra", "identity", "name", "pieces")
 
     def __init__(self, identity: str) -> None:
         self.identity, self.name = identity, ""
         self.block: int | None = None
+        self.extra: Any = None
+        """What its vendor says about it and the caller has no field for, until it is told."""
         self.pieces: list[str] = []
 
 
@@ -81,6 +84,9 @@ class ConverseWriter:
             if call.block is None:
                 self._announce(call)
             self._emit("contentBlockStop", {"contentBlockIndex": call.block})
+        late = {call.identity: call.extra for call in self._calls.values() if call.extra}
+        if late:
+            self._unseen(late)
         stopped: dict[str, Any] = {"stopReason": stop_reason(self._choice, calls=bool(self._calls))}
         more = self._rest.pop("additionalModelResponseFields", None)
         if more:
@@ -139,6 +145,8 @@ class ConverseWriter:
 
     def _close(self) -> None:
         if self._open is not None:
+            if self._open[0] == "reasoningContent" and not self._proven:
+                self._fill("reasoningContent", {"signature": NOBODY})
             self._emit("contentBlockStop", {"contentBlockIndex": self._open[1]})
         self._open, self._proven = None, False
 
@@ -165,6 +173,7 @@ class ConverseWriter:
             call = self._calls[index] = _Call(string(piece.get("id")) or call_id(index, self._exchange))
         function = mapping(piece.get("function")) or mapping(piece.get("custom"))
         call.name = call.name or string(function.get("name"))
+        call.extra = piece.get("extra_content") or call.extra
         text = string(function.get("arguments")) or string(function.get("input"))
         if text:
             call.pieces.append(text)
@@ -175,11 +184,18 @@ class ConverseWriter:
 
     def _announce(self, call: _Call) -> None:
         self._close()
+        if call.extra:  # before its call, as thinking stands
+            self._unseen({call.identity: call.extra})
+            call.extra = None
         call.block, self._next = self._next, self._next + 1
         start = {"toolUse": {"toolUseId": call.identity, "name": call.name}}
         self._emit("contentBlockStart", {"contentBlockIndex": call.block, "start": start})
         if call.pieces:
             self._argue(call, "".join(call.pieces))
+
+    def _unseen(self, extra: Json) -> None:
+        self._fill("reasoningContent", mapping(unseen(extra)["reasoningContent"]))
+        self._close()
 
     def _argue(self, call: _Call, text: str) -> None:
         self._emit("contentBlockDelta", {"contentBlockIndex": call.block, "delta": {"toolUse": {"input": text}}})

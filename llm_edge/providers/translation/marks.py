@@ -18,6 +18,10 @@ def marked(vendor: str, signature: str) -> str:
     return f"{_MARK}{vendor}:{signature}"
 
 
+NOBODY = marked("nobody", "")
+"""Stands where a caller's format wants a signature and nobody signed: so that it is known again."""
+
+
 def whose(signature: str, bare: str = _SHAPE) -> tuple[str, str]:
     """The maker and its own signature; `bare` made those without a mark."""
     if not signature.startswith(_MARK):

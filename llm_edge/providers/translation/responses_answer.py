@@ -9,7 +9,8 @@ from ..cargo import add, count, mapping, objects, string
 from ..failures import failure_inside, trouble_in
 from .chat_calls import whole_calls
 from .core import Exchange
-from .marks import marked, whose
+from .hidden import extras_of, hide
+from .marks import NOBODY, marked, whose
 from .responses_items import output_text, reasoning_text, thinking_block, tool_call
 from .responses_tools import flat_choice, flat_tools, text_of
 
@@ -134,13 +135,17 @@ def answer_from_chat(answer: Json, exchange: Exchange) -> Json:
     mark = id_mark(string(answer.get("id")))
     output: list[Json] = []
     for block in thoughts_of(message):
-        output.append({**reasoning_item(block), "id": f"rs_{mark}_{len(output)}"})
+        output.append({"encrypted_content": NOBODY, **reasoning_item(block), "id": f"rs_{mark}_{len(output)}"})
     parts = _parts(message, mapping(choice.get("logprobs")))
     if parts:
         item = {"id": f"msg_{mark}_{len(output)}", "type": "message", "role": "assistant", "status": status}
         phase: Json = {"phase": message["phase"]} if message.get("phase") else {}
         output.append({**item, "content": parts, **phase})
-    for call in objects(message.get("tool_calls")):
+    calls = objects(message.get("tool_calls"))
+    extra = extras_of(calls)
+    if extra:
+        output.append({**unseen(extra), "id": f"rs_{mark}_{len(output)}"})
+    for call in calls:
         output.append({**call_item(call), "id": f"fc_{mark}_{len(output)}", "status": "completed"})
     output += objects(mapping(message.get("responses")).get("output"))
     usage = usage_from_chat(mapping(answer.get("usage")))
@@ -190,6 +195,11 @@ def reasoning_item(block: Json) -> dict[str, Any]:
         vendor, own = whose(string(block["signature"]))
         item["encrypted_content"] = own.partition(":")[2] if vendor == "openai" else marked(vendor, own)
     return item
+
+
+def unseen(extra: Json) -> dict[str, Any]:
+    """A reasoning item that callers give back unread, with what other vendors say about tool calls."""
+    return {"type": "reasoning", "summary": [], "encrypted_content": hide(extra)}
 
 
 def call_item(call: Json) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from ..openai import joined_text
 from .chat_messages import short
 from .chat_request import told_name
 from .core import Exchange
+from .hidden import found as found_in
+from .hidden import give_back
 from .marks import marked, whose
 from .openai_models import takes_breakpoints
 
@@ -183,14 +185,20 @@ def messages_of(given: Any, exchange: Exchange) -> list[Json]:
     found: list[Json] = []
     current: dict[str, Any] | None = None
     """The assistant's message that is being put together."""
+    extras: dict[str, Any] = {}
+    """What other vendors said about calls, by their ids, and has not found its call."""
     for position, item in enumerate(objects(given)):
         kind = string(item.get("type")) or "message"
         place = f"input[{position}]"
-        if kind in ("reasoning", "function_call", "custom_tool_call") or item.get("role") == "assistant":
+        hidden = found_in(string(item.get("encrypted_content"))) if kind == "reasoning" else None
+        if hidden is not None:
+            extras.update(hidden)
+        elif kind in ("reasoning", "function_call", "custom_tool_call") or item.get("role") == "assistant":
             if current is None or _begins_anew(kind, current):
                 current = {"role": "assistant", "content": None}
                 found.append(current)
             _add(current, kind, item, place, exchange)
+            give_back(current.get("tool_calls", ()), extras)
         elif kind in ("function_call_output", "custom_tool_call_output"):
             current = None
             content = _content(item.get("output"), place, exchange)

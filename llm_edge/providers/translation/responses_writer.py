@@ -15,7 +15,8 @@ from ...message import Json
 from ..cargo import mapping, objects, string
 from . import frames
 from .core import Exchange
-from .responses_answer import id_mark, logprob, reasoning_item, shell, status_of, usage_from_chat
+from .marks import NOBODY
+from .responses_answer import id_mark, logprob, reasoning_item, shell, status_of, unseen, usage_from_chat
 
 _PART = {"output_text": "text", "refusal": "refusal"}
 
@@ -27,6 +28,7 @@ class ResponsesWriter:
         "_calls",
         "_exchange",
         "_finish",
+        "_late",
         "_number",
         "_open",
         "_others",
@@ -51,6 +53,8 @@ class ResponsesWriter:
         """The pieces of the text that is being told, joined once at its end."""
         self._calls: dict[int, int] = {}
         """The place of each tool call in the output, by its number."""
+        self._late: dict[str, Any] = {}
+        """What was said about calls that had begun, by their ids."""
         self._others: list[Json] = []
         self._finish = ""
         self._usage: Json = {}
@@ -85,6 +89,8 @@ class ResponsesWriter:
         self._close(status)
         for place in self._calls.values():
             self._end_call(place)
+        if self._late:
+            self._unseen(self._late)
         for item in self._others:
             self._add({**item})
             self._emit("response.output_item.done", output_index=len(self._output) - 1, item=item)
@@ -235,6 +241,7 @@ class ResponsesWriter:
             self._end_part(item)
             item["status"] = status
         elif item["summary"]:
+            item.setdefault("encrypted_content", NOBODY)
             part = item["summary"][0]
             part["text"] = self._joined()
             self._emit("response.reasoning_summary_text.done", **where, summary_index=0, text=part["text"])
@@ -249,13 +256,18 @@ class ResponsesWriter:
         place = self._calls.get(number)
         custom = call.get("type") == "custom" or "custom" in call
         body, field = mapping(call.get("custom" if custom else "function")), "input" if custom else "arguments"
+        extra = call.get("extra_content")
         if place is None:
             self._close()
+            identity = string(call.get("id")) or f"call_{self._exchange.request_id}_{number}"
+            if extra:  # which stands before its call, as the thinking that led to it does
+                self._unseen({identity: extra})
+                extra = None
             place = self._calls[number] = len(self._output)
             item: dict[str, Any] = {
                 "id": self._id("ctc" if custom else "fc"),
                 "type": "custom_tool_call" if custom else "function_call",
-                "call_id": string(call.get("id")) or f"call_{self._exchange.request_id}_{number}",
+                "call_id": identity,
                 "name": "",
                 field: "",
             }
@@ -267,6 +279,12 @@ class ResponsesWriter:
             item[field] += text
             kind = "custom_tool_call_input" if custom else "function_call_arguments"
             self._emit(f"response.{kind}.delta", item_id=item["id"], output_index=place, delta=text)
+        if extra:
+            self._late[self._output[place]["call_id"]] = extra
+
+    def _unseen(self, extra: Json) -> None:
+        item = self._add({**unseen(extra), "id": self._id("rs")})
+        self._emit("response.output_item.done", output_index=len(self._output) - 1, item=item)
 
     def _end_call(self, place: int) -> None:
         item = self._output[place]

@@ -28,8 +28,8 @@ _CALL: Final = frozenset({"id", "type", "function", "custom", "index"})
 _MESSAGE: Final = {
     "anthropic.messages": _COMMON | {"anthropic", "extra_content", "stop_sequence", "stop_details"},
     "gemini.generate": _COMMON | {"gemini", "images", "audio", "extra_content"},
-    "bedrock.converse": _COMMON | {"bedrock"},
-    "openai.responses": _COMMON | {"responses", "phase", "file_annotations"},
+    "bedrock.converse": _COMMON | {"bedrock", "extra_content"},
+    "openai.responses": _COMMON | {"responses", "phase", "file_annotations", "extra_content"},
     "openai.completions": _WORDS | {"logprobs"},
 }
 """What each caller's dialect can show, by its name; an extension of its own is shown wherever it stands."""

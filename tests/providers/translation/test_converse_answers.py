@@ -209,7 +209,7 @@ def test_an_answer_of_another_provider_is_told_as_bedrocks() -> None:
     into = exchange()
     answer = back({"choices": [choice, choice], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}, into=into)
     assert answer["output"]["message"]["content"] == [
-        {"reasoningContent": {"reasoningText": {"text": "Hm."}}},
+        {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "llm_edge:nobody:"}}},
         {
             "citationsContent": {
                 "content": [{"text": "Rain."}],
@@ -349,6 +349,7 @@ def test_words_of_other_servers_are_written_as_blocks() -> None:
     assert [name for name, _ in events] == [
         "messageStart",
         "contentBlockDelta",
+        "contentBlockDelta",
         "contentBlockStop",
         "contentBlockDelta",
         "contentBlockDelta",
@@ -357,7 +358,7 @@ def test_words_of_other_servers_are_written_as_blocks() -> None:
         "metadata",
     ]
     assert events[1][1] == {"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": "Hm"}}}
-    assert "citation" in events[4][1]["delta"]
+    assert "citation" in events[5][1]["delta"]
     assert events[-2][1] == {"stopReason": "max_tokens"}
     assert events[-1][1]["serviceTier"] == {"type": "flex"}
 
@@ -388,6 +389,7 @@ def test_proven_thinking_is_followed_by_a_block_of_its_own() -> None:
         (0, {"signature": "c2ln"}),
         (1, {"redactedContent": base64.b64encode(b"EmwK").decode()}),
         (2, {"text": "More"}),
+        (2, {"signature": "llm_edge:nobody:"}),
     ]
 
 
