@@ -86,7 +86,7 @@ class Breakers(Mapping[str, str]):
     def _made(self, spot: Spot, target: Target) -> GuardedBreaker:
         config = self._rules.of(spot[3])
         slow_after: float | None = config.slow_after or None
-        if slow_after and capabilities.of(target.provider, target.model).thinks:
+        if slow_after and capabilities.of(target.vendor, target.model).thinks:
             slow_after *= _THINKING
         machine = Breaker(Rule(
             failures=config.failures, failed_share=config.failed_share, slow_share=config.slow_share,

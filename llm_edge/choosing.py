@@ -227,7 +227,7 @@ def _by(strategy: OwnStrategy, request: Request, targets: Sequence[Target]) -> S
 
 def _goes_on(target: Target) -> bool:
     """Whether this model takes the beginning of its answer as the last message; only what is known counts."""
-    able = capabilities.of(target.provider, target.model)
+    able = capabilities.of(target.vendor, target.model)
     return able.known and able.prefill
 
 
@@ -251,7 +251,7 @@ def _undemanding(needs: Needs) -> bool:
 
 def _lacks(target: Target, needs: Needs) -> str:
     """Why this target cannot answer; empty when it can, or when nobody knows."""
-    able = capabilities.of(target.provider, target.model)
+    able = capabilities.of(target.vendor, target.model)
     if not able.known:
         return ""
     if able.context is not None and needs.tokens > able.context:

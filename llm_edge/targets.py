@@ -26,6 +26,7 @@ class Targets:
     def __init__(self, config: EdgeConfig, secrets: Resolved, credentials: Mapping[str, object] | None = None) -> None:
         self._config, self._secrets, self._own = config, secrets, dict(credentials or {})
         self._credentials: dict[str, Credential] = {}
+        self._kinds = {name: _kind(name, given) for name, given in config.providers.items()}
         self._adapters: dict[str, Adapter | Family] = {
             name: self._made(name, config.providers[name]) for name in config.providers
         }
@@ -131,7 +132,7 @@ class Targets:
         base_url = adapter.base_url if isinstance(adapter, Compatible | Family) else ""
         if isinstance(adapter, Compatible):
             base_url = base_url or adapter.row.base_url
-        return Target(provider=provider, model=model, base_url=base_url, key=key)
+        return Target(provider=provider, model=model, base_url=base_url, key=key, kind=self._kinds.get(provider, ""))
 
     def _made(self, name: str, given: ProviderConfig) -> Adapter | Family:
         kind = given.kind or name
@@ -194,6 +195,21 @@ class _Place(Compatible):
             return wire
         brought = {name: request.headers[name] for name in _CREDENTIALS if name in request.headers}
         return replace(wire, headers=wire.headers.having(brought)) if brought else wire
+
+
+def _kind(name: str, given: ProviderConfig) -> str:
+    """
+    Whose place it is; empty where its name says so.
+
+    A server at an address of its own that speaks as OpenAI does is not OpenAI.
+    """
+    kind = given.kind or name
+    if kind == name:
+        return ""
+    host = by_host(urlsplit(given.base_url).netloc) if given.base_url else ""
+    if host in ROWS:
+        return host
+    return "" if given.base_url and kind == "openai" else kind
 
 
 _CLOUDY = frozenset(name for row in ROWS.values() for name in row.settings) - {"base_url"}

@@ -33,6 +33,21 @@ def test_all_attempts_of_a_call_carry_one_key_where_the_provider_takes_one(
     assert keys[0] == keys[1] == keys[2] != keys[3]
 
 
+def test_a_provider_is_asked_as_its_kind_whatever_its_name(colour: Colour, edges: Edges, provider: Provider) -> None:
+    """A name is the app's; what a vendor takes goes by whose place it is."""
+    places = {
+        "here": {"kind": "openai", "api_key": "k"},
+        "there": {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"},
+        "known": {"kind": "openai", "base_url": "https://api.groq.com/openai/v1", "api_key": "k"},
+        "mine": {"kind": "anthropic", "base_url": provider.url, "api_key": "k"},
+        "groq": {"base_url": f"{provider.url}/v1", "api_key": "k"},
+    }
+    edge = edges(providers=places)
+    targets = edge._house.targets  # pyright: ignore[reportPrivateUsage]  # who would be asked
+    vendors = {name: targets.named([f"{name}/m"])[0].vendor for name in places}
+    assert vendors == {"here": "openai", "there": "there", "known": "groq", "mine": "anthropic", "groq": "groq"}
+
+
 def test_a_bare_name_goes_to_the_route_of_that_name(colour: Colour, edges: Edges, provider: Provider) -> None:
     edge = edges(providers={"a": {"base_url": f"{provider.url}/v1"}}, routes={"gpt-fast": {"targets": ["a/the-model"]}})
     assert colour.chat(edge, "gpt-fast", "hi").target == "a/the-model"

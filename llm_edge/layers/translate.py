@@ -17,9 +17,11 @@ from ..message import Body, Handler, Headers, Json, OnEnd, Request, Response, St
 from ..policy.estimate import cut_short, guess
 from ..providers.base import Adapter, Target
 from ..providers.dialects import by_name
+from ..providers.sigv4 import ALGORITHM
 from ..providers.translation import frames
 from ..providers.translation.core import Exchange, OnUnsupported, Reader, Told, Translation, Writer
 from ..providers.translation.simpler import in_words, too_complex
+from ..providers.translation.strangers import without_strangers
 from ..providers.translation.table import told, translation
 from ..providers.translation.untold import shows_all, tell, tell_piece
 from ..runtime import Clock
@@ -55,7 +57,7 @@ class Translate:
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         theirs = request.dialect if request.operation == "opaque" else native(self.adapter, request.dialect)
         if theirs == request.dialect:
-            return await handler(request)
+            return await handler(self._its_own(request))
         caller, provider = translation(request.dialect), told(theirs or "")
         counts = request.operation == "count"
         if caller is None or (provider is None and not counts):
@@ -65,7 +67,7 @@ class Translate:
             refused.elsewhere = True  # another target may
             raise refused
         exchange = Exchange(
-            model=self.target.model, provider=self.target.provider, request_id=request.notes.request_id,
+            model=self.target.model, provider=self.target.vendor, request_id=request.notes.request_id,
             created=int(self.clock.time()), streaming=request.streaming, on_unsupported=self.on_unsupported,
         )  # fmt: skip
         exchange.chat = caller.request_to_chat(request.body.json, exchange)
@@ -79,6 +81,17 @@ class Translate:
             error.foreign = True  # its class and status say in any language what happened
             raise
         return self._back(response, request, caller, provider, exchange)
+
+    def _its_own(self, request: Request) -> Request:
+        """The request without what other vendors left in it; itself when there is nothing of the kind."""
+        if self.target.addressed and request.headers.get("authorization", "").startswith(ALGORITHM):
+            return request  # its caller has signed it as it is
+        exchange = Exchange(model=self.target.model, provider=self.target.vendor, on_unsupported=self.on_unsupported)
+        body = without_strangers(request.body, request.dialect, exchange)
+        if body is request.body:
+            return request
+        request.notes.say(self.clock.now(), "translate", changes=exchange.changes)
+        return replace(request, body=body, native=None)
 
     async def _asked(
         self, request: Request, handler: Handler, theirs: str, provider: Told, exchange: Exchange

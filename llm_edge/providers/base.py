@@ -27,12 +27,19 @@ class Target:
     model: str
     base_url: str = ""
     key: str = field(default="", repr=False)
+    kind: str = ""
+    """Whose place it is, where a configured name does not say: what models take and refuse there depends on it."""
     addressed: bool = False
     """The place the caller's own SDK pointed at: the request goes there as it came, credential and all."""
 
     @property
     def name(self) -> str:
         return f"{self.provider}/{self.model}" if self.model else self.provider
+
+    @property
+    def vendor(self) -> str:
+        """Whose place it is, as the tables of providers and models call it."""
+        return self.kind or self.provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,8 +41,9 @@ _ENDINGS: tuple[tuple[str, Dialect], ...] = (
 )
 # Alike by their ending only: other languages are spoken there.
 _OTHERS = ("/fim/completions", "/agents/completions", "/api/embeddings")
+# What follows `/models/` may have a slash: `provider/model`.
 _GOOGLE = re.compile(
-    r"/([^/:?#]+)(?::|%3[aA])(streamGenerateContent|generateContent|embedContent|batchEmbedContents|countTokens)$"
+    r"/(?:models/)?((?<=/models/)[^:?#]+|[^/:?#]+)(?::|%3[aA])(streamGenerateContent|generateContent|embedContent|batchEmbedContents|countTokens)$"
 )
 _CLAUDE_ON_VERTEX = re.compile(
     r"/publishers/anthropic/models/(?!count-tokens)([^/:]+):(?:rawPredict|streamRawPredict)$"

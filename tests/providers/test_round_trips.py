@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from llm_edge.message import Json
+from llm_edge.message import Body, Json
 from llm_edge.providers.translation.core import Exchange
+from llm_edge.providers.translation.strangers import without_strangers
 from llm_edge.providers.translation.table import translation
 
 from .fields_answered import ANSWERED
@@ -175,7 +176,63 @@ def test_thinking_comes_back_to_its_maker_with_its_proof(caller: str, maker: str
 def test_a_proof_never_goes_to_another_vendor(caller: str, maker: str, other: str) -> None:
     if {maker, other} <= {A, B} or maker == other or caller == maker:
         return  # Claude's proof is good at both of its places
+    if caller == B and other == A:
+        return  # as above
     answer = WHOLE[maker](list(CALLS[maker]))
     request = given_back(caller, heard(caller, maker, answer, MAKERS[maker].partition("/")[2]))
     if caller != other:
-        assert "PROOF" not in json.dumps(between(caller, other, request, MAKERS[other])[0])
+        sent = between(caller, other, request, MAKERS[other])[0]
+    else:
+        provider, _, model = MAKERS[other].partition("/")
+        into = Exchange(model=model, provider=provider)
+        sent = without_strangers(Body(json.dumps(request).encode()), caller, into).json
+        assert into.changes
+    assert "PROOF" not in json.dumps(sent)
+    assert "llm_edge" not in json.dumps(sent)
+    assert "bGxtX2VkZ2U6" not in json.dumps(sent)
+
+
+@pytest.mark.parametrize("other", MAKERS)
+def test_a_conversation_with_one_vendor_passes_as_it_came(other: str) -> None:
+    body = Body(json.dumps(given_back(other, WHOLE[other](list(CALLS[other])))).encode())
+    provider, _, model = MAKERS[other].partition("/")
+    into = Exchange(model=model, provider=provider)
+    assert without_strangers(body, other, into) is body
+    assert not into.changes
+
+
+@pytest.mark.parametrize(
+    ("dialect", "request_"),
+    [
+        (A, {"messages": [{"role": "assistant", "content": "llm_edge:"}, {"role": "user", "content": ["x"]}]}),
+        (A, {"messages": "llm_edge:"}),
+        (A, {"note": "llm_edge:"}),
+        (B, {"messages": [{"role": "assistant", "content": None}], "x": "llm_edge:"}),
+        (R, {"input": "llm_edge:"}),
+        (G, {"contents": [{"parts": "llm_edge:"}, 7]}),
+        (C, {"messages": [None, {"role": "assistant", "thinking_blocks": 1}, 3]}),
+    ],
+)
+def test_what_only_looks_like_a_mark_breaks_nothing(dialect: str, request_: Json) -> None:
+    into = Exchange(model="gpt-5.4", provider="openai")
+    assert without_strangers(Body(json.dumps(request_).encode()), dialect, into).json.keys() == request_.keys()
+
+
+def test_a_mark_that_is_only_spoken_of_leaves_the_bytes_alone() -> None:
+    body = Body(b'{"messages":  [{"role": "user", "content": "What does llm_edge: mean?"}]}')
+    into = Exchange(model="claude-haiku-4-5", provider="anthropic")
+    assert without_strangers(body, A, into) is body
+    assert not into.changes
+
+
+def test_claude_is_not_asked_to_think_on_where_another_made_the_calls() -> None:
+    for caller, fields in (
+        (A, {"thinking": {"type": "enabled", "budget_tokens": 1024}}),
+        (B, {"additionalModelRequestFields": {"thinking": {"type": "enabled", "budget_tokens": 1024}, "top_k": 3}}),
+    ):
+        request = {**given_back(caller, heard(caller, G, WHOLE[G](list(CALLS[G])), "gemini-3.8-flash")), **fields}
+        into = Exchange(model="claude-haiku-4-5", provider="x")
+        sent = json.dumps(without_strangers(Body(json.dumps(request).encode()), caller, into).json)
+        assert "budget_tokens" not in sent
+        assert ("top_k" in sent) == (caller == B)
+        assert [change for change in into.changes if "`thinking` was switched off" in change]

@@ -121,7 +121,7 @@ class OpenAICaller:
             if chunk.usage:
                 heard.tokens = (chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
         choice = state.current_completion_snapshot.choices[0]
-        heard.text, heard.finish = choice.message.content or "", choice.finish_reason or ""
+        heard.text, heard.finish, heard.own = choice.message.content or "", choice.finish_reason or "", choice.message
         heard.thoughts = getattr(choice.message, "reasoning_content", None) or ""
         for call in choice.message.tool_calls or ():
             function: Any = call.to_dict()["function"]

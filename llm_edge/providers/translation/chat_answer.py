@@ -96,7 +96,7 @@ def _choice(choice: Json, position: int, exchange: Exchange) -> Json:
     if isinstance(reasoning, str) and reasoning:
         message["reasoning_content"] = reasoning
     if calls:
-        message["tool_calls"] = whole_calls(objects(calls), f"call_{exchange.request_id}_{index}_", exchange.names)
+        message["tool_calls"] = whole_calls(objects(calls), f"{exchange.made_up}{index}_", exchange.names)
     message.update((name, raw[name]) for name in raw if name not in _MESSAGE)
     finish, native = finish_of(string(choice.get("finish_reason")), called=bool(calls))
     logprobs = choice.get("logprobs")

@@ -124,7 +124,7 @@ class ChatReader:
         index = position if index is None else index
         choice = self._choices.get(index)
         if choice is None:
-            prefix = f"call_{self._exchange.request_id}_{index}_"
+            prefix = f"{self._exchange.made_up}{index}_"
             choice = self._choices[index] = _Choice(Calls(prefix, self._exchange.names))
         delta = mapping(raw.get("delta"))
         reason = raw.get("finish_reason")

@@ -69,7 +69,7 @@ def _claude(
     draft: dict[str, Any] = {"max_tokens": asked or capabilities.max_output or _ROOM}
     set_thinking(draft, chat, exchange, capabilities)
     thinking = mapping(draft.get("thinking"))
-    if thinking.get("type") == "enabled" and (why := _why_not(body)):
+    if thinking.get("type") == "enabled" and (why := why_not(body)):
         exchange.changed("thinking", f"was switched off: {why}")
         del draft["thinking"]
     elif thinking and thinking["type"] != "disabled":
@@ -77,7 +77,7 @@ def _claude(
     own.update((name, draft[name]) for name in ("thinking", "output_config") if name in draft)
 
 
-def _why_not(body: dict[str, Any]) -> str:
+def why_not(body: dict[str, Any]) -> str:
     """What a budget of thinking does not go together with."""
     if mapping(body.get("toolConfig")).get("toolChoice", {}).keys() & {"any", "tool"}:
         return "with a budget it cannot go together with a demanded tool call"

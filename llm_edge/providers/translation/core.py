@@ -46,6 +46,11 @@ class Exchange:
     functions: bool = False
     """The caller asked with the old `functions` and is answered with `function_call`."""
 
+    @property
+    def made_up(self) -> str:
+        """How ids begin that are made up for calls; OpenAI takes no longer ones than 40 characters."""
+        return f"call_{self.request_id[:24]}_"
+
     def lost(self, field: str, why: str) -> None:
         """`field` has no place over there, the answer is right without it: told, dropped, or refused, as configured."""
         if self.on_unsupported == "reject":

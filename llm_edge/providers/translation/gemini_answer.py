@@ -86,7 +86,7 @@ def _choice(candidate: Json, place: int, exchange: Exchange) -> dict[str, Any]:
     index = place if index is None else index
     numbers = iter(range(1 << 30))
     parts = objects(camel(mapping(candidate.get("content"))).get("parts"))
-    message, told = told_in_chat(parts, exchange, lambda: f"call_{exchange.request_id}_{index}_{next(numbers)}")
+    message, told = told_in_chat(parts, exchange, lambda: f"{exchange.made_up}{index}_{next(numbers)}")
     reason, native = finish_of(reason_of(candidate.get("finishReason")), called=told.calls > 0)
     message = {"role": "assistant", "refusal": None, **message}
     if reason == "content_filter" and candidate.get("finishMessage"):

@@ -14,15 +14,13 @@ from ...message import Json
 from ..cargo import camel, mapping, objects, string
 from .anthropic_parts import data_url
 from .core import Exchange
-from .marks import marked, whose
+from .marks import PACKED, is_marked, marked, whose
 
 EXTRA = "gemini"
 """Where in the chat form Google's own things ride along."""
 MAKER = "google"
 """Whose signatures are Google's, in marks and in `extra_content`."""
 
-# Google's field is base64: another maker's signature goes into it as base64 of its mark, which begins so.
-_MARK_IN_BASE64 = "bGxtX2VkZ2U6"
 _AUDIO = {"wav": "audio/wav", "mp3": "audio/mp3", "mpeg": "audio/mp3", "pcm16": "audio/l16"}
 _FORMATS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mp3": "mp3", "audio/mpeg": "mp3"}
 _ENDINGS = {
@@ -59,7 +57,7 @@ _PLAIN = frozenset({"text", "thought", "thoughtSignature"})
 def signature_to_chat(value: Any) -> str:
     """A thoughtSignature as the chat form has it: with its maker's mark."""
     text = string(value)
-    if text.startswith(_MARK_IN_BASE64):
+    if text.startswith(PACKED):  # Google's field is base64: another's signature stands there as base64 of its mark
         import base64  # seldom
 
         padded = text + "=" * (-len(text) % 4)
@@ -74,7 +72,7 @@ def signature_from_chat(signature: str) -> str:
         return own
     import base64  # as above
 
-    return base64.b64encode((signature if signature.startswith("llm_edge:") else marked(maker, own)).encode()).decode()
+    return base64.b64encode((signature if is_marked(signature) else marked(maker, own)).encode()).decode()
 
 
 def own_signature(block: Json) -> str:

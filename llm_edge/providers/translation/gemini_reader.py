@@ -42,7 +42,7 @@ class _Candidate:
 
         def make_id() -> str:
             self.number += 1
-            return f"call_{exchange.request_id}_{index}_{self.number - 1}"
+            return f"{exchange.made_up}{index}_{self.number - 1}"
 
         self.told = Told(exchange, make_id)
 

@@ -10,7 +10,7 @@ from ..cargo import add, count, known, listing, mapping, objects, string
 from .core import Exchange
 from .gemini_parts import EXTRA, MAKER, own_signature, signature_from_chat
 from .gemini_told import MODALITIES
-from .marks import marked
+from .marks import NOBODY, marked
 
 _FINISH = {
     "stop": "STOP",
@@ -19,6 +19,7 @@ _FINISH = {
     "length": "MAX_TOKENS",
     "content_filter": "SAFETY",
 }
+_UNSIGNED = signature_from_chat(NOBODY)
 _NATIVE = frozenset(
     """
     FINISH_REASON_UNSPECIFIED STOP MAX_TOKENS SAFETY RECITATION LANGUAGE OTHER BLOCKLIST PROHIBITED_CONTENT SPII
@@ -139,7 +140,7 @@ def call_from_chat(call: Json, index: int, exchange: Exchange) -> Json:
     text = string(function.get("arguments")) or string(function.get("input"))
     part: dict[str, Any] = {
         "functionCall": {
-            "id": string(call.get("id")) or f"call_{exchange.request_id}_{index}",
+            "id": string(call.get("id")) or f"{exchange.made_up}{index}",
             "name": string(function.get("name")),
             "args": _arguments(text, index, exchange),
         }
@@ -147,6 +148,8 @@ def call_from_chat(call: Json, index: int, exchange: Exchange) -> Json:
     signature = mapping(mapping(call.get("extra_content")).get(MAKER)).get("thought_signature")
     if signature:
         part["thoughtSignature"] = signature
+    elif index == 0 and not call.get("extra_content"):
+        part["thoughtSignature"] = _UNSIGNED  # so that it is known as no Gemini's, should one be asked next
     return part
 
 

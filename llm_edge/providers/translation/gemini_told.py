@@ -11,7 +11,7 @@ from ..cargo import camel, count, listing, mapping, objects, string
 from ..gemini import usage_of
 from .core import Exchange
 from .gemini_parts import EXTRA, MAKER, signature_to_chat
-from .marks import whose
+from .marks import is_marked, whose
 
 _FILTERED = frozenset(
     """
@@ -114,7 +114,7 @@ class Told:
             },
         }
         signature = string(part.get("thoughtSignature"))
-        if signature:
+        if signature and not is_marked(signature):
             made["extra_content"] = {MAKER: {"thought_signature": signature}}
         self.calls += 1
         return made

@@ -8,14 +8,23 @@ outlives the way through a caller, who gives back what it was given.
 
 from __future__ import annotations
 
-_MARK = "llm_edge:"
+MARK = "llm_edge:"
 _SHAPE = "anthropic"
 """The vendor whose shape the chat form's thinking blocks have: its signatures need no mark there."""
 
 
+PACKED = "bGxtX2VkZ2U6"
+"""What every mark begins with, in base64: for fields that hold bytes."""
+
+
+def is_marked(signature: str) -> bool:
+    """Whether somebody else than the field's own vendor signed it, or nobody."""
+    return signature.startswith((MARK, PACKED))
+
+
 def marked(vendor: str, signature: str) -> str:
     """The signature with its maker's name, for a field that is not the maker's own."""
-    return f"{_MARK}{vendor}:{signature}"
+    return f"{MARK}{vendor}:{signature}"
 
 
 NOBODY = marked("nobody", "")
@@ -24,7 +33,7 @@ NOBODY = marked("nobody", "")
 
 def whose(signature: str, bare: str = _SHAPE) -> tuple[str, str]:
     """The maker and its own signature; `bare` made those without a mark."""
-    if not signature.startswith(_MARK):
+    if not signature.startswith(MARK):
         return bare, signature
-    vendor, _, own = signature[len(_MARK) :].partition(":")
+    vendor, _, own = signature[len(MARK) :].partition(":")
     return vendor, own

@@ -73,7 +73,7 @@ def _message(output: list[Json], exchange: Exchange) -> tuple[dict[str, Any], Js
             message["phase"] = item["phase"]
     calls = [tool_call(item) for item in output if string(item.get("type")) in ("function_call", "custom_tool_call")]
     if calls:
-        message["tool_calls"] = whole_calls(calls, f"call_{exchange.request_id}_", exchange.names)
+        message["tool_calls"] = whole_calls(calls, exchange.made_up, exchange.names)
     others = [item for item in output if item.get("type") not in _MAPPED]
     if others:
         message["responses"] = {"output": others}  # hosted tools at work, and what nobody here has heard of

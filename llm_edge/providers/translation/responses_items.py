@@ -16,8 +16,7 @@ from ..openai import joined_text
 from .chat_messages import short
 from .chat_request import told_name
 from .core import Exchange
-from .hidden import found as found_in
-from .hidden import give_back
+from .hidden import found as found_in, give_back
 from .marks import marked, whose
 from .openai_models import takes_breakpoints
 

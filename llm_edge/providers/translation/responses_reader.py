@@ -170,7 +170,7 @@ class ResponsesReader:
         name = call[kind]["name"]
         field = "input" if kind == "custom" else "arguments"
         call[kind] = {"name": self._exchange.names.get(name, name), field: ""}
-        call["id"] = call["id"] or f"call_{self._exchange.request_id}_{number}"
+        call["id"] = call["id"] or f"{self._exchange.made_up}{number}"
         return {"tool_calls": [{"index": number, **call}]}
 
     def _arguments(self, place: int, text: str) -> dict[str, Any]:

@@ -259,7 +259,7 @@ class ResponsesWriter:
         extra = call.get("extra_content")
         if place is None:
             self._close()
-            identity = string(call.get("id")) or f"call_{self._exchange.request_id}_{number}"
+            identity = string(call.get("id")) or f"{self._exchange.made_up}{number}"
             if extra:  # which stands before its call, as the thinking that led to it does
                 self._unseen({identity: extra})
                 extra = None

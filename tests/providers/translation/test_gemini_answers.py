@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -235,7 +236,10 @@ def test_a_chat_answer_as_a_google_answer() -> None:
                 "content": {
                     "parts": [
                         {"text": "a"},
-                        {"functionCall": {"id": "call_1", "name": "w", "args": {"n": 12345678901234567890123}}},
+                        {
+                            "functionCall": {"id": "call_1", "name": "w", "args": {"n": 12345678901234567890123}},
+                            "thoughtSignature": base64.b64encode(b"llm_edge:nobody:").decode(),
+                        },
                     ],
                     "role": "model",
                 },
