@@ -1,9 +1,9 @@
 """
 The house, put together. `trunk()` reads like the diagram:
 
-    tell → deadline → your layers → cache → (semantic) → limit → Router
-                                                                   |  one branch per target
-                                          pulse → breaker → retry → Hop (encode, send, decode)
+    tell → deadline → your layers → (guard) → cache → (semantic) → limit → Router
+                                                                             |  one branch per target
+                                                    pulse → breaker → retry → Hop (encode, send, decode)
 
 It is called once for each colour, over the same state: that is what lets threads and event
 loops share one cache, one limit and one set of breakers.
@@ -134,6 +134,7 @@ def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Laye
             _books(house, clock),
             Deadline(clock=clock, allowed=house.allowed),
             *layers,
+            *_guard(house.config, clock),
             cache,
             *([semantic] if house.alike.model else []),
         ],
@@ -306,6 +307,17 @@ def _attempts(config: EdgeConfig) -> Attempts:
 
 def _continuations(config: EdgeConfig) -> int:
     return max(config.retry.attempts - 1, 1) if config.retry.continuation else 0
+
+
+def _guard(config: EdgeConfig, clock: Clock) -> list[Layer]:
+    if all(config.for_route(name).guard.pii == "off" for name in ("", *config.routes)):
+        return []
+    from .layers.guard import Guard, Guarding  # its patterns are made where somebody looks for something
+
+    def guarding(each: EdgeConfig) -> Guarding:
+        return Guarding(pii=each.guard.pii, kinds=each.guard.kinds, restore=each.guard.restore)
+
+    return [Guard(rules=_per_route(config, guarding), clock=clock, dialect=by_name)]
 
 
 def _hedge(config: EdgeConfig) -> Hedge:

@@ -342,7 +342,7 @@ class EdgeClient(Accounting):
         chain = self._chain(colour) if send is None else self._chained(colour, send)
         config = self.config
         quiet = config.cache.policy == "off" and config.retry.attempts == 1 and not config.breaker.enabled
-        quiet = quiet and not config.hedge.enabled
+        quiet = quiet and not config.hedge.enabled and config.guard.pii == "off"
         busy = self._house.limits or self._layers or config.providers or config.routes
         return Front(
             handler=chain.handler, clock=chain.runtime.clock, routes=frozenset(config.routes),

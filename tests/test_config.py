@@ -257,9 +257,8 @@ def test_a_refusal_names_the_setting_its_place_and_the_fix(sections: dict[str, A
 
 
 LATER = [
-    {"guard": {"pii": "off"}},
     {"limits": {"global": {"requests_per_hour": 3}}},
-    {"routes": {"f": {"targets": "a/b", "guard": {}}}},
+    {"routes": {"f": {"targets": "a/b", "budgets": {}}}},
 ]
 
 
@@ -269,9 +268,9 @@ def test_what_this_version_cannot_do_is_never_accepted_in_silence(sections: dict
 
 
 def test_all_problems_are_told_at_once():
-    text = refusal(cache={"tll": 3, "ttl": -1}, guard={}, retry={"attempts": 0})
+    text = refusal(cache={"tll": 3, "ttl": -1}, guard={"pii": "hide"}, retry={"attempts": 0})
     assert text.startswith("4 settings cannot be used:\n  ")
-    assert all(name in text for name in ("cache.tll", "cache.ttl", "guard", "retry.attempts"))
+    assert all(name in text for name in ("cache.tll", "cache.ttl", "guard.pii", "retry.attempts"))
 
 
 def test_validating_a_mapping_says_the_same_as_keywords():

@@ -161,9 +161,9 @@ def test_the_short_names_of_rate_limits():
         ("LLM_EDGE__CACHE", "3", "cache (variable LLM_EDGE__CACHE): must be a table of settings."),
         ("LLM_EDGE__CACHE__TTL__X", "3", "cache.ttl (variable LLM_EDGE__CACHE__TTL__X): must be a number."),
         (
-            "LLM_EDGE__GUARD__PII",
+            "LLM_EDGE__HTTP__VERIFY",
             "off",
-            "guard (variable LLM_EDGE__GUARD__PII): does not work in this version",
+            "http.verify (variable LLM_EDGE__HTTP__VERIFY): cannot be switched off.",
         ),
         ("LLM_EDGE__", "3", '"" (variable LLM_EDGE__): has an empty part in its name.'),
         (

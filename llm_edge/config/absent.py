@@ -1,7 +1,6 @@
 """Settings that are known and do not work in this version, and settings that go by another name.
 
-Both are refused by name, never accepted in silence: even `guard.pii = "off"` would promise a switch that is not
-there.
+Both are refused by name, never accepted in silence.
 """
 
 from __future__ import annotations
@@ -13,10 +12,8 @@ from .trees import Path, is_list, is_table
 
 LEAVE_OUT = "Remove it."
 ABSENT = (
-    "guard",
     "limits.*.tokens_per_second",
     "limits.*.requests_per_hour",
-    "routes.*.guard",
     "routes.*.budgets",
 )
 """What this version does not have yet."""

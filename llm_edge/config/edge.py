@@ -12,6 +12,7 @@ from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationEr
 from . import layers, values
 from .absent import without_absent
 from .budgets import BudgetConfig
+from .guard import GuardConfig
 from .layers import Layers, Places
 from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
 from .prices import PricesConfig
@@ -42,6 +43,7 @@ class Sections(TypedDict, total=False):
     breaker: Settings | BreakerConfig
     hedge: Settings | HedgeConfig
     http: Settings | HttpConfig
+    guard: Settings | GuardConfig
     prices: Settings | PricesConfig
     serve: Settings | ServeConfig
     telemetry: Settings | TelemetryConfig
@@ -83,6 +85,7 @@ class EdgeConfig(Section):
     hedge: HedgeConfig = Field(default_factory=HedgeConfig.unset, description="A second ask when the first takes long.")
     breaker: BreakerConfig = Field(default_factory=BreakerConfig.unset, description="Leaving a failing target alone.")
     http: HttpConfig = Field(default_factory=HttpConfig.unset, description="How calls travel.")
+    guard: GuardConfig = Field(default_factory=GuardConfig.unset, description="Personal data in what is asked.")
     prices: PricesConfig = Field(default_factory=PricesConfig.unset, description="What models cost.")
     serve: ServeConfig = Field(default_factory=ServeConfig.unset, description="The sidecar, `llm_edge.serve`.")
     telemetry: TelemetryConfig = Field(default_factory=TelemetryConfig.unset, description="What is told about calls.")
@@ -151,6 +154,7 @@ class EdgeConfig(Section):
                 "deadline": _deadline(self.deadline, route.deadline),
                 "breaker": BreakerConfig.model_validate(_over(self.breaker, route.breaker)),
                 "cache": CacheConfig.model_validate(_over(self.cache, route.cache)),
+                "guard": GuardConfig.model_validate(_over(self.guard, route.guard)),
                 "hedge": HedgeConfig.model_validate(_over(self.hedge, route.hedge)),
                 "retry": RetryConfig.model_validate(_over(self.retry, route.retry)),
             }

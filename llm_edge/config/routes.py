@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from . import values
+from .guard import Action, Kinds
 from .sections import Section
 from .values import refuse
 
@@ -87,6 +88,14 @@ class RouteHedge(Section):
     enabled: bool | None = Field(default=None, description="As in [hedge].", examples=[True])
 
 
+class RouteGuard(Section):
+    """What the guard does on one route, where it differs from `[guard]`."""
+
+    pii: Action | None = Field(default=None, description="As in [guard].", examples=["redact"])
+    kinds: Kinds | None = Field(default=None, description="As in [guard].", examples=[("email", "phone")])
+    restore: bool | None = Field(default=None, description="As in [guard].", examples=[False])
+
+
 class RouteConfig(Section):
     """A model name that callers use, and the targets that answer for it."""
 
@@ -125,6 +134,7 @@ class RouteConfig(Section):
         default_factory=RouteBreaker.unset, description="The breaker's rules on this route alone."
     )
     cache: RouteCache = Field(default_factory=RouteCache.unset, description="Cache rules of this route alone.")
+    guard: RouteGuard = Field(default_factory=RouteGuard.unset, description="What the guard does on this route alone.")
     hedge: RouteHedge = Field(default_factory=RouteHedge.unset, description="Second asks of this route alone.")
     retry: RouteRetry = Field(default_factory=RouteRetry.unset, description="Retry rules of this route alone.")
 
