@@ -223,6 +223,51 @@ def test_26_a_stream_that_does_not_say_what_it_used_is_estimated_and_says_so(
     assert [event.usage.output_tokens >= 2 for event in heard if event.type == "message_delta"] == [True]
 
 
+def frame(name: str, **fields: Any) -> bytes:
+    """One of Anthropic's events."""
+    return f"event: {name}\ndata: {json.dumps({'type': name, **fields})}\n\n".encode()
+
+
+SILENT: dict[str, list[Any]] = {
+    "claude": [
+        frame("message_start", message={"id": "m", "model": "c"}),
+        frame("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        frame("content_block_delta", index=0, delta={"type": "text_delta", "text": "ab"}),
+        frame("content_block_stop", index=0),
+        frame("message_delta", delta={"stop_reason": "end_turn"}),
+        frame("message_stop"),
+    ],
+    "gemini": [
+        {"candidates": [{"content": {"parts": [{"text": "a"}]}}]},
+        {"candidates": [{"content": {"parts": [{"text": "b"}]}, "finishReason": "STOP"}]},
+    ],
+    "gemini, half": [
+        {"candidates": [{"content": {"parts": [{"text": "a"}]}}], "usageMetadata": {"promptTokenCount": 50}},
+        {"candidates": [{"content": {"parts": [{"text": "b"}]}, "finishReason": "STOP"}]},
+    ],
+    "gpt": [delta("a"), delta("b", "stop"), "[DONE]"],
+}
+"""Streams that are whole and do not say what they used."""
+
+
+@pytest.mark.parametrize("form", SILENT)
+def test_26_whoever_does_not_say_what_a_translated_stream_used_is_estimated(
+    colour: Colour, edge: EdgeClient, provider: Provider, form: str
+) -> None:
+    vendor = form.partition(",")[0]
+    provider.script(events(*SILENT[form]))
+    reply = colour.chat(edge, f"{vendor}/{TARGETS[vendor]}", "How much is that?", stream=True)
+    chunks = colour.items(reply)
+    assert "".join(chunk.text for chunk in chunks) == "ab"
+    assert reply.usage["estimated"] is True
+    assert reply.usage["completion_tokens"] >= 1
+    assert reply.usage["prompt_tokens"] >= 4
+    (told,) = [chunk["usage"] for chunk in chunks if chunk.get("usage")] or [reply.usage]
+    assert told["estimated"] is True
+    assert told["completion_tokens"] == reply.usage["completion_tokens"]
+    assert told["prompt_tokens"] == (50 if "half" in form else reply.usage["prompt_tokens"])
+
+
 def test_27_a_stream_may_begin_and_end_without_choices(colour: Colour, edge: EdgeClient, provider: Provider) -> None:
     filtered = {"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": []}
     bare = {**delta(), "choices": [{"index": 0, "delta": None, "finish_reason": None}]}

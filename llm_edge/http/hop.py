@@ -19,7 +19,7 @@ from ..layers.deadline import Allowed
 from ..layers.rules import Rules
 from ..message import UNCHARGED, Abandoned, Body, ByteSource, Headers, Request, Response, Stream, Watcher
 from ..notes import Attempt
-from ..policy.estimate import cut_short, unsaid
+from ..policy.estimate import cut_short, unsaid, unsaid_by
 from ..providers.base import Adapter, Credential, Dialect, Reframing, Target, Wire
 from ..providers.cargo import string
 from ..runtime import Runtime
@@ -205,7 +205,7 @@ class _Call:
     def _used(self, watcher: Watcher, error: BaseException | None) -> None:
         """What the stream used; of one cut short, or whose provider does not say, what it must have used."""
         usage, request = watcher.usage, self._request
-        if self._known is not None and (error is not None or usage is None):
+        if self._known is not None and (error is not None or unsaid_by(usage, watcher.events)):
             usage = cut_short(usage, request.body, watcher.events)
         self._attempt.usage = usage
         self._attempt.answered = request.notes.answered = string(getattr(watcher, "model", ""))

@@ -7,14 +7,14 @@ provider's: neither side knows there is another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from ..errors import BadRequest, CallError, InvalidRequest, NotFound
 from ..message import Body, Handler, Headers, Json, OnEnd, Request, Response, Stream
-from ..policy.estimate import cut_short, guess
+from ..policy.estimate import cut_short, guess, unsaid_by
 from ..providers.base import Adapter, Target
 from ..providers.dialects import by_name
 from ..providers.sigv4 import ALGORITHM
@@ -31,6 +31,7 @@ _NATIVE: Final = (
     *("openai.chat", "bedrock.converse", "anthropic.messages"),
     *("gemini.generate", "openai.responses", "bedrock.llama"),
 )
+_ESTIMATED: Final = ("prompt_tokens", "completion_tokens", "total_tokens", "estimated")
 _EMBEDDING: Final = ("openai.embeddings", "gemini.embed")
 _COUNTING: Final = ("anthropic.count", "gemini.count", "bedrock.count", "openai.count")
 
@@ -74,13 +75,13 @@ class Translate:
         if theirs is None or provider is None:
             return self._guessed(request, caller, exchange, "it has no way to count them")
         try:
-            response = await self._asked(request, handler, theirs, provider, exchange)
+            sent, response = await self._asked(request, handler, theirs, provider, exchange)
         except CallError as error:
             if counts and isinstance(error, BadRequest | NotFound):
                 return self._guessed(request, caller, exchange, f"it did not count them ({error.message})")
             error.foreign = True  # its class and status say in any language what happened
             raise
-        return self._back(response, request, caller, provider, exchange)
+        return self._back(response, request, sent, caller, provider, exchange)
 
     def _its_own(self, request: Request) -> Request:
         """The request without what other vendors left in it; itself when there is nothing of the kind."""
@@ -95,12 +96,12 @@ class Translate:
 
     async def _asked(
         self, request: Request, handler: Handler, theirs: str, provider: Told, exchange: Exchange
-    ) -> Response:
-        """The provider's answer. A schema it finds too complex is asked for once more, in words."""
+    ) -> tuple[Body, Response]:
+        """What it was sent, and its answer. A schema it finds too complex is asked for once more, in words."""
         body = _body(provider.request_from_chat(exchange.chat, exchange))
         request.notes.say(self.clock.now(), "translate", into=theirs, changes=list(exchange.changes))
         try:
-            return await handler(replace(request, dialect=theirs, body=body))
+            return body, await handler(replace(request, dialect=theirs, body=body))
         except BadRequest as error:
             simpler = in_words(exchange.chat) if too_complex(error) else None
             if simpler is None:
@@ -108,10 +109,10 @@ class Translate:
         body = _body(provider.request_from_chat(simpler, exchange))
         change = f"`response_format` went in words: its schema is too complex for {self.target.name}"
         request.notes.say(self.clock.now(), "translate", into=theirs, changes=[change])
-        return await handler(replace(request, dialect=theirs, body=body))
+        return body, await handler(replace(request, dialect=theirs, body=body))
 
     def _back(
-        self, response: Response, request: Request, caller: Translation, provider: Told, exchange: Exchange
+        self, response: Response, request: Request, sent: Body, caller: Translation, provider: Told, exchange: Exchange
     ) -> Response:
         dialect = by_name(request.dialect)
         assert dialect is not None, "a dialect that can be translated is known"
@@ -119,8 +120,7 @@ class Translate:
         headers = response.headers.having({"content-type": kind})
         before = len(exchange.changes)
         if response.stream is not None:
-            used = partial(cut_short, None, request.body)
-            source = _Interpreted(response.stream, provider.reader(exchange), caller.writer(exchange), used)
+            source = _Interpreted(response.stream, provider.reader(exchange), caller.writer(exchange), sent)
             if not shows_all(request.dialect):
                 source.tell = partial(tell_piece, dialect=request.dialect, exchange=exchange)
             stream = Stream(source, dialect.watcher(), call=request.notes.request_id)
@@ -156,12 +156,10 @@ def _body(made: Json) -> Body:
 class _Interpreted:
     """Reads the provider's events, writes the caller's."""
 
-    __slots__ = ("_over", "_reader", "_stream", "_used", "_writer", "tell")
+    __slots__ = ("_over", "_reader", "_sent", "_stream", "_writer", "tell")
 
-    def __init__(
-        self, stream: Stream, reader: Reader, writer: Writer, used: Callable[[int], Mapping[str, Any]]
-    ) -> None:
-        self._stream, self._reader, self._writer, self._used = stream, reader, writer, used
+    def __init__(self, stream: Stream, reader: Reader, writer: Writer, sent: Body) -> None:
+        self._stream, self._reader, self._writer, self._sent = stream, reader, writer, sent
         self._over = False
         self.tell: Callable[[Json], None] | None = None
         """Sees each piece that the caller may not see whole."""
@@ -192,8 +190,12 @@ class _Interpreted:
         if failure is not None:
             return self._written(chunks) + self._writer.fail(failure)
         last: list[Json] = [*chunks, *self._reader.end()]
-        if self._stream.watcher.usage is None and self._stream.watcher.complete:
-            last.append({"choices": [], "usage": self._used(self._stream.watcher.events)})  # says that it is estimated
+        watcher = self._stream.watcher
+        if watcher.complete and unsaid_by(watcher.usage, watcher.events):
+            told: Json = next((chunk["usage"] for chunk in last if chunk.get("usage")), {})
+            guessed = cut_short(watcher.usage, self._sent, watcher.events)
+            last = [{**chunk, "usage": None} if chunk.get("usage") else chunk for chunk in last]
+            last.append({"choices": [], "usage": {**told, **{name: guessed[name] for name in _ESTIMATED}}})
         return self._written(last) + self._writer.end()
 
     async def aclose(self) -> None:

@@ -181,6 +181,11 @@ def used(usage: Mapping[str, Any] | None) -> int | None:
     return None if total is None else min(max(total, 0), _MOST)
 
 
+def unsaid_by(usage: Mapping[str, Any] | None, events: int) -> bool:
+    """Whether a provider has left open what a stream of so many events used: all of it, or the answer's part."""
+    return usage is None or (events > 1 and "completion_tokens" not in usage)
+
+
 def cut_short(usage: Mapping[str, Any] | None, body: Body, events: int) -> Mapping[str, Any]:
     """What a stream that was cut short must have used: what the provider said so far, and a token for each event."""
     said = usage or {}
