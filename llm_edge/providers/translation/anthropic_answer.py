@@ -139,8 +139,6 @@ def answer_from_chat(chat: Json, exchange: Exchange) -> Json:
         exchange.changed("choices", "hold more than one answer; Anthropic's message has room for the first")
     choice = choices[0] if choices else mapping(None)
     message = mapping(choice.get("message"))
-    if choice.get("logprobs"):
-        exchange.changed("logprobs", "were left out: Anthropic's messages have no place for them")
     return {
         **mapping(chat.get(EXTRA)),
         "id": message_id(chat.get("id"), exchange),

@@ -221,7 +221,7 @@ class MessagesReader:
         self._over = True
         told: dict[str, Any] = {}
         ended = finish(self._stopped, told)
-        if any(block.get("type") not in _PLAIN for block in self._blocks) or self._calls or len(self._blocks) > 1:
+        if len(self._blocks) > 1 or any(b.get("type") not in _PLAIN or "citations" in b for b in self._blocks):
             kept = told_in_chat(self._blocks).get(EXTRA)
             if kept is not None:
                 told[EXTRA] = kept

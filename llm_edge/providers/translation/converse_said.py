@@ -28,12 +28,8 @@ _STOP: Final = {
 def answer_from_chat(chat: Json, exchange: Exchange) -> Json:
     """The answer for a caller of Converse; of several choices the first."""
     choices = objects(chat.get("choices"))
-    if len(choices) > 1:
-        exchange.changed("choices", "hold more than one answer; Converse has room for the first")
     choice = choices[0] if choices else mapping(None)
     message = mapping(choice.get("message"))
-    if choice.get("logprobs"):
-        exchange.changed("logprobs", "were left out: Converse has no place for them")
     tier = chat.get("service_tier")
     return {
         **({"serviceTier": {"type": tier}} if tier else {}),

@@ -16,14 +16,20 @@ _WORDS: Final = frozenset({"role", "content", "refusal"})
 _COMMON: Final = _WORDS | {
     *("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking_blocks", "annotations"),
 }
-_CHOICE: Final = frozenset({"index", "message", "delta", "finish_reason", "native_finish_reason", "logprobs"})
+_CHOICE: Final = frozenset({"index", "message", "delta", "finish_reason", "native_finish_reason"})
+_PLAIN_CHOICE: Final = frozenset({"index", "delta", "finish_reason"})
+_ONE_ANSWER: Final = frozenset({"anthropic.messages", "bedrock.converse", "openai.responses"})
+"""Formats in which an answer is one."""
+_LIKELY: Final = frozenset({"logprobs"})
+_UNLIKELY: Final = frozenset({"anthropic.messages", "bedrock.converse"})
+"""Formats that cannot say how likely a token was."""
 _TOP: Final = frozenset({
     *("id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "obfuscation"),
 })  # fmt: skip
 _USAGE: Final = frozenset({
     *("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"),
 })  # fmt: skip
-_NOTE: Final = frozenset({"type", "url_citation"})
+_NOTE: Final = frozenset({"type", "url_citation", "index"})
 _CALL: Final = frozenset({"id", "type", "function", "custom", "index"})
 _MESSAGE: Final = {
     "anthropic.messages": _COMMON | {"anthropic", "extra_content", "stop_sequence", "stop_details"},
@@ -44,21 +50,39 @@ def tell(answer: Json, dialect: str, exchange: Exchange) -> None:
     if dialect != "openai.completions":
         _left(mapping(answer.get("usage")), known | _USAGE, "usage.", exchange)
     for choice in objects(answer.get("choices")):
-        _left(choice, known | _CHOICE, "choices[].", exchange)
-        message = mapping(choice.get("message"))
-        _left(message, known, "choices[].message.", exchange)
-        for note in objects(message.get("annotations")) if "annotations" in known else ():
-            _left(note, known | _NOTE, "choices[].message.annotations[].", exchange)
-        for call in objects(message.get("tool_calls")) if "tool_calls" in known else ():
-            _left(call, known | _CALL, "choices[].message.tool_calls[].", exchange)
+        _choice(choice, dialect, exchange)
+        _said(mapping(choice.get("message")), known, exchange)
 
 
 def tell_piece(chunk: Json, dialect: str, exchange: Exchange) -> None:
     """The same of a piece of a stream."""
-    for choice in objects(chunk.get("choices")):
+    if not chunk.keys() <= _TOP:
+        _left(chunk, _MESSAGE[dialect] | _TOP, "", exchange)
+    if chunk.get("usage") and dialect != "openai.completions":
+        _left(mapping(chunk["usage"]), _MESSAGE[dialect] | _USAGE, "usage.", exchange)
+    for choice in chunk.get("choices") or ():
+        if not choice.keys() <= _PLAIN_CHOICE or choice.get("index"):
+            _choice(choice, dialect, exchange)
         delta = choice.get("delta")
         if delta and not delta.keys() <= _WORDS:
-            _left(mapping(delta), _MESSAGE.get(dialect, frozenset()), "choices[].message.", exchange)
+            _said(mapping(delta), _MESSAGE[dialect], exchange)
+
+
+def _choice(choice: Json, dialect: str, exchange: Exchange) -> None:
+    alone = dialect in _ONE_ANSWER
+    if alone and choice.get("index") and "choices" not in exchange.untold:
+        exchange.untold.add("choices")
+        exchange.changed("choices", "hold more than one answer; its format has room for the first")
+    likely = frozenset() if dialect in _UNLIKELY else _LIKELY
+    _left(choice, _MESSAGE[dialect] | _CHOICE | likely, "choices[].", exchange)
+
+
+def _said(message: Json, known: frozenset[str], exchange: Exchange) -> None:
+    _left(message, known, "choices[].message.", exchange)
+    for note in objects(message.get("annotations")) if "annotations" in known else ():
+        _left(note, known | _NOTE, "choices[].message.annotations[].", exchange)
+    for call in objects(message.get("tool_calls")) if "tool_calls" in known else ():
+        _left(call, known | _CALL, "choices[].message.tool_calls[].", exchange)
 
 
 def shows_all(dialect: str) -> bool:

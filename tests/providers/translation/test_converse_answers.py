@@ -18,6 +18,7 @@ from llm_edge.errors import BadAnswer, InvalidRequest, Throttled
 from llm_edge.message import Json
 from llm_edge.providers.bedrock import ConverseWatcher
 from llm_edge.providers.eventstream import Frames, event, exception
+from llm_edge.providers.translation import untold
 from llm_edge.providers.translation.converse import TRANSLATION
 from llm_edge.providers.translation.core import Exchange
 
@@ -207,7 +208,9 @@ def test_an_answer_of_another_provider_is_told_as_bedrocks() -> None:
     }
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": {"content": []}}
     into = exchange()
-    answer = back({"choices": [choice, choice], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}, into=into)
+    chat = {"choices": [choice, {**choice, "index": 1}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
+    answer = back(chat, into=into)
+    untold.tell(chat, "bedrock.converse", into)
     assert answer["output"]["message"]["content"] == [
         {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "llm_edge:nobody:"}}},
         {
