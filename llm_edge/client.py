@@ -5,49 +5,38 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
+from . import under_sdks
 from .accounting import Accounting
-from .answers import put_together
 from .breakers import Breakers
-from .build import House, finished, readings, stores, trunk
-from .config import EdgeConfig, Resolved, resolve
+from .build import House, stores, trunk
+from .chains import Chain, Chains, Colour, http_settings
+from .config import EdgeConfig, resolve
 from .direct import Asking, Edge, Input, Messages, answered, replied
-from .errors import ConfigError, InvalidRequest
+from .errors import InvalidRequest
+from .hearing import Hearing
 from .http.face import Front
 from .http.sender import Sender
-from .http.senders import HttpSettings, choose
 from .message import Handler, Layer
 from .providers.base import Wire
 from .providers.table import key_env, setting_env
 from .reply import AsyncReplyStream, Embeddings, Reply, ReplyStream
-from .runtime import Awaiting, Blocking, Clock, Runtime, ThreadClock, drive, mind_forks
+from .runtime import Awaiting, Blocking, Clock, ThreadClock, drive, mind_forks
 
 if TYPE_CHECKING:
     import httpx
     import httpx2
     from opentelemetry.metrics import MeterProvider
-    from opentelemetry.sdk.trace import TracerProvider as Exporting
     from opentelemetry.trace import TracerProvider
 
     from .bulk.items import Result
     from .config import Sections
     from .layers.tell import Listens
-    from .money.usage_log import UsageLog
     from .telemetry.metrics import Metrics
     from .telemetry.redaction import Redactor
     from .tools import CacheTools
-
-
-@dataclass(frozen=True, slots=True)
-class _Chain:
-    """One colour of the house: its chain, and what it waits with."""
-
-    runtime: Runtime
-    send: Sender
-    handler: Handler
 
 
 class EdgeClient(Accounting):
@@ -86,35 +75,15 @@ class EdgeClient(Accounting):
         self.config = config.changed(**sections) if sections else config
         secrets = resolve(self.config, os.environ if env is None else env, key_env(), setting_env())
         self._house = House(self.config, secrets, chance=chance, clock=clock, credentials=credentials)
-        self._http = _http_settings(self.config, secrets)
         self._layers, self._clock = tuple(layers), clock
         self._asking = Asking(self.config.routes, clock or ThreadClock())
-        self._chains: dict[str, _Chain] = {}
-        self._faces = {"sync": 0, "async": 0}
-        self._direct = {"sync": False, "async": False}
+        house, own = self._house, self._layers
+        self._chains = Chains(
+            http_settings(self.config, secrets), clock, lambda runtime, send: trunk(house, runtime, send, layers=own)
+        )
+        self._hearing = Hearing(self._house, clock, tracer_provider, meter_provider)
         self._lock = threading.Lock()
         self._closed = False
-        self._exporting: Exporting | None = None
-        if self.config.telemetry.traces:
-            from .telemetry.traces import Traces
-
-            if self.config.telemetry.otlp_endpoint is not None and tracer_provider is None:
-                from .telemetry.otlp import exporting
-
-                tracer_provider = self._exporting = exporting(self.config.telemetry.otlp_endpoint)
-            self._house.listeners.append(Traces(
-                clock or ThreadClock(), tracer_provider=tracer_provider, meter_provider=meter_provider,
-                content=self.config.telemetry.capture_content, finished=finished, whole=put_together,
-            ))  # fmt: skip
-        self._usage: UsageLog | None = None
-        if self.config.telemetry.usage_log is not None:
-            from .money.usage_log import UsageLog
-
-            self._usage = UsageLog(self.config.telemetry.usage_log, clock or ThreadClock())
-            self._house.listeners.append(self._usage)
-        self._metrics: Metrics | None = None
-        if self.config.telemetry.metrics:
-            self._metrics = self.metrics
         mind_forks(self)
 
     @classmethod
@@ -145,21 +114,7 @@ class EdgeClient(Accounting):
         `library="httpx"` is for SDKs that still use it. Further options go to the client as they are.
         Its timeout is left to the call: the SDK's own where it has one, else `[deadline]`.
         """
-        options.setdefault("timeout", None)
-        if library == "httpx":
-            import httpx
-
-            from .httpx import EdgeTransport as OldTransport
-
-            options.setdefault("follow_redirects", True)
-            return httpx.Client(transport=OldTransport(self), **options)
-        _one_of_two(library)
-        import httpx2
-
-        from .transports import EdgeTransport
-
-        options.setdefault("follow_redirects", True)
-        return httpx2.Client(transport=EdgeTransport(self), **options)
+        return under_sdks.http_client(self, library, options)
 
     @overload
     def async_http_client(self, library: Literal["httpx2"] = "httpx2", **options: Any) -> httpx2.AsyncClient: ...
@@ -167,20 +122,7 @@ class EdgeClient(Accounting):
     def async_http_client(self, library: Literal["httpx"], **options: Any) -> httpx.AsyncClient: ...
     def async_http_client(self, library: str = "httpx2", **options: Any) -> httpx2.AsyncClient | httpx.AsyncClient:
         """The same for async: `AsyncOpenAI(http_client=edge.async_http_client())`."""
-        options.setdefault("timeout", None)
-        options.setdefault("follow_redirects", True)
-        if library == "httpx":
-            import httpx
-
-            from .httpx import AsyncEdgeTransport as OldTransport
-
-            return httpx.AsyncClient(transport=OldTransport(self), **options)
-        _one_of_two(library)
-        import httpx2
-
-        from .transports import AsyncEdgeTransport
-
-        return httpx2.AsyncClient(transport=AsyncEdgeTransport(self), **options)
+        return under_sdks.async_http_client(self, library, options)
 
     # ------------------------------------------------------------------ direct calls
 
@@ -286,7 +228,7 @@ class EdgeClient(Accounting):
 
     # ------------------------------------------------------------------ the house behind it
 
-    def handler(self, colour: Literal["sync", "async"]) -> Handler:
+    def handler(self, colour: Colour) -> Handler:
         """The chain itself, for faces of your own: `async (Request) -> Response`."""
         return self._used(colour).handler
 
@@ -324,22 +266,15 @@ class EdgeClient(Accounting):
     @property
     def metrics(self) -> Metrics:
         """Counts of calls for Prometheus, in a registry of their own; from its first use on, or by `[telemetry]`."""
-        with self._lock:
-            if self._metrics is None:
-                from .telemetry.metrics import Metrics
-
-                house = self._house
-                self._metrics = Metrics(self._clock or ThreadClock(), lambda: readings(house))
-                house.listeners.append(self._metrics)
-            return self._metrics
+        return self._hearing.metrics
 
     def listen(self, listener: Listens) -> None:
         """Have each call from now on told to `listener`, as metrics and traces hear of it."""
         self._house.listeners.append(listener)
 
-    def front(self, colour: Literal["sync", "async"], send: Sender | None = None) -> Front:
+    def front(self, colour: Colour, send: Sender | None = None) -> Front:
         """What a transport needs; `send` takes the place of the HTTP engine."""
-        chain = self._chain(colour) if send is None else self._chained(colour, send)
+        chain = self._chains.of(colour) if send is None else self._chains.over(colour, send)
         config = self.config
         quiet = config.cache.policy == "off" and config.retry.attempts == 1 and not config.breaker.enabled
         quiet = quiet and not config.hedge.enabled and config.guard.pii == "off"
@@ -359,71 +294,41 @@ class EdgeClient(Accounting):
             self.config = config
             self._house.limits.hold_to(config)
             self._house.purse.hold_to(config)
-            for colour, send in [(name, chain.send) for name, chain in self._chains.items()]:
-                self._chains[colour] = self._chained("sync" if colour == "sync" else "async", send)
+            self._chains.renew()
 
-    def _used(self, colour: Literal["sync", "async"]) -> _Chain:
-        """The chain for calls that come through no transport; its connections stay until the client is closed."""
+    def _used(self, colour: Colour) -> Chain:
+        """The chain for calls that come through no transport."""
         if self._closed:
             raise InvalidRequest("this EdgeClient is closed; make a new one")
-        self._direct[colour] = True
-        return self._chain(colour)
-
-    def _chain(self, colour: Literal["sync", "async"]) -> _Chain:
-        chain = self._chains.get(colour)
-        if chain is None:
-            with self._lock:
-                chain = self._chains.get(colour)
-                if chain is None:
-                    send = choose(self._http)[0 if colour == "sync" else 1]
-                    chain = self._chains[colour] = self._chained(colour, send)
-        return chain
-
-    def _chained(self, colour: Literal["sync", "async"], send: Sender) -> _Chain:
-        runtime: Runtime = Blocking(self._clock) if colour == "sync" else Awaiting(self._clock)
-        return _Chain(runtime, send, trunk(self._house, runtime, send, layers=self._layers))
+        return self._chains.kept(colour)
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
 
     # ------------------------------------------------------------------ the end
 
-    def face_opened(self, colour: Literal["sync", "async"]) -> None:
+    def face_opened(self, colour: Colour) -> None:
         """A transport over this client came to be."""
-        with self._lock:
-            self._faces[colour] += 1
+        self._chains.face_opened(colour)
 
-    async def face_closed(self, colour: Literal["sync", "async"]) -> None:
+    async def face_closed(self, colour: Colour) -> None:
         """A transport over this client was closed: with the last go the connections, unless direct calls use them."""
-        with self._lock:
-            self._faces[colour] -= 1
-            unused = self._faces[colour] == 0 and not self._direct[colour]
-            # Taken away first: a transport opened meanwhile gets connections of its own.
-            chain = self._chains.pop(colour, None) if unused else None
-        if chain is not None:
-            await chain.send.aclose()
+        await self._chains.face_closed(colour)
 
     def close(self) -> None:
         """Close the sync side's connections, and write down what is still to be kept; twice is harmless."""
         self._closed = True
         self._house.breakers.close()
         self._house.limits.counters.close()
-        chain = self._chains.get("sync")
-        if chain is not None:
-            drive(chain.send.aclose())
+        self._chains.close()
         drive(self._house.answers.close(Blocking()))
-        if self._usage is not None:
-            self._usage.close()
-        if self._exporting is not None:
-            self._exporting.shutdown()
+        self._hearing.close()
 
     async def aclose(self) -> None:
         """Close all connections, those of this event loop included."""
         await self._house.answers.close(Awaiting())
         self.close()
-        chain = self._chains.get("async")
-        if chain is not None:
-            await chain.send.aclose()
+        await self._chains.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -440,22 +345,3 @@ class EdgeClient(Accounting):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _http_settings(config: EdgeConfig, secrets: Resolved) -> HttpSettings:
-    http = config.http
-    return HttpSettings(
-        engine=http.engine, connect=http.connect, pool=http.pool, http2=http.http2, max_body=http.max_body,
-        proxy=None if secrets.proxy is None else secrets.proxy.get_secret_value(), trust_env=http.trust_env,
-        ca_file=_text(http.ca_file), cert_file=_text(http.cert_file), key_file=_text(http.key_file),
-        tls_minimum=http.tls_minimum,
-    )  # fmt: skip
-
-
-def _text(path: os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)
-
-
-def _one_of_two(library: str) -> None:
-    if library != "httpx2":
-        raise ConfigError(f'library={library!r} is not known: use "httpx2", or "httpx" for SDKs that still use it')

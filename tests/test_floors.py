@@ -22,14 +22,17 @@ FLOORS: list[set[str]] = [
     {
         "accounting",
         "bulk",
+        "chains",
         "client",
         "direct",
+        "hearing",
         "tools",
         "serve",
         "testing",
         "doctor",
         "importing",
         "transports",
+        "under_sdks",
         "httpx",
     },
     {"commands"},
@@ -76,8 +79,12 @@ NEIGHBOURS = {
     ("client", "accounting"),
     ("transports", "client"),
     ("httpx", "client"),
-    ("client", "transports"),  # inside `http_client`, which makes one
-    ("client", "httpx"),
+    ("client", "chains"),
+    ("client", "hearing"),
+    ("client", "under_sdks"),
+    ("under_sdks", "transports"),  # inside `http_client`, which makes one
+    ("under_sdks", "httpx"),
+    ("under_sdks", "client"),  # its type
 }
 
 # A part that one room wraps for all the others.
@@ -101,7 +108,7 @@ ONLY_IN = {
     "granian": {"serve"},
 }
 # `EdgeClient.http_client` gives these out: imported there and for type checkers, never with the module.
-LATE = {("client", "httpx"), ("client", "httpx2")}
+LATE = {("client", "httpx"), ("client", "httpx2"), ("under_sdks", "httpx"), ("under_sdks", "httpx2")}
 # What a user would write comes in by the front door, like a user's.
 USERS = {Path("testing/quickstart.py")}
 
