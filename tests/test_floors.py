@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent / "llm_edge"
 FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS: list[set[str]] = [
-    {"message", "notes", "runtime", "signals", "driving", "homes", "exact", "lasting", "story"},
+    {"message", "stream", "notes", "runtime", "signals", "driving", "homes", "exact", "lasting", "story"},
     {"errors"},
     {"policy"},
     {"providers", "stores", "telemetry", "money"},
@@ -44,6 +44,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Rooms on one floor do not know each other, but for these.
 NEIGHBOURS = {
     ("message", "notes"),
+    ("message", "stream"),
     ("message", "exact"),
     ("notes", "story"),
     ("story", "notes"),  # its types
