@@ -17,37 +17,20 @@ from typing import Any
 from llm_edge import CallError, EdgeClient
 from llm_edge.message import Body, Handler, Request
 
+from .invariants import Tally
 from .oracle import FAULTS, Host, Oracle, said, text_of
 from .virtual import LoopTime, run
 
-INVARIANTS = {
-    "I1": "without faults, N different questions are asked N times",
-    "I2": "every call in ends once: answered, failed, or given up",
-    "I3": "afterwards no money is reserved, and what the provider counted is spent",
-    "I4": "a provider is asked no more than its limit says, in any window",
-    "I5": "no more calls in flight than the limit says",
-    "I6": "a stream is the provider's words, or their beginning and one error",
-    "I7": "every answer belongs to its question",
-    "I8": "attempts stay within what retries and targets allow",
-    "I9": "a breaker that is half open has one probe out",
-    "I10": "no call outlives its deadline by more than 100 ms",
-    "I11": "afterwards no task, connection or permit is left",
-}
-
 
 @dataclass
-class Report:
-    """How often each invariant was looked at, and where it broke."""
+class Report(Tally):
+    """How often each invariant was looked at, where it broke, and how the calls ended."""
 
-    checked: Counter[str] = field(default_factory=Counter)
-    breaches: list[str] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     upstream: Counter[str] = field(default_factory=Counter)
 
     def check(self, name: str, holds: bool, seed: int, words: str) -> None:
-        self.checked[name] += 1
-        if not holds:
-            self.breaches.append(f"seed {seed}: {name} ({INVARIANTS[name]}): {words}")
+        self.note(name, holds, f"seed {seed}", words)
 
 
 @dataclass

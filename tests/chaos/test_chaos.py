@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from .crowd import Outcome
+from .invariants import INVARIANTS, Tally
 from .memory import everybody_is_new
-from .scenes import SCENES, play
-from .simulation import INVARIANTS, simulate
+from .scenes import SCENES, Scene, play
+from .simulation import simulate
 from .virtual import Stuck, run
 
 
@@ -14,7 +16,7 @@ from .virtual import Stuck, run
 def test_whatever_happens_the_invariants_hold(first: int) -> None:
     report = simulate(range(first, first + 25))
     assert report.breaches == []
-    assert all(report.checked[name] for name in INVARIANTS)
+    assert set(report.checked) == INVARIANTS.keys() - {"I12"}
 
 
 @pytest.mark.parametrize("seed", [532, 2240, 2431])
@@ -42,5 +44,18 @@ def test_memory_does_not_grow_with_those_who_call() -> None:
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
-def test_a_bad_day_is_lived_through(scene: object) -> None:
-    assert play(scene, 0.1).breaches == []  # type: ignore[arg-type]  # one of the scenes
+def test_a_bad_day_is_lived_through(scene: Scene) -> None:
+    outcome = play(scene, 0.1)
+    assert outcome.breaches == []
+    assert {"I2", "I8", "I10", "I11"} <= outcome.checked.keys()
+
+
+def test_a_breach_is_counted_and_named() -> None:
+    outcome, whole = Outcome(name="a scene"), Tally()
+    outcome.check("I2", True, "fine")
+    outcome.check("I2", False, "3 in, 2 out")
+    whole.add(outcome)
+    whole.add(outcome)
+    assert (whole.checked["I2"], whole.broken["I2"]) == (4, 2)
+    assert whole.breaches[0] == "a scene: I2 (every call in ends once: answered, failed, or given up): 3 in, 2 out"
+    assert "checked        4  broken 2" in whole.table()
