@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import asyncio
 
 
+class GivenUp(BaseException):
+    """Nobody waits any more for the work of this thread: what `CancelledError` is on a loop, and nobody's failure."""
+
+
 class Coloured(Protocol):
     """What is known of a runtime here."""
 
@@ -71,6 +75,8 @@ class Threads:
         def run() -> None:
             try:
                 drive(work())
+            except GivenUp:
+                pass
             finally:
                 if over is not None:
                     over()

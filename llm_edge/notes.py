@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from .signals import Signal
     from .story import Story
 
 
@@ -133,6 +134,8 @@ class Notes:
     """Told of each attempt, where somebody traces the call; gives headers for the provider."""
     over: Callable[[], None] | None = None
     """Told when an attempt has ended, once the call itself is over."""
+    recall: Signal | None = None
+    """Set when nobody waits for this call any more; threads, which cannot be cancelled, look at it."""
     limits: Sequence[tuple[str, int, int, float]] = ()
     """Of the limits it passed the tightest: unit (`requests`, `tokens`), how many, how many left, seconds to none."""
     consulted: tuple[tuple[Sequence[tuple[Row, int]], Sequence[Room]], ...] = ()

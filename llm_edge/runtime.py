@@ -17,7 +17,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .driving import drive, drive_iter
-from .homes import THREADS, Home, Loop, Running
+from .homes import THREADS, GivenUp, Home, Loop, Running
 from .signals import Crowd, Forkable, Guard, Signal, mind_forks, wake_on
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # What waits, and what is waited for, is had from here.
 __all__ = [
-    "Alarm", "Awaiting", "Blocking", "Clock", "Crowd", "FakeClock", "Forkable", "Guard", "Home", "LoopClock", "Running",
-    "Runtime", "Signal", "ThreadClock", "drive", "drive_iter", "mind_forks",
+    "Alarm", "Awaiting", "Blocking", "Clock", "Crowd", "FakeClock", "Forkable", "GivenUp", "Guard", "Home", "LoopClock",
+    "Running", "Runtime", "Signal", "ThreadClock", "drive", "drive_iter", "mind_forks",
 ]  # fmt: skip
 
 T = TypeVar("T")

@@ -47,6 +47,7 @@ NEIGHBOURS = {
     ("message", "stream"),
     ("message", "exact"),
     ("notes", "story"),
+    ("notes", "signals"),  # its types
     ("story", "notes"),  # its types
     ("runtime", "signals"),
     ("runtime", "driving"),

@@ -219,22 +219,21 @@ def hedging(edges: Edges, *providers: Provider, **sections: Any) -> EdgeClient:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("engine", ["httptools", "httpx2"])
 def test_a_slow_answer_is_asked_for_elsewhere_and_the_slow_one_is_given_up(
-    colour: Colour, edges: Edges, providers: Callable[..., Provider]
+    colour: Colour, edges: Edges, providers: Callable[..., Provider], engine: str
 ) -> None:
     first, second = providers(answer("at once")), providers(answer("instead"))
-    edge = hedging(edges, first, second)
+    edge = hedging(edges, first, second, http={"engine": engine})
     for _ in range(20):
         assert colour.chat(edge, "r", "hi").target == "a/m"
-    first.script(answer("late").delay(0.5) if colour.name == "sync" else answer("late").stall())
+    first.script(answer("late").stall())
     reply = colour.chat(edge, "r", "hi")
     assert (reply.text, reply.target) == ("instead", "b/m")
     story = reply.explain()
     assert [each["target"] for each in story["attempts"]] == ["a/m", "b/m"]
     assert [event["asks"] for event in story["events"] if "asks" in event] == ["b/m"]
-    first.calls[-1].wait_ended()
-    if colour.name == "async":
-        assert first.calls[-1].closed_early
+    assert first.calls[-1].wait_ended().closed_early
     second.asked(1)
 
 
@@ -245,11 +244,11 @@ def test_a_stream_that_does_not_begin_is_asked_for_elsewhere(
     edge = hedging(edges, first, second)
     for _ in range(20):
         colour.items(colour.chat(edge, "r", "hi", stream=True))
-    first.script(stream("late").delay(0.5) if colour.name == "sync" else stream("late").stall())
+    first.script(stream("late").stall())
     got = colour.chat(edge, "r", "hi", stream=True)
     assert "".join(chunk.text for chunk in colour.items(got)) == "instead"
     assert got.explain()["usage"]["total_tokens"] > 0
-    first.calls[-1].wait_ended()
+    assert first.calls[-1].wait_ended().closed_early
 
 
 def test_no_more_than_a_twentieth_is_asked_twice(

@@ -22,7 +22,7 @@ from ..notes import Attempt
 from ..policy.estimate import cut_short, unsaid, unsaid_by
 from ..providers.base import Adapter, Credential, Dialect, Reframing, Target, Wire
 from ..providers.cargo import string
-from ..runtime import Runtime
+from ..runtime import GivenUp, Runtime
 from .sender import Answer, Patience, Sender
 from .senders.decode import decoded
 from .senders.transport import Given
@@ -56,6 +56,9 @@ class Hop:
     """Takes streams out of a framing that their dialect does not have."""
 
     async def __call__(self, request: Request, /) -> Response:
+        recall = request.notes.recall
+        if recall is not None and recall.is_set:
+            raise GivenUp
         call = _Call(self, request)
         try:
             return await call.answer()
@@ -85,7 +88,9 @@ class _Call:
         if whole and allowed.attempt is not None:
             ends = clock.now() + allowed.attempt
             total = ends if total is None or ends < total else total
-        self._patience = Patience(clock, total=total, connect=hop.connect, silence=silence, whole=whole)
+        self._patience = Patience(
+            clock, total=total, connect=hop.connect, silence=silence, whole=whole, recall=request.notes.recall
+        )
         if known is None and isinstance(hop.send, Given) and request.native is not None:
             pass  # that transport knows the app's timeout as well as we do
         elif known is None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..message import ByteSource, Headers
 from ..providers.base import Wire
-from ..runtime import Clock
+from ..runtime import Clock, Signal
 
 
 class Patience:
@@ -18,7 +18,7 @@ class Patience:
     engines that block read it again before each wait, so a dripping server gains nothing.
     """
 
-    __slots__ = ("clock", "connect", "moment", "silence", "total", "whole")
+    __slots__ = ("clock", "connect", "moment", "recall", "silence", "total", "whole")
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class Patience:
         connect: float | None = 5.0,
         silence: float | None = None,
         whole: bool = False,
+        recall: Signal | None = None,
     ) -> None:
         self.clock = clock
         self.total = total
@@ -38,6 +39,8 @@ class Patience:
         """Seconds without a byte that are too many, for engines that can only be told once."""
         self.whole = whole
         """Nobody looks at the answer before all of it is there, so its bytes may come in lumps."""
+        self.recall = recall
+        """Set when nobody waits for the answer any more; engines that block read with `recalled`."""
         self.moment = total
 
     def within(self, seconds: float | None) -> None:

@@ -2,8 +2,9 @@
 Asks a second time when an answer takes longer than usual; whoever answers first is heard.
 
 Both asks are made beside the caller: as tasks on a loop, in threads of their own otherwise. The one that comes
-second is cancelled on a loop; in a thread, which nobody can hurry, it ends by itself, and what it brings is closed
-unread. Either way it is settled: its attempt stands in the story, its places and permits come home, its cost is told.
+second is cancelled; in a thread, where that cannot be, it is recalled: it reads no further and begins nothing more.
+Where an engine does not know of recalls, it ends by itself, and what it brings is closed unread. Either way it is
+settled: its attempt stands in the story, its places and permits come home, its cost is told.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Race:
                     self._guard.do(self._strike)
                     self._settle()
             await runtime.wait(self._decided, None)
-            for late in self._guard.do(self._leave):
-                await late.gone()
+            for number in self._guard.do(self._leave):
+                await self._gone(number)
         except BaseException:
             await self._abandon()
             raise
@@ -82,11 +83,18 @@ class Race:
     async def _abandon(self) -> None:
         """The caller left: whoever cancels a call finds all it held given back."""
         self._guard.do(self._leave)
-        for each in self._running:
-            if each is not None:
-                await each.gone()
+        for number in range(len(self._running)):
+            await self._gone(number)
         if self._won is not None and self._won[1].stream is not None:
             await self._won[1].stream.aclose()
+
+    async def _gone(self, number: int) -> None:
+        """Until this one is over; in a thread it soon will be."""
+        recall, running = self._notes[number].recall, self._running[number]
+        if recall is not None:
+            recall.set()
+        if running is not None:
+            await running.gone()
 
     def _enlist(self) -> bool:
         """Whether nothing is decided yet: then two are asked."""
@@ -107,6 +115,7 @@ class Race:
         # Attempts and events are one story; what is one value each is the winner's.
         own = replace(parent, upstream=0.0, waited=0.0, usage=None, first_byte=None)
         own.over = lambda: self._attempt_over(number)
+        own.recall = None if self._runtime.apart else Signal()
         self._notes.append(own)
         request = replace(self._request, notes=own)
 
@@ -146,15 +155,11 @@ class Race:
         if self._won is not None or len(self._failed) == len(self._running):
             self._decided.set()
 
-    def _leave(self) -> list[Running]:
+    def _leave(self) -> list[int]:
         """Those still under way, whom nobody waits for any more."""
         self._left = True
         won = None if self._won is None else self._won[0]
-        return [
-            each
-            for number, each in enumerate(self._running)
-            if each is not None and number != won and number not in self._failed
-        ]
+        return [number for number in range(len(self._running)) if number != won and number not in self._failed]
 
     def _failures(self) -> list[CallError]:
         found: list[CallError] = []

@@ -192,14 +192,12 @@ class SharedView:
     async def _said(self, batches: Sequence[Batch]) -> Sequence[int] | None:
         """What the store says to the last of them; None when it did not answer."""
         store = self._store
-        for _ in range(2):
-            try:
-                return await store.pool.soon(lambda client: _all(client, batches), self._runtime, store.telling.workers)
-            except NotYet:
-                continue  # all workers are busy: nobody is to blame, and the next moment may do
-            except (OSError, library().RedisError) as error:
-                store.fuse.bad(store.clock.now(), at_once=isinstance(error, TimeoutError))
-                break
+        try:
+            return await store.pool.soon(lambda client: _all(client, batches), self._runtime, store.telling.workers)
+        except NotYet:
+            pass  # all workers are busy: nobody is to blame
+        except (OSError, library().RedisError) as error:
+            store.fuse.bad(store.clock.now(), at_once=isinstance(error, TimeoutError))
         return None
 
     async def _all_told(self) -> None:

@@ -8,7 +8,6 @@ They start when there is something to do, are daemons (a hung disk must not keep
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -71,13 +70,9 @@ class Workers:
 
     async def run(self, work: Callable[[], T], runtime: Runtime, seconds: float) -> T:
         """The work's result. TimeoutError when it is not there in time, NotYet when it was not even begun."""
-        asked, began = _Asked(work), time.monotonic()
+        asked = _Asked(work)
         self.submit(asked.do)
-        over = await runtime.wait(asked.over, seconds)
-        if not over and time.monotonic() - began > 1.2 * seconds:
-            # We were kept from running, and so perhaps were the workers; the store is not to blame for that.
-            over = await runtime.wait(asked.over, seconds)
-        if not over:
+        if not await runtime.wait(asked.over, seconds):
             asked.given_up = True
             raise TimeoutError if asked.begun else NotYet
         if asked.error is not None:

@@ -153,7 +153,8 @@ async def a_crowd_before_a_gate(outcome: Outcome, scale: float) -> None:
     """Many wait in line for a pace and for places, here and in a store: none is refused, and no limit is broken."""
     with valkey() as server:
         await _before_a_gate(outcome, int(300 * scale))
-        await _before_a_gate(outcome, int(300 * scale), store={"kind": "redis", "url": server.url})
+        # Without money: that is refused while a store is not heard of in time, as on a machine that is too busy.
+        await _before_a_gate(outcome, int(300 * scale), store={"kind": "redis", "url": server.url}, budgets={})
 
 
 async def _before_a_gate(outcome: Outcome, count: int, **store: Any) -> None:
@@ -163,16 +164,14 @@ async def _before_a_gate(outcome: Outcome, count: int, **store: Any) -> None:
         async with edge_over(outcome, served, [witness], limits=limits, **store) as edge:
             for at_once in (1, 4, count):  # the first ones open connections
                 await crowd(outcome, edge, at_once, at_once=at_once, limit=60)
-            failures = edge._house.limits.counters.failures  # pyright: ignore[reportPrivateUsage]  # nobody else tells
-    if failures:
-        return  # this machine was too busy to hear of its store in time: then other bounds hold
     outcome.check("answered", outcome.answered == 1.0, f"{outcome.ends}")
-    # A call that does not hear from the store in time is counted by the process alone.
-    most = 2 * places if store and outcome.lag > 0.04 else places
-    outcome.check("I5", witness.most_under_way() <= most, f"{witness.most_under_way()} under way, {most} allowed")
+    # Calls that do not hear from the store in time are counted by the process alone.
+    alone = 2 if store and outcome.lag > 0.04 else 1
+    most = witness.most_under_way()
+    outcome.check("I5", most <= alone * places, f"{most} under way, {alone * places} allowed")
     for window in (0.5, 1.0, 3.0):
         # What is sent may arrive late, and closer together than it left.
-        most, allowed = witness.most_within(window), burst + int(rate * (window + 0.5 + outcome.lag))
+        most, allowed = witness.most_within(window), alone * (burst + int(rate * (window + 0.5 + outcome.lag)))
         outcome.check("I4", most <= allowed, f"{most} in {window:g} s, {allowed} allowed")
 
 

@@ -17,7 +17,7 @@ from llm_edge.message import Body, Headers, Request, Response, Stream
 from llm_edge.providers.addressed import Addressed
 from llm_edge.providers.base import Target, Wire
 from llm_edge.providers.dialects import by_name
-from llm_edge.runtime import Blocking, FakeClock, Runtime
+from llm_edge.runtime import Blocking, FakeClock, GivenUp, Runtime, Signal
 
 JSON, EVENTS, PAGE = "application/json", "text/event-stream", "text/html"
 USED = b'{"prompt_tokens":1,"completion_tokens":2}'
@@ -295,3 +295,12 @@ def test_a_credential_is_shown_and_asked_for_anew_where_it_is_not_taken(colour: 
         assert told.value.retryable is retryable
         engine.source.left.append(b'{"error":{"message":"who are you"}}')
     assert [wire.headers["authorization"] for wire, _ in engine.asked] == ["Bearer password"] * 2
+
+
+def test_what_nobody_waits_for_any_more_is_not_sent(colour: Any) -> None:
+    engine, request = Engine(200, JSON, WHOLE), ask()
+    request.notes.recall = recall = Signal()
+    recall.set()
+    with pytest.raises(GivenUp):
+        told(colour, engine, request)
+    assert (engine.asked, request.notes.attempts) == ([], [])

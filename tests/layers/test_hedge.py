@@ -13,7 +13,7 @@ from llm_edge.errors import BadRequest
 from llm_edge.homes import THREADS
 from llm_edge.layers.hedge import Contender, Outcome, Race
 from llm_edge.message import Request, Response
-from llm_edge.runtime import Awaiting, Blocking, Runtime, Signal, drive
+from llm_edge.runtime import Awaiting, Blocking, GivenUp, Runtime, Signal, drive
 
 from .kit import answer, call, failed, streamed
 
@@ -80,6 +80,30 @@ def test_when_it_takes_long_another_is_asked_and_heard(colour: Colour) -> None:
 
 
 async def nothing() -> None: ...
+
+
+def test_who_comes_second_in_a_thread_hears_that_nobody_waits() -> None:
+    runtime, go = Blocking(), Signal()
+    heard: list[Signal | None] = []
+
+    async def slow(request: Request, /) -> Response:
+        heard.append(request.notes.recall)
+        await runtime.wait(go, 20.0)
+        raise GivenUp
+
+    async def prompt(request: Request, /) -> Response:
+        heard.append(request.notes.recall)
+        return answer()
+
+    outcome = drive(
+        Race(runtime, call(), after=0.01, may=lambda: True).run(Contender("a/m", slow), Contender("b/m", prompt))
+    )
+    first, second = heard
+    assert outcome.winner == 1
+    assert first is not None
+    assert second is not None
+    assert (first.is_set, second.is_set) == (True, False)
+    go.set()
 
 
 def test_the_first_may_still_win(colour: Colour) -> None:

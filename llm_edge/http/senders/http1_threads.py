@@ -21,6 +21,7 @@ from ..sender import Answer, Patience
 from .faults import failed, redrawn
 from .http1 import Places, Reading, Rest, Way, ours, written
 from .names import addresses
+from .recall import recalled
 from .requests import readable
 from .settings import IDLE, HttpSettings
 
@@ -117,22 +118,25 @@ class _Line:
 
     def read(self, reading: Reading, patience: Patience) -> None:
         """Wait for more of the answer."""
-        data: bytes | None = None
-        if not self._secure:  # what TLS has read already, `poll` does not know of
-            _wait(self._said, patience, "ReadTimeout")
-        while data is None:
-            try:
-                data = self.sock.recv(_LUMP)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                _wait(self._said, patience, "ReadTimeout")
-            except ssl.SSLWantWriteError:
-                _wait(_waiting(self.sock, write=True), patience, "ReadTimeout")
+        recall = patience.recall
+        data = self._some(patience) if recall is None else recalled(recall, self.sock, lambda: self._some(patience))
         if data:
             reading.feed(data)
         else:
             fault = reading.ended()
             if fault is not None:
                 raise _HungUp(fault)
+
+    def _some(self, patience: Patience) -> bytes:
+        if not self._secure:  # what TLS has read already, `poll` does not know of
+            _wait(self._said, patience, "ReadTimeout")
+        while True:
+            try:
+                return self.sock.recv(_LUMP)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                _wait(self._said, patience, "ReadTimeout")
+            except ssl.SSLWantWriteError:
+                _wait(_waiting(self.sock, write=True), patience, "ReadTimeout")
 
     def rest(self) -> None:
         """The call that used it is over."""

@@ -15,6 +15,7 @@ import httpcore2
 
 from ...runtime import Clock
 from .names import addresses
+from .recall import recalled
 from .waits import Together, Waits, left, left_to_connect
 
 
@@ -90,7 +91,12 @@ class PatientSocket(httpcore2.NetworkStream):
             raise httpcore2.ReadTimeout
         if unsaid:
             self._inner.write(unsaid, seconds)
-        data = self._inner.read(max_bytes, seconds)
+        recall = timeout.patience.recall if isinstance(timeout, Waits) else None
+        sock = None if recall is None or self._together.off else self._inner.get_extra_info("socket")
+        if recall is None or sock is None:  # over HTTP/2 others wait at the same socket
+            data = self._inner.read(max_bytes, seconds)
+        else:
+            data = recalled(recall, sock, lambda: self._inner.read(max_bytes, seconds))
         if data and isinstance(timeout, Waits):
             timeout.heard = True
         return data
