@@ -88,9 +88,8 @@ class _Call:
         if whole and allowed.attempt is not None:
             ends = clock.now() + allowed.attempt
             total = ends if total is None or ends < total else total
-        self._patience = Patience(
-            clock, total=total, connect=hop.connect, silence=silence, whole=whole, recall=request.notes.recall
-        )
+        self._patience = Patience(clock, total=total, connect=hop.connect, silence=silence, whole=whole)
+        self._patience.recall = request.notes.recall
         if known is None and isinstance(hop.send, Given) and request.native is not None:
             pass  # that transport knows the app's timeout as well as we do
         elif known is None:

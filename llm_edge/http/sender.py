@@ -28,7 +28,6 @@ class Patience:
         connect: float | None = 5.0,
         silence: float | None = None,
         whole: bool = False,
-        recall: Signal | None = None,
     ) -> None:
         self.clock = clock
         self.total = total
@@ -39,7 +38,7 @@ class Patience:
         """Seconds without a byte that are too many, for engines that can only be told once."""
         self.whole = whole
         """Nobody looks at the answer before all of it is there, so its bytes may come in lumps."""
-        self.recall = recall
+        self.recall: Signal | None = None
         """Set when nobody waits for the answer any more; engines that block read with `recalled`."""
         self.moment = total
 
