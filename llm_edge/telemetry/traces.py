@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
     from opentelemetry.metrics import MeterProvider
-    from opentelemetry.trace import Span, Tracer, TracerProvider
+    from opentelemetry.trace import Span, TracerProvider
+
+    from .spans import Spans
 
 _BUCKETS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
@@ -45,14 +47,14 @@ class Traces:
     ) -> None:
         self.clock, self.content, self.finished, self.whole = clock, content, finished, whole
         self._tracers, self._meters = tracer_provider, meter_provider
-        self._tracer: tuple[Any, Tracer] | None = None
+        self._tracer: tuple[Any, Spans] | None = None
         self._meter: tuple[Any, _Meters] | None = None
 
     def begin(self, request: Request, /) -> _Call | None:
         tracer, meters = self._tracing(), self._metering()
         return None if tracer is None and meters is None else _Call(self, tracer, meters, request)
 
-    def _tracing(self) -> Tracer | None:
+    def _tracing(self) -> Spans | None:
         provider: Any = self._tracers
         if provider is None:
             api = sys.modules.get("opentelemetry.trace")
@@ -62,7 +64,9 @@ class Traces:
             if isinstance(provider, (api.ProxyTracerProvider, api.NoOpTracerProvider)):
                 return None
         if self._tracer is None or self._tracer[0] is not provider:
-            self._tracer = provider, provider.get_tracer("llm_edge")
+            from .spans import Spans
+
+            self._tracer = provider, Spans(provider.get_tracer("llm_edge"))
         return self._tracer[1]
 
     def _metering(self) -> _Meters | None:
@@ -129,34 +133,28 @@ class _Call:
         "_meters",
         "_shift",
         "_span",
+        "_spans",
         "_token",
-        "_tracer",
         "_traces",
     )
 
-    def __init__(self, traces: Traces, tracer: Tracer | None, meters: _Meters | None, request: Request) -> None:
-        self._traces, self._tracer, self._meters = traces, tracer, meters
+    def __init__(self, traces: Traces, spans: Spans | None, meters: _Meters | None, request: Request) -> None:
+        self._traces, self._spans, self._meters = traces, spans, meters
         self._attempts: list[tuple[Attempt, Span]] = []
         self._answer: Response | None = None
         self._content = Content(traces.whole) if traces.content else None
         self._span: Span | None = None
         self._token: Token[Context] | None = None
-        if tracer is None:
+        if spans is None:
             return
         clock = traces.clock
         self._shift = clock.time() - clock.now()
-        from opentelemetry import context, trace
-
         operation = OPERATIONS.get(request.operation, request.operation)
-        self._span = tracer.start_span(
-            f"{operation} {request.model}".rstrip(), _parent(request), trace.SpanKind.CLIENT,
-            _asked(request, operation, traces.content), start_time=self._moment(request.notes.started),
+        self._span, self._context, request.notes.trace_id = spans.call(
+            f"{operation} {request.model}".rstrip(), request.headers, _asked(request, operation, traces.content),
+            self._moment(request.notes.started),
         )  # fmt: skip
-        shown = self._span.get_span_context()
-        if shown.is_valid:
-            request.notes.trace_id = f"{shown.trace_id:032x}"
-        self._context = trace.set_span_in_context(self._span)
-        self._token = context.attach(self._context)
+        self._token = spans.attach(self._context)
         request.notes.traced = self._attempt
 
     def _moment(self, now: float) -> int:
@@ -165,26 +163,17 @@ class _Call:
 
     def _attempt(self, attempt: Attempt) -> Mapping[str, str]:
         """An attempt begins; what it shows the provider."""
-        assert self._tracer is not None, "given to the notes only then"
-        from opentelemetry import propagate, trace
-
-        span = self._tracer.start_span(
-            "edge.attempt", self._context, attributes={"llm_edge.target": attempt.target},
-            start_time=self._moment(attempt.started),
-        )  # fmt: skip
+        assert self._spans is not None, "given to the notes only then"
+        span, carried = self._spans.attempt(self._context, self._moment(attempt.started))
         self._attempts.append((attempt, span))
-        carried: dict[str, str] = {}
-        propagate.inject(carried, trace.set_span_in_context(span, self._context))
         return carried
 
     def answered(self, response: Response | None, /) -> None:
         self._answer = response
         if self._content is not None:
             self._content.listen(response)
-        if self._token is not None:
-            from opentelemetry import context
-
-            context.detach(self._token)
+        if self._token is not None and self._spans is not None:
+            self._spans.detach(self._token)
 
     def over(self, request: Request, error: BaseException | None, /) -> None:
         notes, answer = request.notes, self._answer
@@ -214,15 +203,16 @@ class _Call:
         span.set_status(StatusCode.ERROR)  # without the error's words: they may quote the request
 
     def _children(self, notes: Notes) -> None:
-        assert self._tracer is not None, "there is a span"
         for attempt, span in self._attempts:
-            span.set_attribute("llm_edge.outcome", attempt.outcome)
+            facts: dict[str, Any] = {"llm_edge.target": attempt.target, "llm_edge.outcome": attempt.outcome}
             if attempt.status is not None:
-                span.set_attribute("http.response.status_code", attempt.status)
+                facts["http.response.status_code"] = attempt.status
+            span.set_attributes(facts)
             if attempt.outcome not in {"ok", "abandoned"}:
                 self._failed(span, Notes(error=attempt.outcome))
             span.end(self._moment(attempt.ended or attempt.started))
-        if notes.cache != "BYPASS":
+        # That memory had no answer took no time worth a span; the call's own span says that it was a miss.
+        if notes.cache not in {"BYPASS", "MISS"} or notes.looked_further:
             until = notes.attempts[0].started if notes.attempts else notes.ended or notes.started
             self._child("edge.cache", notes.started, until, {"llm_edge.cache": notes.cache})
         if len(notes.targets) > 1:
@@ -234,19 +224,8 @@ class _Call:
                 self._child(f"edge.{layer}", moment, moment + waited, {f"llm_edge.{k}": v for k, v in facts.items()})
 
     def _child(self, name: str, start: float, end: float, facts: Mapping[str, Any]) -> None:
-        assert self._tracer is not None, "there is a span"
-        span = self._tracer.start_span(name, self._context, attributes=facts, start_time=self._moment(start))
-        span.end(self._moment(end))
-
-
-def _parent(request: Request) -> Context | None:
-    """The app's own span; or, where there is none, the one that the caller's header names."""
-    from opentelemetry import propagate, trace
-
-    if trace.get_current_span().get_span_context().is_valid or "traceparent" not in request.headers:
-        return None
-    names = ("traceparent", "tracestate")
-    return propagate.extract({name: request.headers[name] for name in names if name in request.headers})
+        assert self._spans is not None, "there is a span"
+        self._spans.child(name, self._context, facts, self._moment(start)).end(self._moment(end))
 
 
 def _asked(request: Request, operation: str, content: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,8 +161,17 @@ def test_retries_fallbacks_and_hits_are_told_apart(colour: Colour, make: Any, se
     colour.chat(edge, "gpt/m", "Ho")
     told = [(facts(span)["llm_edge.target"], facts(span)["llm_edge.outcome"]) for span in seen.spans("edge.attempt")]
     assert told[:3] == [("gpt/m", "Overloaded"), ("gpt/m", "Overloaded"), ("spare/m", "ok")]
-    assert [facts(span)["llm_edge.cache"] for span in seen.spans("edge.cache")] == ["MISS", "MISS", "HIT"]
+    assert [facts(span)["llm_edge.cache"] for span in seen.spans("edge.cache")] == ["HIT"]
     assert facts(seen.one("edge.route"))["llm_edge.targets"] == ("gpt/m", "spare/m")
+
+
+def test_a_miss_that_looked_into_a_second_tier_has_a_span_for_it(
+    colour: Colour, make: Any, seen: Seen, tmp_path: Path
+) -> None:
+    edge = make(seen, cache={"disk": {"directory": str(tmp_path / "kept")}})
+    colour.chat(edge, "gpt/m", "Hi")
+    colour.embed(edge, "gpt/m", ["one", "two"])
+    assert [facts(span)["llm_edge.cache"] for span in seen.spans("edge.cache")] == ["MISS", "MISS"]
 
 
 def test_a_failure_is_an_error_without_its_words(colour: Colour, make: Any, seen: Seen, provider: Provider) -> None:
@@ -313,7 +323,7 @@ def test_a_collector_gets_the_spans_over_otlp(colour: Colour, make: Any, seen: S
         assert path == "/v1/traces"
         told = ExportTraceServiceRequest.FromString(body)
         names |= {span.name for each in told.resource_spans for scope in each.scope_spans for span in scope.spans}
-    assert names == {"chat gpt/m", "edge.attempt", "edge.cache"}
+    assert names == {"chat gpt/m", "edge.attempt"}
 
 
 def names_of(receiver: Receiver) -> set[str]:
@@ -342,7 +352,7 @@ def test_a_collector_that_is_configured_gets_the_spans_when_the_client_is_closed
         edge.close()
     finally:
         receiver.close()
-    assert names_of(receiver) == {"llm_edge", "chat gpt/m", "edge.attempt", "edge.cache"}
+    assert names_of(receiver) == {"llm_edge", "chat gpt/m", "edge.attempt"}
 
 
 def test_a_collector_that_is_not_there_costs_no_call_anything(colour: Colour, edges: Edges, provider: Provider) -> None:
