@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import dialects, footprint, inside, kept as cache, report, rounds, traffic
+from . import dialects, footprint, inside, kept as cache, report, rounds, telling, traffic
 from .contenders import CONTENDERS
 from .peers import PEERS
 from .promises import Promise, kept, promises, translating
@@ -34,7 +34,9 @@ def main() -> int:
     foot = footprint.measure()
     hits = {colour: inside.hit(colour) for colour in ("sync", "async")}
     chunks = {colour: inside.chunk(colour) for colour in ("sync", "async")}
-    between = cache.measure() + traffic.measure() + translating(dialects.measure(options.peers or None))
+    between = (
+        cache.measure() + traffic.measure() + telling.measure() + translating(dialects.measure(options.peers or None))
+    )
     print("Calls...", file=sys.stderr, flush=True)
     results = rounds.measure(names, quick=options.quick, peers_folder=options.peers or None)
     rows = [*promises(results, hits, chunks, foot), *between]

@@ -59,23 +59,23 @@ def _chain(*listeners: Listens) -> Handler:
     return stack([Tell(clock=_CLOCK, cost=_cost, listeners=listeners)], _end)
 
 
-def _told(chain: Handler, *, explain: bool = False) -> Callable[[], float]:
+def _told(chain: Handler, calls: int = _CALLS, *, explain: bool = False) -> Callable[[], float]:
     """Gives microseconds of CPU for one call."""
 
     def once() -> float:
         _ = _ASKED.json, _ANSWER.body and _ANSWER.body.json  # read by others before, in a real call
         began = time.process_time()
-        for _ in range(_CALLS):
+        for _ in range(calls):
             notes = Notes(model="m", operation="chat", started=_CLOCK.now())
             drive(chain(Request(body=_ASKED, model="m", notes=notes)))
             if explain:
                 notes.explain()
-        return (time.process_time() - began) / _CALLS * 1e6
+        return (time.process_time() - began) / calls * 1e6
 
     return once
 
 
-def _bare(provider: TracerProvider) -> Callable[[], float]:
+def _bare(provider: TracerProvider, calls: int = _CALLS) -> Callable[[], float]:
     """The same spans, made with OpenTelemetry's SDK by hand: what cannot be less."""
     tracer = provider.get_tracer("bare")
     asked = {"a": "b", "c": "d", "e": "f", "t": 0.5, "m": 9}
@@ -83,45 +83,45 @@ def _bare(provider: TracerProvider) -> Callable[[], float]:
 
     def once() -> float:
         began = time.process_time()
-        for _ in range(_CALLS):
+        for _ in range(calls):
             span = tracer.start_span("chat m", None, trace.SpanKind.CLIENT, asked)
             context = trace.set_span_in_context(span)
             for name in ("edge.attempt", "edge.cache"):
                 tracer.start_span(name, context, attributes={"target": "gpt/m"}).end()
             span.set_attributes(answered)
             span.end()
-        return (time.process_time() - began) / _CALLS * 1e6
+        return (time.process_time() - began) / calls * 1e6
 
     return once
 
 
-def figures() -> dict[str, float]:
+def figures(calls: int, rounds: int) -> dict[str, float]:
     """Microseconds of CPU that each adds to a call; all measured in turn, so that the machine's moods hit all alike."""
     spans = TracerProvider(shutdown_on_exit=False)
     meters = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
     metrics, quiet = Metrics(_CLOCK), Traces(_CLOCK, finished=finished)
     recording = Traces(_CLOCK, tracer_provider=spans, meter_provider=meters, finished=finished)
     ways: dict[str, Callable[[], float]] = {
-        "nothing": _told(_chain()),
-        "metrics": _told(_chain(metrics)),
-        "metrics, no-op spans, explain": _told(_chain(metrics, quiet), explain=True),
-        "spans": _told(_chain(Traces(_CLOCK, tracer_provider=spans, finished=finished))),
-        "spans and OpenTelemetry's metrics": _told(_chain(recording)),
-        "the same spans by hand": _bare(spans),
+        "nothing": _told(_chain(), calls),
+        "metrics": _told(_chain(metrics), calls),
+        "metrics, no-op spans, explain": _told(_chain(metrics, quiet), calls, explain=True),
+        "spans": _told(_chain(Traces(_CLOCK, tracer_provider=spans, finished=finished)), calls),
+        "spans and OpenTelemetry's metrics": _told(_chain(recording), calls),
+        "the same spans by hand": _bare(spans, calls),
     }
-    rounds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(_ROUNDS):
+    seen: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
         for name, once in ways.items():
             gc.collect()
-            rounds[name].append(once())
-    took = {name: median(each) for name, each in rounds.items()}
+            seen[name].append(once())
+    took = {name: median(each) for name, each in seen.items()}
     least = took.pop("nothing")
     return {name: each - (0 if "by hand" in name else least) for name, each in took.items()}
 
 
-def measure() -> list[Promise]:
-    """The promises on telling."""
-    took = figures()
+def measure(calls: int = _CALLS, rounds: int = _ROUNDS) -> list[Promise]:
+    """The promises on telling; so many calls, so many times."""
+    took = figures(calls, rounds)
     metrics, all_quiet, spans = took["metrics"], took["metrics, no-op spans, explain"], took["spans"]
     whole, bare = took["spans and OpenTelemetry's metrics"], took["the same spans by hand"]
     return [

@@ -70,7 +70,8 @@ class Hearing:
                 from .telemetry.metrics import Metrics
 
                 house = self._house
-                self._metrics = Metrics(self._clock, lambda: readings(house))
+                kept = house.config.telemetry.exemplars
+                self._metrics = Metrics(self._clock, lambda: readings(house), exemplars=kept)
                 house.listeners.append(self._metrics)
             return self._metrics
 

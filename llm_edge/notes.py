@@ -145,6 +145,8 @@ class Notes:
     error: str = ""
     trace_id: str = ""
     """The trace that the call is part of, where spans are made of it."""
+    sampled: bool = False
+    """Whether that trace is kept."""
     call_key: str = ""
     """What all attempts of this call have in common, once somebody asked."""
     events: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list[tuple[float, str, dict[str, Any]]])

@@ -1,10 +1,11 @@
 """The benchmark's own arithmetic: what it promises is read from what it measured."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
-from benchmarks import dialects, report, traffic
+from benchmarks import dialects, report, telling, traffic
 from benchmarks.dialects import Cost
 from benchmarks.footprint import Footprint
 from benchmarks.promises import Promise, kept, promises, translating
@@ -82,9 +83,14 @@ def test_the_provider_says_the_same_whole_and_in_pieces() -> None:
     assert whole["choices"][0]["message"]["content"] == "".join(said) == TEXT == "".join(WORDS)
 
 
-def test_the_layers_on_the_way_have_their_own_promises() -> None:
-    rows = traffic.measure(calls=20, seconds=0.1)
-    assert len({row.what for row in rows}) == len(rows) == 7
+@pytest.mark.parametrize(
+    ("measure", "many"),
+    [(lambda: traffic.measure(calls=20, seconds=0.1), 7), (lambda: telling.measure(calls=5, rounds=3), 3)],
+    ids=["traffic", "telling"],
+)
+def test_what_is_measured_apart_has_promises_of_its_own(measure: Callable[[], list[Promise]], many: int) -> None:
+    rows = measure()
+    assert len({row.what for row in rows}) == len(rows) == many
     for row in rows:
         measured, target = (
             float(words.split()[0 if words is row.measured else 1]) for words in (row.measured, row.target)

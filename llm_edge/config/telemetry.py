@@ -34,6 +34,11 @@ class TelemetryConfig(Section):
         default=False,
         description="Whether calls are counted from the start; `edge.metrics` counts from its first use on anyway.",
     )
+    exemplars: bool = Field(
+        default=False,
+        description="Whether durations name traces to look up, for readers of metrics who ask for OpenMetrics; in a"
+        " sidecar with one worker.",
+    )
     traces: bool = Field(
         default=True,
         description="Whether calls leave spans, and metrics of OpenTelemetry, once the app has set up its SDK.",

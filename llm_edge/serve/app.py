@@ -188,7 +188,8 @@ class Sidecar:
             raise NoSuchPath("metrics are switched off; whoever runs the gateway sets serve.metrics")
         if self.config.auth.metrics:
             (await self.door.admit(headers)).need(METRICS)
-        return [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], self._counts.text()
+        body, kind = self._counts.told(headers.get("accept", ""))
+        return [(b"content-type", kind.encode())], body
 
     async def _models(self, request: Request) -> Response:
         caller = await self.admitted(request, CALL)

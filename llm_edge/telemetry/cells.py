@@ -36,23 +36,33 @@ class Number:
 class Distribution:
     """A histogram. Change it under the lock only."""
 
-    __slots__ = ("_bounds", "counts", "sum")
+    __slots__ = ("_bounds", "counts", "examples", "sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
+        self.examples: dict[int, tuple[str, float, float]] = {}
+        """By bucket the last that was part of a trace: the trace's id, how much, and when (seconds since 1970)."""
+
+    def example(self, amount: float, trace: str, time: float) -> None:
+        """An amount, observed besides, that somebody may look up."""
+        self.examples[bisect_left(self._bounds, amount)] = (trace, amount, time)
 
     def observe(self, amount: float) -> None:
         self.counts[bisect_left(self._bounds, amount)] += 1
         self.sum += amount
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """As Prometheus counts: how many were at most so much."""
-        total, made = 0, list[tuple[str, float]]()
-        for bound, count in zip((*map(str, self._bounds), "+Inf"), self.counts, strict=True):
+    def buckets(self) -> list[Any]:
+        """As Prometheus counts: how many were at most so much; and an example, where there is one."""
+        from prometheus_client.samples import Exemplar
+
+        total, made = 0, list[Any]()
+        for number, (bound, count) in enumerate(zip((*map(str, self._bounds), "+Inf"), self.counts, strict=True)):
             total += count
-            made.append((bound, float(total)))
+            example = self.examples.get(number)
+            told = () if example is None else (Exemplar({"trace_id": example[0]}, example[1], example[2]),)
+            made.append((bound, float(total), *told))
         return made
 
 

@@ -41,7 +41,7 @@ _CACHE = {
 class Metrics:
     """Counts calls. `registry` is its own; `text()` is what Prometheus reads."""
 
-    def __init__(self, clock: Clock, read: Callable[[], Iterable[Reading]] = tuple) -> None:
+    def __init__(self, clock: Clock, read: Callable[[], Iterable[Reading]] = tuple, *, exemplars: bool = False) -> None:
         from prometheus_client import CollectorRegistry, values
 
         self.registry: CollectorRegistry = CollectorRegistry()
@@ -54,6 +54,8 @@ class Metrics:
         else:
             self._cells = own = Own()
             self.registry.register(own)
+        self.exemplars = exemplars and not self._many
+        """Whether durations name traces to look up."""
         self.registry.register(_Gauges(read))
         self._models: set[tuple[str, str]] = set()
         self._children: dict[tuple[str, ...], Any] = {}
@@ -79,6 +81,19 @@ class Metrics:
         MultiProcessCollector(whole)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
         whole.register(_Gauges(self._read))
         return generate_latest(whole)
+
+    def told(self, accept: str = "") -> tuple[bytes, str]:
+        """
+        The same and its media type, for who sends this `accept`.
+
+        Examples of durations stand in OpenMetrics alone, which is told where they are kept and it is asked for.
+        """
+        if not self.exemplars:
+            return self.text(), "text/plain; version=0.0.4; charset=utf-8"
+        from prometheus_client.exposition import choose_encoder
+
+        write, kind = choose_encoder(accept)
+        return write(self.registry), kind
 
     def expose(self, registry: CollectorRegistry | None = None) -> None:
         """Add these metrics to another registry; without one, to the library's global registry."""
@@ -126,12 +141,13 @@ class Metrics:
 class _Series:
     """The children that one kind of call needs."""
 
-    __slots__ = ("_metrics", "_pair", "duration", "requests", "tokens")
+    __slots__ = ("_metrics", "_pair", "duration", "example", "requests", "tokens")
 
     def __init__(self, metrics: Metrics, pair: tuple[str, str], operation: str, status: str) -> None:
         self._metrics, self._pair = metrics, pair
         self.requests = metrics.child("llm_edge_requests_total", *pair, operation, status).inc
-        self.duration = metrics.child("llm_edge_request_duration_seconds", *pair, operation).observe
+        spread = metrics.child("llm_edge_request_duration_seconds", *pair, operation)
+        self.duration, self.example = spread.observe, spread.example if metrics.exemplars else None
         self.tokens = [
             (counted, metrics.child("llm_edge_tokens_total", *pair, kind).inc) for kind, counted in _TOKENS.items()
         ]
@@ -192,6 +208,8 @@ class _Call:
         series.requests()
         if notes.ended is not None:
             series.duration(notes.ended - notes.started)
+            if series.example is not None and notes.sampled:
+                series.example(notes.ended - notes.started, notes.trace_id, metrics.clock.time())
         overhead = notes.overhead
         if overhead is not None:
             metrics.child("llm_edge_overhead_seconds", request.operation, notes.cache).observe(overhead)

@@ -11,7 +11,7 @@ from ..message import Headers
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import Span, SpanContext, Tracer
 
 _W3C: Final = frozenset({"traceparent", "tracestate", "baggage"})
 """The fields of the usual propagators."""
@@ -27,24 +27,25 @@ class Spans:
         self._textmap: Any = None
         self._usual = False
 
-    def call(self, name: str, headers: Headers, facts: Mapping[str, Any], moment: int) -> tuple[Span, Context, str]:
-        """The span of a call, the context that it makes, and the trace's id; empty where there is none."""
+    def call(
+        self, name: str, headers: Headers, facts: Mapping[str, Any], moment: int
+    ) -> tuple[Span, Context, SpanContext]:
+        """The span of a call, the context that it makes, and what it is known by."""
         span = self._start(name, _parent(headers), trace.SpanKind.CLIENT, facts, start_time=moment)
-        shown = span.get_span_context()
-        return span, trace.set_span_in_context(span), f"{shown.trace_id:032x}" if shown.is_valid else ""
+        return span, trace.set_span_in_context(span), span.get_span_context()
 
     def attempt(self, above: Context, moment: int) -> tuple[Span, Mapping[str, str]]:
         """The span of an attempt, and the headers that show it to the provider."""
         span = self._start("edge.attempt", above, start_time=moment)
         textmap = propagate.get_global_textmap()
         if textmap is not self._textmap:
-            self._textmap, self._usual = textmap, textmap.fields == _W3C
+            self._textmap, self._usual = textmap, "traceparent" in textmap.fields and textmap.fields <= _W3C
         shown = span.get_span_context()
         if self._usual and shown.is_valid and not shown.trace_state and not baggage.get_all(above):
             # What the usual propagators write, without the way there.
             return span, {"traceparent": f"00-{shown.trace_id:032x}-{shown.span_id:016x}-{shown.trace_flags:02x}"}
         carried: dict[str, str] = {}
-        textmap.inject(carried, trace.set_span_in_context(span, above))
+        propagate.inject(carried, trace.set_span_in_context(span, above))
         return span, carried
 
     def child(self, name: str, above: Context, facts: Mapping[str, Any], moment: int) -> Span:

@@ -150,10 +150,12 @@ class _Call:
         clock = traces.clock
         self._shift = clock.time() - clock.now()
         operation = OPERATIONS.get(request.operation, request.operation)
-        self._span, self._context, request.notes.trace_id = spans.call(
+        self._span, self._context, shown = spans.call(
             f"{operation} {request.model}".rstrip(), request.headers, _asked(request, operation, traces.content),
             self._moment(request.notes.started),
         )  # fmt: skip
+        if shown.is_valid:
+            request.notes.trace_id, request.notes.sampled = f"{shown.trace_id:032x}", shown.trace_flags.sampled
         self._token = spans.attach(self._context)
         request.notes.traced = self._attempt
 

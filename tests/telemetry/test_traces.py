@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from llm_edge import EdgeClient
 from llm_edge.config import EdgeConfig
@@ -131,6 +132,29 @@ def test_logs_and_story_name_the_trace(
     (record,) = [each for each in caplog.records if each.name == "llm_edge.calls"]
     assert (record.__dict__["trace_id"], len(story["trace_id"])) == (story["trace_id"], 32)
     assert json.loads(logs.formatter("json").format(record))["trace_id"] == story["trace_id"]
+
+
+def test_durations_name_a_trace_to_look_up_where_that_is_switched_on(
+    colour: Colour, make: Any, seen: Seen, provider: Provider
+) -> None:
+    edge, quiet = (
+        make(seen, telemetry={"exemplars": True}),
+        make(Seen(sampler=ALWAYS_OFF), telemetry={"exemplars": True}),
+    )
+    off = make(seen)
+    for each in (edge, quiet, off):
+        _ = each.metrics
+        story = colour.chat(each, "gpt/m", "Hi").explain()
+        body, kind = each.metrics.told("application/openmetrics-text; version=1.0.0")
+        examples = [
+            sample.exemplar.labels["trace_id"]
+            for family in (text_string_to_metric_families(body.decode()) if "openmetrics" in kind else ())
+            for sample in family.samples
+            if sample.exemplar is not None
+        ]
+        assert examples == ([story["trace_id"]] if each is edge else [])
+        assert b"# EOF" not in each.metrics.text()
+        assert each.metrics.told("text/plain")[1].startswith("text/plain")
 
 
 def test_no_content_leaves_unless_switched_on(colour: Colour, make: Any, seen: Seen, provider: Provider) -> None:
