@@ -116,7 +116,7 @@ def figures(calls: int, rounds: int) -> dict[str, float]:
             seen[name].append(once())
     took = {name: median(each) for name, each in seen.items()}
     least = took.pop("nothing")
-    return {name: each - (0 if "by hand" in name else least) for name, each in took.items()}
+    return {name: round(each - (0 if "by hand" in name else least), 1) for name, each in took.items()}
 
 
 def measure(calls: int = _CALLS, rounds: int = _ROUNDS) -> list[Promise]:

@@ -147,14 +147,15 @@ def measure(calls: int = _CALLS, seconds: float = 2.0) -> list[Promise]:
     """What is promised of the layers between the cache and the provider; so many calls, so many seconds."""
     rows = list[Promise]()
     for colour in ("sync", "async"):
-        took = part(colour, calls)
+        took = round(part(colour, calls), 1)  # what is shown is what is held to
         what = f"limits, router, breaker and retry together, no failure, {colour}"
         rows.append(Promise(what, "≤ 25 µs", f"{took:.1f} µs", took <= 25))
         for by, sections in REFUSING.items():
-            took = refusal(colour, calls, **sections)
+            took = round(refusal(colour, calls, **sections), 1)
             rows.append(Promise(f"a refusal by {by}, {colour}", "≤ 20 µs", f"{took:.1f} µs", took <= 20))
     asked = trips(seconds=seconds)
     if asked is not None:
+        asked = round(asked, 3)
         what = "round trips to a shared store for each call, at 1,000 calls a second"
         rows.append(Promise(what, "≤ 0.2", f"{asked:.3f}", asked <= 0.2))
     return rows
