@@ -73,8 +73,8 @@ def _choice(choice: Json, dialect: str, exchange: Exchange) -> None:
     if alone and choice.get("index") and "choices" not in exchange.untold:
         exchange.untold.add("choices")
         exchange.changed("choices", "hold more than one answer; its format has room for the first")
-    likely = frozenset() if dialect in _UNLIKELY else _LIKELY
-    _left(choice, _MESSAGE[dialect] | _CHOICE | likely, "choices[].", exchange)
+    known = _MESSAGE[dialect] | _CHOICE
+    _left(choice, known if dialect in _UNLIKELY else known | _LIKELY, "choices[].", exchange)
 
 
 def _said(message: Json, known: frozenset[str], exchange: Exchange) -> None:
