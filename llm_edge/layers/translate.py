@@ -25,6 +25,7 @@ from ..providers.translation.strangers import without_strangers
 from ..providers.translation.table import told, translation
 from ..providers.translation.untold import shows_all, tell, tell_piece
 from ..runtime import Clock
+from .pieces import in_pieces
 
 # What a provider may be told in, best first, when it does not speak the caller's dialect.
 _NATIVE: Final = (
@@ -32,7 +33,7 @@ _NATIVE: Final = (
     *("gemini.generate", "openai.responses", "bedrock.llama"),
 )
 _ESTIMATED: Final = ("prompt_tokens", "completion_tokens", "total_tokens", "estimated")
-_EMBEDDING: Final = ("openai.embeddings", "gemini.embed")
+_EMBEDDING: Final = ("openai.embeddings", "gemini.embed", "bedrock.embed")
 _COUNTING: Final = ("anthropic.count", "gemini.count", "bedrock.count", "openai.count")
 
 
@@ -74,7 +75,10 @@ class Translate:
         exchange.chat = caller.request_to_chat(request.body.json, exchange)
         if theirs is None or provider is None:
             return self._guessed(request, caller, exchange, "it has no way to count them")
+        pieces = provider.pieces(exchange.chat, exchange) if provider.pieces is not None else ()
         try:
+            if len(pieces) > 1:
+                return await self._in_pieces(request, handler, caller, provider, exchange, pieces)
             sent, response = await self._asked(request, handler, theirs, provider, exchange)
         except CallError as error:
             if counts and isinstance(error, BadRequest | NotFound):
@@ -132,6 +136,17 @@ class Translate:
         tell(chat, request.dialect, exchange)
         self._changed(request, exchange, before)
         return Response(status=response.status, headers=headers, body=answer)
+
+    async def _in_pieces(
+        self, request: Request, handler: Handler, caller: Translation, provider: Told, exchange: Exchange,
+        pieces: Sequence[Json],
+    ) -> Response:  # fmt: skip
+        request.notes.say(self.clock.now(), "translate", into=provider.dialect, changes=list(exchange.changes))
+        before = len(exchange.changes)
+        response, chat = await in_pieces(request, handler, provider, exchange, pieces, self.target.name)
+        self._changed(request, exchange, before)
+        headers = response.headers.having({"content-type": "application/json"})
+        return Response(status=200, headers=headers, body=_body(caller.answer_from_chat(chat, exchange)))
 
     def _changed(self, request: Request, exchange: Exchange, before: int) -> None:
         """Tells what the answer's way back changed."""

@@ -12,7 +12,7 @@ from ..errors import BadAnswer, InvalidRequest
 from ..message import Body, ByteSource, Headers, Request
 from . import capabilities
 from .base import Target, Wire
-from .bedrock_models import path_of, vendor
+from .bedrock_models import is_embedder, path_of, vendor
 from .cargo import mapping, parse, string
 from .compatible import Compatible
 from .eventstream import CONTENT_TYPE, Frame, Frames
@@ -24,6 +24,7 @@ _ACTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "anthropic.messages": ("invoke", "invoke-with-response-stream"),
     "bedrock.llama": ("invoke", "invoke-with-response-stream"),
     "bedrock.count": ("count-tokens", "count-tokens"),
+    "bedrock.embed": ("invoke", "invoke"),
 }
 """What stands behind the model in the path, for a whole answer and for a stream."""
 
@@ -79,6 +80,8 @@ class Bedrock:
         whose = vendor(self.model)
         if dialect == "bedrock.count":
             return True
+        if dialect == "bedrock.embed" or is_embedder(self.model):
+            return dialect == "bedrock.embed"
         if self.invoke:
             # An ARN that tells no vendor: whoever asks for InvokeModel knows what is behind it.
             own = {"anthropic": "anthropic.messages", "": "anthropic.messages", "meta": "bedrock.llama"}
@@ -88,10 +91,11 @@ class Bedrock:
     def encode(self, request: Request, target: Target, /) -> Wire:
         """Raises InvalidRequest for a dialect that is not spoken here."""
         actions = _ACTIONS.get(request.dialect)
-        if actions is None or request.operation not in ("chat", "count"):
+        if actions is None or request.operation not in ("chat", "count", "embeddings"):
             what = f"{request.dialect}, {request.operation}"
             raise InvalidRequest(
-                f"{self.name} takes chats and counts tokens for {target.model or 'its models'}; it has no {what}"
+                f"{self.name} takes chats and embeddings, and counts tokens, for {target.model or 'its models'};"
+                f" it has no {what}"
             )
         if not target.model.strip("."):
             raise InvalidRequest(f"`model`: {target.model!r} is no model's name")  # it would climb up the path

@@ -12,6 +12,7 @@ from ..message import Json
 from .anthropic import MESSAGES
 from .base import Adapter, Dialect
 from .bedrock import CONVERSE
+from .bedrock_embed import BEDROCK_EMBED
 from .cargo import string
 from .counting import ANTHROPIC, BEDROCK, GEMINI, OPENAI
 from .gemini import EMBED, GENERATE
@@ -26,6 +27,7 @@ DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
         *(CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, GENERATE, EMBED, CONVERSE, LLAMA),
+        BEDROCK_EMBED,
         *(ANTHROPIC, OPENAI, GEMINI, BEDROCK),
     )
 }

@@ -197,13 +197,12 @@ def test_that_client_may_be_led_to_anthropic_itself(colour: Colour, edges: Edges
 
 
 @pytest.mark.parametrize("name", ["vertex", "cloud"])
-def test_many_texts_in_one_call_are_refused_as_vertex_takes_one(
+def test_many_texts_go_one_by_one_where_vertex_takes_one(
     colour: Colour, edges: Edges, provider: Provider, name: str
 ) -> None:
     edge = edges(providers={name: {**PLACE, "base_url": provider.url}})
-    with pytest.raises(InvalidRequest, match="one by one"):
-        colour.embed(edge, f"{name}/gemini-embedding-2", ["one", "two"])
-    provider.never_asked()
+    assert len(colour.embed(edge, f"{name}/gemini-embedding-2", ["one", "two"]).vectors) == 2
+    assert [call.json["content"]["parts"][0]["text"] for call in provider.asked(2)] == ["one", "two"]
 
 
 def test_one_text_is_embedded(colour: Colour, edge: EdgeClient, provider: Provider) -> None:

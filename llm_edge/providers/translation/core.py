@@ -112,6 +112,8 @@ class Told:
     request_from_chat: Callable[[Json, Exchange], Json]
     answer_to_chat: Callable[[Json, Exchange], Json]
     reader: Callable[[Exchange], Reader]
+    pieces: Callable[[Json, Exchange], Sequence[Json]] | None = None
+    """A request in as many as the provider takes, where it may not take one whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

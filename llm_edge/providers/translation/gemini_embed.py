@@ -14,19 +14,18 @@ from typing import Any
 from ...message import Json
 from ..cargo import camel, count, listing, mapping, objects, string
 from .core import Exchange, Translation
-from .embeddings import as_asked, decoded, no_reader, no_writer
+from .embeddings import as_asked, decoded, guessed, no_reader, no_writer
 from .gemini_parts import EXTRA
 
 _READ = frozenset({"model", "input", "dimensions", "encoding_format", EXTRA})
 _SETTINGS = frozenset({"taskType", "title", "outputDimensionality", "autoTruncate"})
-_BYTES_A_TOKEN = 4
 
 
 # ------------------------------------------------------------------ to the provider
 
 
 def request_from_chat(chat: Json, exchange: Exchange) -> Json:
-    """The request for Google. Raises InvalidRequest for tokens, and for what Vertex takes one at a time."""
+    """The request for Google. Raises InvalidRequest for tokens."""
     model = exchange.model = exchange.model or string(chat.get("model"))
     texts = _texts(chat.get("input"), exchange)
     own = mapping(chat.get(EXTRA))
@@ -41,10 +40,18 @@ def request_from_chat(chat: Json, exchange: Exchange) -> Json:
         named = model if "/" in model else f"models/{model}"
         return {"requests": [{"model": named, "content": _content(text), **config} for text in texts]}
     if "embedding-2" in model:
-        if len(texts) > 1:
-            raise exchange.impossible("input", f"Vertex takes one text at a time for {model}; send them one by one")
         return {"content": _content(texts[0]), **config}
     return _predict(texts, config)
+
+
+def pieces(chat: Json, exchange: Exchange) -> Sequence[Json]:
+    """One request for each text where Vertex takes one at a time; else the same one."""
+    texts = _texts(chat.get("input"), exchange)
+    if len(texts) < 2 or not exchange.provider.startswith("vertex") or "embedding-2" not in exchange.model:
+        return (chat,)
+    why = f"went in {len(texts)} calls, one after the other: Vertex takes one text at a time for {exchange.model}"
+    exchange.changed("input", why)
+    return [{**chat, "input": text} for text in texts]
 
 
 def _predict(texts: Sequence[str], config: Json) -> Json:
@@ -93,9 +100,7 @@ def _usage(answer: Json, exchange: Exchange) -> Json:
     if tokens is not None:
         return {"prompt_tokens": tokens, "total_tokens": tokens}
     given: Any = exchange.chat.get("input")
-    texts = [given] if isinstance(given, str) else listing(given)
-    tokens = sum(-(-len(string(text).encode(errors="replace")) // _BYTES_A_TOKEN) for text in texts)
-    return {"prompt_tokens": tokens, "total_tokens": tokens, "estimated": True}
+    return guessed([given] if isinstance(given, str) else listing(given))
 
 
 # ------------------------------------------------------------------ from the caller
@@ -161,4 +166,5 @@ TRANSLATION = Translation(
     request_from_chat=request_from_chat,
     answer_to_chat=answer_to_chat,
     reader=no_reader,
+    pieces=pieces,
 )

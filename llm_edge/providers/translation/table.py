@@ -19,6 +19,7 @@ _HOMES: Final = {
     "openai.embeddings": "embeddings",
     "gemini.embed": "gemini_embed",
     "bedrock.llama": "llama",
+    "bedrock.embed": "bedrock_embed",
 }
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from llm_edge.providers.eventstream import CONTENT_TYPE, event
 
-from ..call import Call
-from ..says import Says, Usage
+from ..call import Call, as_list
+from ..says import Says, Usage, vectors_for
 from . import anthropic
 from .frames import Reply, dump, halves
 
@@ -104,13 +104,29 @@ def _piece(index: int, delta: Json) -> bytes:
 
 
 def invoke(says: Says, call: Call) -> Reply:
-    """`/model/{id}/invoke` and `/invoke-with-response-stream`: Llama's for a prompt, else Claude's."""
+    """`/model/{id}/invoke…`: Llama's for a prompt, Titan's and Cohere's for texts to embed, else Claude's."""
     if call.field("prompt") is not None:
         return _llama(says, call)
+    if call.field("inputText") is not None or call.field("texts") is not None:
+        return _embedded(says, call)
     reply = anthropic.messages(says, call)
     if not call.streamed:
         return _whole_of(reply, call)
     return _streamed((_chunk(frame.partition(b"data: ")[2].strip()) for frame in reply.frames), call)
+
+
+def _embedded(says: Says, call: Call) -> Reply:
+    text = call.field("inputText")
+    dimensions = call.field("dimensions") or call.field("output_dimension")
+    inputs = [str(each) for each in as_list(call.field("texts"))] if text is None else [str(text)]
+    vectors = vectors_for(says, inputs, dimensions if isinstance(dimensions, int) else 8)
+    if text is not None:
+        counted = says.usage.prompt_tokens if says.usage else 0
+        return _whole({"embedding": vectors[0], "inputTextTokenCount": counted}, call)
+    by_type = call.field("embedding_types") is not None
+    kind = "embeddings_by_type" if by_type else "embeddings_floats"
+    found: object = {"float": vectors} if by_type else vectors
+    return _whole({"id": "e", "texts": inputs, "response_type": kind, "embeddings": found}, call)
 
 
 def _whole_of(reply: Reply, call: Call) -> Reply:

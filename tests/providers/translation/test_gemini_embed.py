@@ -61,8 +61,13 @@ def test_vertex_takes_one_text_at_a_time_for_its_newer_models() -> None:
     body = asked(exchange("vertex", "gemini-embedding-2"), input="a")
     assert body == {"content": {"parts": [{"text": "a"}]}}
     assert action_of(body) == "embedContent"
-    with pytest.raises(InvalidRequest, match=r"`input`.*one by one"):
-        asked(exchange("vertex", "gemini-embedding-2"), input=["a", "b"])
+    assert TRANSLATION.pieces is not None
+    several = {"input": ["a", "b"], "dimensions": 8}
+    into = exchange("vertex", "gemini-embedding-2")
+    assert TRANSLATION.pieces(several, into) == [{"input": "a", "dimensions": 8}, {"input": "b", "dimensions": 8}]
+    assert "2 calls" in into.changes[0]
+    assert TRANSLATION.pieces(several, exchange("vertex")) == (several,)
+    assert TRANSLATION.pieces(several, exchange("gemini", "gemini-embedding-2")) == (several,)
 
 
 @pytest.mark.parametrize("given", [[1, 2], [[1, 2]], [], None, [None]])
