@@ -16,6 +16,7 @@ from ..errors import BadRequest, CallError, InvalidRequest, NotFound
 from ..message import Body, Handler, Headers, Json, OnEnd, Request, Response, Stream
 from ..policy.estimate import cut_short, guess, unsaid_by
 from ..providers.base import Adapter, Target
+from ..providers.cargo import mapping
 from ..providers.dialects import by_name
 from ..providers.sigv4 import ALGORITHM
 from ..providers.translation import frames
@@ -207,7 +208,7 @@ class _Interpreted:
         last: list[Json] = [*chunks, *self._reader.end()]
         watcher = self._stream.watcher
         if watcher.complete and unsaid_by(watcher.usage, watcher.events):
-            told: Json = next((chunk["usage"] for chunk in last if chunk.get("usage")), {})
+            told = mapping(next((chunk["usage"] for chunk in last if chunk.get("usage")), None))
             guessed = cut_short(watcher.usage, self._sent, watcher.events)
             last = [{**chunk, "usage": None} if chunk.get("usage") else chunk for chunk in last]
             last.append({"choices": [], "usage": {**told, **{name: guessed[name] for name in _ESTIMATED}}})
