@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 INVARIANTS = {
     "I1": "without faults, N different questions are asked N times",
+    "I1s": "without faults, a question many ask is asked once for each way of asking",
+    "I1w": "a question is never on its way twice, where all ask for the whole answer",
     "I2": "every call in ends once: answered, failed, or given up",
     "I3": "afterwards no money is reserved, and what the provider counted is spent",
     "I4": "a provider is asked no more than its limit says, in any window",

@@ -52,6 +52,9 @@ class Oracle:
     name: str = "oracle"
     asked: Counter[str] = field(default_factory=Counter)
     """Requests, by question."""
+    at_once: Counter[str] = field(default_factory=Counter)
+    most_at_once: Counter[str] = field(default_factory=Counter)
+    """Requests for a whole answer that wait for it, by question: now, and the most there were."""
     by_host: Counter[str] = field(default_factory=Counter)
     moments: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     """When each host was asked."""
@@ -72,6 +75,9 @@ class Oracle:
         self.asked[question] += 1
         self.by_host[where] += 1
         self.moments.setdefault(where, []).append(asyncio.get_running_loop().time())
+        streamed = bool(body.get("stream"))
+        self.at_once[question] += not streamed
+        self.most_at_once[question] = max(self.most_at_once[question], self.at_once[question])
         begins = self.came(where)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -79,10 +85,11 @@ class Oracle:
         try:
             fault = self._fault(host)
             self.served[fault] += 1
-            answer = await self._answer(fault, host, question, bool(body.get("stream")))
+            answer = await self._answer(fault, host, question, streamed)
             handed = True
             return answer
         finally:
+            self.at_once[question] -= not streamed
             if begins is not None:
                 begins()
             if not handed:

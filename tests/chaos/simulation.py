@@ -64,7 +64,8 @@ def simulate(seeds: range) -> Report:
         world = World.of(seed)
         run(_world(world, report))
         if seed % 10 == 0:
-            run(_world(replace(world, faults=0.0, questions=1000, calm=True), report))
+            for questions in (1000, 3):
+                run(_world(replace(world, faults=0.0, questions=questions, calm=True), report))
     return report
 
 
@@ -92,6 +93,7 @@ async def _world(world: World, report: Report) -> None:
     ends = await asyncio.gather(*(asyncio.ensure_future(caller.live()) for caller in callers))
     await asyncio.sleep(200)  # what goes on behind the callers' backs has ended by then
     _afterwards(world, report, oracle, ends, asyncio.all_tasks() - before)
+    _asked_once(world, report, oracle, callers)
     (money,) = await edge.abudgets()
     least = oracle.whole * 10 * PRICE * 1000 if world.calm else 0  # who leaves early may not know what it cost
     told = f"{money.spent_nano_usd} spent, {money.reserved_nano_usd} reserved, {least} counted by the provider"
@@ -151,8 +153,17 @@ def _afterwards(world: World, report: Report, oracle: Oracle, ends: list[str], l
             allowed = BURST + int(RATE * window + 1e-6)
             report.check("I4", most <= allowed, seed, f"{most} in {window} s, {allowed} allowed")
     report.check("I11", not left and oracle.in_flight == 0, seed, f"{len(left)} tasks, {oracle.in_flight} in flight")
-    if world.calm:
-        report.check("I1", set(oracle.asked.values()) == {1}, seed, f"asked {oracle.asked.most_common(1)}")
+
+
+def _asked_once(world: World, report: Report, oracle: Oracle, callers: list[_Caller]) -> None:
+    most = oracle.most_at_once
+    report.check("I1w", max(most.values(), default=0) <= 1, world.seed, f"on their way {most.most_common(1)}")
+    if world.calm and world.questions == 1000:
+        report.check("I1", set(oracle.asked.values()) == {1}, world.seed, f"asked {oracle.asked.most_common(1)}")
+    elif world.calm:
+        ways = Counter(question for question, _ in {(caller.question, caller.streaming) for caller in callers})
+        too_many = {question: count for question, count in oracle.asked.items() if count > ways[question]}
+        report.check("I1s", not too_many, world.seed, f"asked {too_many}, in {ways} ways")
 
 
 async def _permits_are_home(world: World, report: Report, oracle: Oracle, handler: Handler) -> None:
@@ -183,9 +194,9 @@ class _Caller:
         chance = random.Random(luck)
         self._world, self._report, self._handler = world, report, handler
         pick = number if world.questions == 1000 else chance.randrange(world.questions)
-        self._question = f"question {pick}"
+        self.question = f"question {pick}"
         self._arrives = chance.random() * 10
-        self._streaming = chance.random() < 0.5
+        self.streaming = chance.random() < 0.5
         self._timeout = chance.choice([None, 0.5, 3.0, 10.0])
         self._leaves = chance.random() * 5 if chance.random() < 0.2 else None
         self._reads = chance.randrange(1, 6) if chance.random() < 0.2 else None
@@ -206,13 +217,13 @@ class _Caller:
         except CallError as error:
             return type(error).__name__
         finally:
-            limit = self._timeout or (120.0 if self._streaming else 30.0)
+            limit = self._timeout or (120.0 if self.streaming else 30.0)
             took = loop.time() - began
             self._report.check("I10", took <= limit + 0.1, self._world.seed, f"{took:.3f} s of {limit}")
 
     async def _ask(self) -> str:
-        response = await self._handler(_request(self._question, self._streaming, self._timeout))
-        wanted = said(self._question)
+        response = await self._handler(_request(self.question, self.streaming, self._timeout))
+        wanted = said(self.question)
         if response.stream is None:
             assert response.body is not None
             text = response.body.json["choices"][0]["message"]["content"]
@@ -235,8 +246,8 @@ class _Caller:
         return "answered"
 
     def _prefix(self, raw: bytes) -> None:
-        holds = said(self._question).startswith(text_of(raw))
+        holds = said(self.question).startswith(text_of(raw))
         self._report.check("I6", holds, self._world.seed, f"{raw[:80]!r} is no beginning of the answer")
 
     def _belongs(self, holds: bool, text: str) -> None:
-        self._report.check("I7", holds, self._world.seed, f"{text!r} for {self._question!r}")
+        self._report.check("I7", holds, self._world.seed, f"{text!r} for {self.question!r}")
