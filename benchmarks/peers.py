@@ -2,7 +2,8 @@
 Other gateways in the app's process, measured beside ours where they are installed.
 
 Their parts may not agree with ours (litellm asks for an older openai), so they may live in a folder of their own:
-`pip install --target DIR litellm liter-llm tensorzero` and `python -m benchmarks --peers DIR`.
+`pip install --target DIR 'litellm[proxy]' liter-llm tensorzero gptcache langchain-openai` and
+`python -m benchmarks --peers DIR`.
 """
 
 from __future__ import annotations
