@@ -22,7 +22,7 @@ from ..providers.sigv4 import ALGORITHM
 from ..providers.translation import frames
 from ..providers.translation.core import Exchange, OnUnsupported, Reader, Told, Translation, Writer
 from ..providers.translation.simpler import in_words, too_complex
-from ..providers.translation.strangers import without_strangers
+from ..providers.translation.strangers import may_hold_strangers, without_strangers
 from ..providers.translation.table import told, translation
 from ..providers.translation.untold import shows_all, tell, tell_piece
 from ..runtime import Clock
@@ -90,6 +90,8 @@ class Translate:
 
     def _its_own(self, request: Request) -> Request:
         """The request without what other vendors left in it; itself when there is nothing of the kind."""
+        if not may_hold_strangers(request.body, request.dialect, self.target.vendor):
+            return request
         if self.target.addressed and request.headers.get("authorization", "").startswith(ALGORITHM):
             return request  # its caller has signed it as it is
         exchange = Exchange(model=self.target.model, provider=self.target.vendor, on_unsupported=self.on_unsupported)

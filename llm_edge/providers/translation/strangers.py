@@ -31,14 +31,26 @@ _WHY: Final = (
 )
 
 
+def may_hold_strangers(body: Body, dialect: str, provider: str) -> bool:
+    """Whether there is anything to look for; every call that keeps its dialect is asked this."""
+    if dialect == "openai.chat":
+        if provider not in OWN:
+            return False
+        for message in objects(body.json.get("messages")):
+            if message.get("role") == "assistant" and _is_strange(message, provider):
+                return True
+        return False
+    marks = _MARKS.get(dialect)
+    return marks is not None and any(mark in body.raw for mark in marks)
+
+
 def without_strangers(body: Body, dialect: str, exchange: Exchange) -> Body:
     """The request without them; itself when there are none, so that its bytes stay as they came."""
-    if dialect == "openai.chat":
-        return _chat(body, exchange) if exchange.provider in OWN else body
-    place = _PLACES.get(dialect)
-    if place is None or not (_RAW in body.raw or _RAW_PACKED in body.raw):
+    if not may_hold_strangers(body, dialect, exchange.provider):
         return body
-    field, clean = place
+    if dialect == "openai.chat":
+        return _chat(body, exchange)
+    field, clean = _PLACES[dialect]
     kept: dict[str, Any] = {**body.json}
     if not isinstance(kept.get(field), list):
         return body
@@ -54,18 +66,17 @@ def without_strangers(body: Body, dialect: str, exchange: Exchange) -> Body:
 
 
 def _chat(body: Body, exchange: Exchange) -> Body:
-    messages = objects(body.json.get("messages"))
-    # Azure serves others' models too, and some of those want their thoughts back.
-    strange = _THOUGHTS if exchange.provider == "openai" else _OURS
-    if not any(_is_strange(message, strange) for message in messages):
-        return body
     exchange.changed("messages", _WHY)
-    return body.with_fields(messages=[_plain(each) if _is_strange(each, strange) else each for each in messages])
+    return body.with_fields(
+        messages=[
+            _plain(each) if each.get("role") == "assistant" else each for each in objects(body.json.get("messages"))
+        ]
+    )
 
 
-def _is_strange(message: Json, strange: frozenset[str]) -> bool:
-    if message.get("role") != "assistant":
-        return False
+def _is_strange(message: Json, provider: str) -> bool:
+    # Azure serves others' models too, and some of those want their thoughts back.
+    strange = _THOUGHTS if provider == "openai" else _OURS
     calls = objects(message.get("tool_calls"))
     return not strange.isdisjoint(message) or any("extra_content" in call for call in calls)
 
@@ -159,6 +170,16 @@ _PLACES: Final[dict[str, tuple[str, _Clean]]] = {
     "gemini.generate": ("contents", _gemini),
     "gemini.count": ("contents", _gemini),
 }
+
+_MARKS: Final = {
+    "anthropic.messages": (_RAW,),
+    "anthropic.count": (_RAW,),
+    "bedrock.converse": (_RAW, _RAW_PACKED),
+    "openai.responses": (_RAW,),
+    "gemini.generate": (_RAW_PACKED,),
+    "gemini.count": (_RAW_PACKED,),
+}
+"""As what marks stand in the bytes of a request; Google's fields are base64, and one of Amazon's is."""
 
 
 def _unthinking(body: dict[str, Any], exchange: Exchange) -> None:
