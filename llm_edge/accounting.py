@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
-from .budgets import BudgetStanding
-from .build import House
 from .errors import ConfigError
 from .runtime import Awaiting, Blocking, Clock, ThreadClock, drive
 
 if TYPE_CHECKING:
+    from .budgets import BudgetStanding
+    from .build import House
     from .money.spend import By, Question, Spent, When
 
 
@@ -30,8 +30,12 @@ class Asked(TypedDict, total=False):
 class Accounting:
     """The part of an `EdgeClient` that answers questions about money."""
 
-    _house: House
     _clock: Clock | None
+
+    if TYPE_CHECKING:
+
+        @property
+        def _house(self) -> House: ...
 
     def spend(self, by: By = "tenant", **asked: Unpack[Asked]) -> list[Spent]:
         """

@@ -10,20 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from . import under_sdks
 from .accounting import Accounting
-from .breakers import Breakers
-from .build import House, stores, trunk
-from .chains import Chain, Chains, Colour, http_settings
-from .config import EdgeConfig, resolve
 from .direct import Asking, Edge, Input, Messages, answered, replied
 from .errors import InvalidRequest
-from .hearing import Hearing
-from .http.face import Front
-from .http.sender import Sender
+from .given import Given
 from .message import Handler, Layer
-from .providers.base import Wire
-from .providers.table import key_env, setting_env
 from .reply import AsyncReplyStream, Embeddings, Reply, ReplyStream
-from .runtime import Awaiting, Blocking, Clock, ThreadClock, drive, mind_forks
+from .runtime import Awaiting, Blocking, Clock, drive, mind_forks
 
 if TYPE_CHECKING:
     import httpx
@@ -31,9 +23,16 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from .breakers import Breakers
+    from .build import House
     from .bulk.items import Result
-    from .config import Sections
+    from .chains import Chain, Colour
+    from .config import EdgeConfig, Sections
+    from .http.face import Front
+    from .http.sender import Sender
+    from .inside import Inside
     from .layers.tell import Listens
+    from .providers.base import Wire
     from .telemetry.metrics import Metrics
     from .telemetry.redaction import Redactor
     from .tools import CacheTools
@@ -71,35 +70,66 @@ class EdgeClient(Accounting):
         meter_provider: MeterProvider | None = None,
         **sections: Unpack[Sections],
     ) -> None:
-        config = config or EdgeConfig.unset()
-        self.config = config.changed(**sections) if sections else config
-        secrets = resolve(self.config, os.environ if env is None else env, key_env(), setting_env())
-        self._house = House(self.config, secrets, chance=chance, clock=clock, credentials=credentials)
-        self._layers, self._clock = tuple(layers), clock
-        self._asking = Asking(self.config.routes, clock or ThreadClock())
-        house, own = self._house, self._layers
-        self._chains = Chains(
-            http_settings(self.config, secrets), clock, lambda runtime, send: trunk(house, runtime, send, layers=own)
-        )
-        self._hearing = Hearing(self._house, clock, tracer_provider, meter_provider)
+        self._clock, self._busy = clock, bool(layers)
         self._lock = threading.Lock()
         self._closed = False
+        self._made: Inside | None = None
+        given = Given(
+            config=config, sections=sections, env=dict(os.environ if env is None else env), layers=tuple(layers),
+            clock=clock, chance=chance, credentials=credentials, tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+        )  # fmt: skip
+        self._given: Given | None = given
         mind_forks(self)
+        if given.settles:
+            _ = self._inside  # what cannot be used is refused here, not at the first call
+
+    @property
+    def _inside(self) -> Inside:
+        """
+        All there is, put together when it is first needed.
+
+        What reads and checks settings is most of what this library weighs; a client that was given none can wait.
+        """
+        return self._made or self._put_together()
+
+    def _put_together(self) -> Inside:
+        from .inside import Inside
+
+        with self._lock:
+            if self._made is None:
+                assert self._given is not None, "kept until now"
+                self._made, self._given = Inside(self._given), None
+            return self._made
+
+    @property
+    def _house(self) -> House:
+        return self._inside.house
+
+    @property
+    def config(self) -> EdgeConfig:
+        """What it was configured with, defaults and all."""
+        return self._inside.config
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
         """A client configured by environment variables (`LLM_EDGE__CACHE__TTL=60`). Raises ConfigError."""
+        from .config import EdgeConfig
+
         given = os.environ if env is None else env
         return cls(EdgeConfig.from_env(given), env=given)
 
     @classmethod
     def from_file(cls, file: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Self:
         """A client configured by a TOML file, environment variables over it. Raises ConfigError."""
+        from .config import EdgeConfig
+
         given = os.environ if env is None else env
         return cls(EdgeConfig.from_file(file, given), env=given)
 
     def __repr__(self) -> str:
-        return f"<EdgeClient {', '.join(self.config.routes) or 'without routes'}>"
+        routes = () if self._made is None else self._made.config.routes
+        return f"<EdgeClient {', '.join(routes) or 'without routes'}>"
 
     # ------------------------------------------------------------------ under an SDK
 
@@ -146,10 +176,10 @@ class EdgeClient(Accounting):
 
         Raises `InvalidRequest` before anything is sent, and else what stands in `llm_edge.errors`.
         """
-        chain, clock = self._used("sync"), self._asking.clock
-        request = self._asking.chat(model, messages, edge, fields, stream=stream)
-        response = drive(answered(request, chain.handler, clock))
-        return ReplyStream(request, response, clock) if response.stream else replied(Reply, request, response)
+        chain, asking = self._used("sync")
+        request = asking.chat(model, messages, edge, fields, stream=stream)
+        response = drive(answered(request, chain.handler, asking.clock))
+        return ReplyStream(request, response, asking.clock) if response.stream else replied(Reply, request, response)
 
     @overload
     async def achat(
@@ -163,22 +193,24 @@ class EdgeClient(Accounting):
         self, model: str, messages: Messages, *, stream: bool = False, edge: Edge | None = None, **fields: Any
     ) -> Reply | AsyncReplyStream:
         """`chat` for event loops; a stream is `async for chunk in await edge.achat(..., stream=True)`."""
-        chain, clock = self._used("async"), self._asking.clock
-        request = self._asking.chat(model, messages, edge, fields, stream=stream)
-        response = await answered(request, chain.handler, clock)
-        return AsyncReplyStream(request, response, clock) if response.stream else replied(Reply, request, response)
+        chain, asking = self._used("async")
+        request = asking.chat(model, messages, edge, fields, stream=stream)
+        response = await answered(request, chain.handler, asking.clock)
+        if response.stream:
+            return AsyncReplyStream(request, response, asking.clock)
+        return replied(Reply, request, response)
 
     def embed(self, model: str, input: Input, *, edge: Edge | None = None, **fields: Any) -> Embeddings:  # noqa: A002  the API's word
         """Embeddings of one text or a list of them. Raises as `chat` does."""
-        chain = self._used("sync")
-        request = self._asking.embeddings(model, input, edge, fields)
-        return replied(Embeddings, request, drive(answered(request, chain.handler, self._asking.clock)))
+        chain, asking = self._used("sync")
+        request = asking.embeddings(model, input, edge, fields)
+        return replied(Embeddings, request, drive(answered(request, chain.handler, asking.clock)))
 
     async def aembed(self, model: str, input: Input, *, edge: Edge | None = None, **fields: Any) -> Embeddings:  # noqa: A002
         """`embed` for event loops."""
-        chain = self._used("async")
-        request = self._asking.embeddings(model, input, edge, fields)
-        return replied(Embeddings, request, await answered(request, chain.handler, self._asking.clock))
+        chain, asking = self._used("async")
+        request = asking.embeddings(model, input, edge, fields)
+        return replied(Embeddings, request, await answered(request, chain.handler, asking.clock))
 
     # ------------------------------------------------------------------ many calls
 
@@ -230,7 +262,7 @@ class EdgeClient(Accounting):
 
     def handler(self, colour: Colour) -> Handler:
         """The chain itself, for faces of your own: `async (Request) -> Response`."""
-        return self._used(colour).handler
+        return self._used(colour)[0].handler
 
     def door(self, provider: str) -> Wire:
         """A provider's address and our credential there, as the request for its models. Raises ConfigError."""
@@ -261,12 +293,14 @@ class EdgeClient(Accounting):
     @property
     def stores(self) -> Mapping[str, str]:
         """Where answers and counts rest: `{"cache": "memory + redis", "counts": "redis failing"}`."""
+        from .build import stores
+
         return stores(self._house)
 
     @property
     def metrics(self) -> Metrics:
         """Counts of calls for Prometheus, in a registry of their own; from its first use on, or by `[telemetry]`."""
-        return self._hearing.metrics
+        return self._inside.hearing.metrics
 
     def listen(self, listener: Listens) -> None:
         """Have each call from now on told to `listener`, as metrics and traces hear of it."""
@@ -274,11 +308,13 @@ class EdgeClient(Accounting):
 
     def front(self, colour: Colour, send: Sender | None = None) -> Front:
         """What a transport needs; `send` takes the place of the HTTP engine."""
-        chain = self._chains.of(colour) if send is None else self._chains.over(colour, send)
+        from .http.face import Front
+
+        chain = self._inside.chains.of(colour) if send is None else self._inside.chains.over(colour, send)
         config = self.config
         quiet = config.cache.policy == "off" and config.retry.attempts == 1 and not config.breaker.enabled
         quiet = quiet and not config.hedge.enabled and config.guard.pii == "off"
-        busy = self._house.limits or self._layers or config.providers or config.routes
+        busy = self._house.limits or self._busy or config.providers or config.routes
         return Front(
             handler=chain.handler, clock=chain.runtime.clock, routes=frozenset(config.routes),
             retries=config.retry.attempts > 1, transparent=quiet and not busy,
@@ -290,17 +326,19 @@ class EdgeClient(Accounting):
 
         What was counted and spent so far goes on counting. Transports made before keep what they were made with.
         """
+        inside = self._inside
         with self._lock:
-            self.config = config
-            self._house.limits.hold_to(config)
-            self._house.purse.hold_to(config)
-            self._chains.renew()
+            inside.config = config
+            inside.house.limits.hold_to(config)
+            inside.house.purse.hold_to(config)
+            inside.chains.renew()
 
-    def _used(self, colour: Colour) -> Chain:
-        """The chain for calls that come through no transport."""
+    def _used(self, colour: Colour) -> tuple[Chain, Asking]:
+        """The chain for calls that come through no transport, and what makes requests for it."""
         if self._closed:
             raise InvalidRequest("this EdgeClient is closed; make a new one")
-        return self._chains.kept(colour)
+        inside = self._inside
+        return inside.chains.kept(colour), inside.asking
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
@@ -309,26 +347,32 @@ class EdgeClient(Accounting):
 
     def face_opened(self, colour: Colour) -> None:
         """A transport over this client came to be."""
-        self._chains.face_opened(colour)
+        self._inside.chains.face_opened(colour)
 
     async def face_closed(self, colour: Colour) -> None:
         """A transport over this client was closed: with the last go the connections, unless direct calls use them."""
-        await self._chains.face_closed(colour)
+        await self._inside.chains.face_closed(colour)
 
     def close(self) -> None:
         """Close the sync side's connections, and write down what is still to be kept; twice is harmless."""
         self._closed = True
-        self._house.breakers.close()
-        self._house.limits.counters.close()
-        self._chains.close()
-        drive(self._house.answers.close(Blocking()))
-        self._hearing.close()
+        inside = self._made
+        if inside is None:
+            return
+        inside.house.breakers.close()
+        inside.house.limits.counters.close()
+        inside.chains.close()
+        drive(inside.house.answers.close(Blocking()))
+        inside.hearing.close()
 
     async def aclose(self) -> None:
         """Close all connections, those of this event loop included."""
-        await self._house.answers.close(Awaiting())
+        inside = self._made
+        if inside is not None:
+            await inside.house.answers.close(Awaiting())
         self.close()
-        await self._chains.aclose()
+        if inside is not None:
+            await inside.chains.aclose()
 
     def __enter__(self) -> Self:
         return self

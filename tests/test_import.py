@@ -151,6 +151,15 @@ def test_importing_loads_no_library_before_it_is_used(library: str, importing: C
     assert library not in importing("llm_edge")["modules"]
 
 
+def test_a_client_without_settings_loads_nothing_that_reads_them(
+    importing: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "an_app.py").write_text("from llm_edge import EdgeClient\nEdgeClient(env={})\n")
+    loaded = importing("an_app")["modules"]
+    assert "llm_edge" in loaded
+    assert {"pydantic", "diskcache", "redis", "asyncio", "ssl"}.isdisjoint(loaded)
+
+
 def test_the_pytest_plugin_loads_no_http_library(importing: Callable[..., dict[str, Any]]) -> None:
     """It is loaded in every pytest run of every project that has llm_edge installed."""
     loaded = importing("llm_edge.testing.plugin")["modules"]

@@ -14,7 +14,7 @@ from typing import Any
 import openai
 import pytest
 
-from llm_edge import EdgeClient
+from llm_edge import ConfigError, EdgeClient, InvalidRequest
 from llm_edge.testing import Provider, stream
 
 ASK: Any = {"messages": [{"role": "user", "content": "hello"}]}
@@ -182,3 +182,36 @@ def test_a_pool_of_processes_calls_with_the_parents_client(provider: Provider, e
     assert python(POOLED, provider.url + "/v1", engine).strip() == "['Hello!', 'Hello!', 'Hello!', 'Hello!']"
     # Each child begins with an empty memory of its own: the parent's may be locked by a thread that is not there.
     assert {call.model for call in provider.calls} == {"kept", "a", "b", "c"}
+
+
+def test_a_client_without_settings_is_put_together_at_its_first_use_and_once() -> None:
+    edge = EdgeClient(env={})
+    with ThreadPoolExecutor(16) as pool:
+        seen = [future.result() for future in [pool.submit(lambda: edge.breakers) for _ in range(64)]]
+    assert len({id(each) for each in seen}) == 1
+    edge.close()
+
+
+def test_a_client_that_was_never_used_is_closed_like_any_other(colour: Any) -> None:
+    edge = EdgeClient(env={})
+    assert repr(edge) == "<EdgeClient without routes>"
+    edge.close()
+    colour.run(edge.aclose())
+    with pytest.raises(InvalidRequest, match="closed"):
+        edge.chat("openai/m", "hello")
+
+
+def test_what_cannot_be_used_is_refused_when_the_client_is_made() -> None:
+    wrong: Any = {"ttl": "soon"}
+    with pytest.raises(ConfigError, match=r"cache\.ttl"):
+        EdgeClient(cache=wrong, env={})
+    with pytest.raises(ConfigError, match="nobody"):
+        EdgeClient(credentials={"nobody": 1}, env={})
+
+
+def test_the_environment_counts_as_it_was_when_the_client_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "then")
+    edge = EdgeClient()
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert "openai" in edge.keyed
+    edge.close()
