@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ..message import Body, Headers, Request
 from .base import Target, Wire
 from .sigv4 import ALGORITHM, signed_names
+
+
+_OURS: Final = "x-llm-edge-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +28,12 @@ class Addressed:
             headers = _as_signed(headers)
         elif request.dialect != "opaque":
             # What we read ourselves must come in a coding we undo ourselves; a compressed stream comes in lumps.
-            kept = [pair for pair in headers.pairs if _is_theirs(name := pair[0].lower()) and name != "accept-encoding"]
+            # Paid for each field of each call, so without a function.
+            kept = [
+                pair
+                for pair in headers.pairs
+                if (name := pair[0].lower()) != "accept-encoding" and not name.startswith(_OURS)
+            ]
             headers = Headers((*kept, ("accept-encoding", "identity" if request.streaming else "gzip, deflate")))
         elif not all(map(_is_theirs, headers)):
             headers = Headers(pair for pair in headers.pairs if _is_theirs(pair[0].lower()))
@@ -50,4 +59,4 @@ def _as_signed(headers: Headers) -> Headers:
 
 
 def _is_theirs(name: str) -> bool:
-    return not name.startswith("x-llm-edge-")
+    return not name.startswith(_OURS)
