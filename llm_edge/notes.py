@@ -6,16 +6,35 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from .signals import Signal
     from .story import Story
 
 
+_ids: list[str] = []
+"""Ids made ahead: to ask the system for each, every call would let go of the interpreter's lock, and wait for it."""
+_AHEAD: Final = 128
+
+
 def new_id() -> str:
     """A request id: 128 random bits, unguessable, in hexadecimal."""
-    return os.urandom(16).hex()
+    try:
+        return _ids.pop()
+    except IndexError:
+        _forget_in_children()
+        drawn = os.urandom(16 * _AHEAD).hex()
+        _ids.extend([drawn[at : at + 32] for at in range(32, len(drawn), 32)])
+        return drawn[:32]
+
+
+@cache
+def _forget_in_children() -> None:
+    """A forked child draws ids of its own."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_ids.clear)
 
 
 class Row(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from functools import lru_cache
+from typing import Any
 from urllib.parse import quote, unquote
 
 from ..config import ServeConfig
@@ -22,6 +22,7 @@ from ..providers.translation.table import translation
 from .callers import CALL, Caller, Door, without_claims
 from .coding import SMALLEST, compressed
 from .intake import Gone, headers_of, json_object, kind_is_json, too_slow, whole_body
+from .leaving import fields, told
 from .lookout import Lookout, Watch
 from .problems import Forbidden, NoSuchPath, Refused, refusal, shown
 from .repeats import Head, Repeats
@@ -43,13 +44,6 @@ _GOOGLE = re.compile(
     r"(/v1(?:beta)?/models/)([^?#]+):((?:stream)?[gG]enerateContent|embedContent|batchEmbedContents|countTokens)"
 )
 
-_TOLD = frozenset({
-    b"content-type", b"request-id", b"x-request-id", b"retry-after", b"retry-after-ms", b"x-should-retry",
-    b"openai-model", b"openai-processing-ms", b"openai-version",
-})  # fmt: skip
-_TOLD_FAMILIES = (b"x-llm-edge-", b"x-ratelimit-", b"anthropic-ratelimit-")
-"""What of an answer's header fields a caller is told; all else is between us and the provider."""
-
 
 def dialect_of(path: str) -> str:
     """The dialect of a path; empty for none."""
@@ -60,26 +54,6 @@ def dialect_of(path: str) -> str:
     if match is None:
         return ""
     return "gemini.count" if match[3] == "countTokens" else "gemini.embed" if "mbed" in match[3] else "gemini.generate"
-
-
-def told(pairs: RawPairs, scheme: str) -> RawPairs:
-    """The header fields of an answer as they leave the house."""
-    kept = [pair for pair in pairs if (name := pair[0].lower()) in _TOLD or name.startswith(_TOLD_FAMILIES)]
-    return [*kept, *guards(scheme)]
-
-
-@lru_cache(maxsize=512)
-def _leaves(name: str, limited: bool) -> bytes | None:
-    """A field's name as it leaves the house; None for one that stays: the provider's limit, too, where ours counts."""
-    raw = name.lower().encode()
-    if raw.startswith(b"x-llm-edge-") or (limited and raw.startswith(b"x-ratelimit-")):
-        return None
-    return raw if raw in _TOLD or raw.startswith(_TOLD_FAMILIES) else None
-
-
-@lru_cache(maxsize=64)
-def _raw(name: str) -> bytes:
-    return name.encode()
 
 
 def id_of(headers: Headers | None) -> str:
@@ -105,14 +79,9 @@ class Calls:
     repeats: Repeats = field(default_factory=Repeats)
     _lookout: Lookout | None = None
 
-    async def __call__(self, dialect: str, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, dialect: str, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """Answers one request; whatever goes wrong is told in the dialect of its path."""
-        self.active += 1
-        one = _One(self, dialect, scope, receive, send)
-        try:
-            await one.through()
-        finally:
-            self.active -= 1
+        return _One(self, dialect, scope, receive, send).through()
 
     def head(self, pairs: RawPairs) -> Head:
         """The header fields of a request. Raises for those that no request may have."""
@@ -144,18 +113,6 @@ class Calls:
         if not call.route:
             self._served(call.model)
         return caller.signed(call)
-
-    def fields(self, call: Request, response: Response, scheme: str) -> RawPairs:
-        """The header fields of an answer as they leave the house, with what we have to say about it."""
-        limited = bool(call.notes.limits)
-        fields = [
-            (raw, value.encode())
-            for name, value in response.headers.pairs
-            if (raw := _leaves(name, limited)) is not None
-        ]
-        fields += [(_raw(name), value.encode()) for name, value in self.front.told(call.notes)]
-        fields += guards(scheme)
-        return fields
 
     def lookout(self) -> Lookout:
         """Who looks after the calls of the running loop."""
@@ -195,10 +152,13 @@ class _One:
         self._started = False
 
     async def through(self) -> None:
-        watch: Watch | None = None
+        calls, watch = self._calls, None
+        calls.active += 1
         try:
-            head, caller = await self._let_in()
-            watch = self._calls.lookout().watch(self._receive, self._calls.config.body_timeout)
+            head = self._head()
+            caller = await calls.door.admit(head.all)
+            caller.need(CALL)
+            watch = calls.lookout().watch(self._receive, calls.config.body_timeout)
             await self._answered(head, caller, watch)
         except asyncio.CancelledError:
             if watch is None or not (watch.gone or watch.late):
@@ -214,10 +174,12 @@ class _One:
         except Exception as error:
             await self._refuse(error)
         finally:
+            calls.active -= 1
             if watch is not None:
                 watch.over()
 
-    async def _let_in(self) -> tuple[Head, Caller]:
+    def _head(self) -> Head:
+        """The header fields. Raises for those that nobody may come with."""
         calls = self._calls
         if calls.pace is not None:
             calls.pace(self._scope)
@@ -225,16 +187,14 @@ class _One:
         self._headers = head.all
         if head.stranger:
             raise Forbidden("pages of that origin may not ask here; whoever runs the gateway sets serve.cors")
-        caller = await calls.door.admit(head.all)
-        caller.need(CALL)
         if not head.json:
             kind_is_json(head.all)
             head.json = True
-        return head, caller
+        return head
 
     async def _answered(self, head: Head, caller: Caller, watch: Watch) -> None:
         calls, scope = self._calls, self._scope
-        raw = await whole_body(self._receive, head.all, calls.config.max_body)
+        raw = await whole_body(self._receive, head.framing, calls.config.max_body)
         watch.asked()
         same = (head, scope["path"], scope.get("query_string", b""), raw)
         known = calls.repeats.call(same, caller)
@@ -250,18 +210,19 @@ class _One:
 
     async def _whole(self, call: Request, response: Response) -> None:
         assert response.body is not None, "an answer is a body or a stream"
-        raw, headers = response.body.raw, self._calls.fields(call, response, self._scheme)
+        raw, headers = response.body.raw, fields(self._calls.front, call, response, self._scheme)
         if len(raw) >= SMALLEST and self._calls.config.compress and self._headers is not None:
             marks, raw = await compressed(raw, self._headers.get("accept-encoding"))
             headers += marks
         self._started = True
-        await answer(self._send, response.status, headers, raw)
+        await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": raw})
 
     async def _stream(self, call: Request, response: Response, watch: Watch) -> None:
         stream, config = response.stream, self._calls.config
         assert stream is not None, "asked before"
         out = Outflow(self._send, heartbeat=config.heartbeat, patience=config.write_timeout, stuck=watch.leave)
-        headers = self._calls.fields(call, response, self._scheme)
+        headers = fields(self._calls.front, call, response, self._scheme)
         self._started = True
         try:
             await out.run(response.status, headers, stream, events=True)

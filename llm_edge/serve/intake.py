@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import orjson
 
@@ -59,21 +59,31 @@ async def body_of(receive: Receive, headers: Headers, *, largest: int, seconds: 
     """The whole body, inflated. Raises when it is too large, too slow, or coded in a way that is not taken."""
     try:
         async with asyncio.timeout(seconds):
-            return await whole_body(receive, headers, largest)
+            return await whole_body(receive, framing_of(headers), largest)
     except TimeoutError:
         raise too_slow(seconds) from None
 
 
-async def whole_body(receive: Receive, headers: Headers, largest: int) -> bytes:
+Framing: TypeAlias = tuple[int, str]
+"""Of a body: how many bytes it announces (0 where it does not say), and how it is compressed, if at all."""
+
+
+def framing_of(headers: Headers) -> Framing:
+    """What the header fields say of the body."""
+    length, coding = headers.get("content-length", ""), headers.get("content-encoding", "").strip().lower()
+    return int(length) if length.isdigit() else 0, "" if coding == "identity" else coding
+
+
+async def whole_body(receive: Receive, framing: Framing, largest: int) -> bytes:
     """The same, where somebody else looks at the time."""
-    length = headers.get("content-length")
-    if length is not None and length.isdigit() and int(length) > largest:
+    announced, coding = framing
+    if announced > largest:
         raise too_large(largest)
-    raw = await _all(receive, largest)
-    coding = headers.get("content-encoding")
-    if coding is None or (coding := coding.strip().lower()) in {"", "identity"}:
-        return raw
-    return inflated(raw, coding, largest)
+    message = await receive()
+    raw = _piece(message)
+    if message.get("more_body", False) or len(raw) > largest:
+        raw = await _rest(receive, raw, largest)
+    return inflated(raw, coding, largest) if coding else raw
 
 
 def too_slow(seconds: float) -> TooSlow:
@@ -81,15 +91,12 @@ def too_slow(seconds: float) -> TooSlow:
     return TooSlow(f"the body did not arrive within {seconds:g} s")
 
 
-async def _all(receive: Receive, largest: int) -> bytes:
-    message = await receive()
-    piece = _piece(message)
-    if not message.get("more_body", False) and len(piece) <= largest:
-        return piece
-    pieces, size = [piece], len(piece)
-    while message.get("more_body", False) and size <= largest:
+async def _rest(receive: Receive, first: bytes, largest: int) -> bytes:
+    """A body that comes in pieces, from the second on."""
+    pieces, size, more = [first], len(first), True
+    while more and size <= largest:
         message = await receive()
-        piece = _piece(message)
+        piece, more = _piece(message), message.get("more_body", False)
         pieces.append(piece)
         size += len(piece)
     if size > largest:

@@ -1,8 +1,8 @@
 """
-/metrics on a port of its own, so that the port for callers need not tell it.
+What workers count together, and /metrics on a port of its own, so that the port for callers need not tell it.
 
-Every worker listens there, and each tells the sums of all. It runs in a thread beside the event loop, which is asked
-only whether who asks may know.
+Every worker listens on that port, and each tells the sums of all. It is served by a thread beside the event loop, which
+is asked only whether who asks may know.
 """
 
 from __future__ import annotations
@@ -17,11 +17,37 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ..errors import EdgeError
 from ..message import Headers
 from ..notes import new_id
+from ..telemetry.metrics import Metrics
 from .problems import Refused, refusal, shown
 from .wire import GUARDS, RawPairs
 
+EVERY = 0.5
+"""Seconds between two times that a worker shares its counts."""
 PATIENCE = 10.0
 Told = Callable[[Headers], Awaitable[tuple[RawPairs, bytes]]]
+
+
+class Sharing:
+    """Has the counts of this worker reach the others now and then: each time costs as much as a call or two."""
+
+    def __init__(self, counts: Metrics) -> None:
+        self._counts = counts
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """To be called on the loop."""
+        if self._counts.gather():
+            self._go_on(asyncio.get_running_loop())
+
+    def stop(self) -> None:
+        """The last time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._counts.settle()
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._counts.settle()
+        self._timer = loop.call_later(EVERY, self._go_on, loop)
 
 
 class Numbers:

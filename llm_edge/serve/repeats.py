@@ -12,6 +12,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from ..message import Headers, Request
 from .callers import Caller
+from .intake import framing_of
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -56,10 +57,11 @@ class Recent(Generic[K, V]):
 class Head:
     """The header fields of a request, looked at: as they came, and as the chain may see them."""
 
-    __slots__ = ("all", "inner", "json", "stranger")
+    __slots__ = ("all", "framing", "inner", "json", "stranger")
 
     def __init__(self, headers: Headers, inner: Headers) -> None:
         self.all, self.inner = headers, inner
+        self.framing = framing_of(headers)
         self.json = False
         """The body is said to be JSON."""
         self.stranger = False

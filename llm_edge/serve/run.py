@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -23,7 +24,8 @@ from ..config import EdgeConfig, ServeConfig, ServeTlsConfig
 from ..errors import ConfigError
 from ..runtime import ThreadClock
 from ..telemetry import logs
-from .app import Sidecar, create_app
+from . import births
+from .app import Sidecar
 from .auth import LockedDoor, door_of
 from .intake import HEADER_BYTES
 
@@ -75,14 +77,19 @@ class Plan:
 
     def app(self) -> Sidecar:
         """What a worker serves."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # Inherited from the parent, whose handlers would do nothing here until granian sets its own.
-            signal.signal(number, signal.SIG_DFL)
         edge = self.edge()
         serve_logs(edge)
         where = os.environ.get(_COUNTS) if edge.config.serve.workers > 1 else None
         door = door_of(edge.config, os.environ, ThreadClock())
-        return create_app(edge, door=door, own=True, shared=Path(where) if where else None)
+        return Worker(edge, edge.config.serve, door, own=True, shared=Path(where) if where else None)
+
+
+class Worker(Sidecar):
+    """A sidecar in a process of its own."""
+
+    def start(self) -> None:
+        super().start()
+        births.over(asyncio.get_running_loop())
 
 
 def serve_logs(edge: EdgeClient) -> None:
@@ -132,6 +139,7 @@ class Server(MPServer):
 
     def run(self, *, watch: bool = False) -> None:
         """Serves until told to stop. With `watch` a file that changes is a reload, too."""
+        births.mind()
         if watch:
             threading.Thread(target=self._watch, name="llm_edge watch", daemon=True).start()
         self.serve(target_loader=self._plan.app, wrap_loader=False)

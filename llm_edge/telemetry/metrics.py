@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from ..message import Request, Response
 from ..notes import Notes
 from ..runtime import Clock, mind_forks
-from .cells import Cells, Own, Shared, read
+from .cells import Cells, Gathered, Own, Shared, read
 from .families import FAMILIES
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Metrics:
 
         if not self._many:
             return generate_latest(self.registry)
+        self.settle()
         from prometheus_client.multiprocess import MultiProcessCollector
 
         whole = CollectorRegistry()
@@ -100,6 +101,25 @@ class Metrics:
         from prometheus_client import REGISTRY
 
         (registry or REGISTRY).register(_All(self.registry))
+
+    def gather(self) -> bool:
+        """
+        Share what is counted from now on with other processes only when `settle` is called; a call costs less then.
+
+        Says whether anything is shared at all.
+        """
+        with self.lock:
+            if isinstance(self._cells, Shared):
+                self._cells = Gathered(self._cells)
+                self._children.clear()
+                self._series.clear()
+            return self._many
+
+    def settle(self) -> None:
+        """Share what was counted."""
+        with self.lock:
+            if isinstance(self._cells, Gathered):
+                self._cells.settle()
 
     def count(self, name: str, *labels: str, amount: float = 1.0) -> None:
         """Add to one of the counters in `FAMILIES`."""

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,15 @@ async def called(
     return said
 
 
+def until(happened: Callable[[], object]) -> bool:
+    """Waits for it; long enough for the slowest machine."""
+    for _ in range(12_000):
+        if happened():
+            return True
+        threading.Event().wait(0.005)
+    raise AssertionError("it never happened")
+
+
 def free_port() -> int:
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -119,7 +128,7 @@ class Process:
                 self.lines.append(line.rstrip())
                 self._printed.notify_all()
 
-    def printed(self, words: str, seconds: float = 20) -> str:
+    def printed(self, words: str, seconds: float = 60) -> str:
         """The first line with these words, once it is there."""
 
         def found() -> str | None:

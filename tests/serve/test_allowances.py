@@ -17,8 +17,8 @@ from llm_edge.serve.keys import KeyStore
 from llm_edge.testing import Provider, answer
 
 from .conftest import App, toml
-from .kit import CHAT, Process, post, question, running
-from .test_server import _until, body
+from .kit import CHAT, Process, post, question, running, until
+from .test_server import body
 
 Make = Callable[..., App]
 
@@ -183,9 +183,9 @@ def test_all_workers_hold_to_a_change(upstream: str, provider: Provider, tmp_pat
     with running(tmp_path, toml(upstream, more), "--workers", "2") as process:
         given = json.dumps({"requests_per_day": 3}).encode()
         put = post("/admin/limits/tenant:acme", given, f"x-api-key: {boss}").replace(b"POST", b"PUT", 1)
-        assert _until(lambda: process.raw(put).startswith(b"HTTP/1.1 200"))
+        assert until(lambda: process.raw(put).startswith(b"HTTP/1.1 200"))
         told = [_status(process, caller) for _ in range(30)]
-        assert _until(lambda: {_status(process, caller) for _ in range(6)} == {429})  # each worker within a second
+        assert until(lambda: {_status(process, caller) for _ in range(6)} == {429})  # each worker within a second
         assert told.count(200) < 30
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ from llm_edge.serve.workers import Workers
 from llm_edge.testing import Provider, answer, status, stream
 
 from .conftest import App, toml
-from .kit import CHAT, question, running
+from .kit import CHAT, question, running, until
 
 Make = Callable[..., App]
 ASSETS = Path(__file__).resolve().parents[2] / "llm_edge" / "serve" / "assets"
@@ -335,17 +335,21 @@ def test_two_workers_of_a_server_add_up(upstream: str, provider: Provider, tmp_p
             return json.loads(said.read())
 
     def all_told() -> bool:
-        live = ask("/admin/live")
+        live.update(ask("/admin/live"))  # each worker hears of the others once a second
         return bool(live["workers"]["told"] == 2 and live["totals"]["calls"] == 6)
+
+    def a_story_is_told() -> bool:
+        try:
+            text: str = ask(f"/admin/calls/{live['calls'][-1]['n']}")["text"]
+        except urllib.error.HTTPError:
+            return False  # this worker has not heard of it yet
+        return text.startswith("chat fast")
+
+    live: dict[str, Any] = {}
 
     with running(tmp_path, toml(upstream), "--workers", "2") as process:
         for number in range(6):
             ask(CHAT, json.dumps(question(f"shared {number}?")).encode())
-        for _ in range(400):
-            if all_told():
-                break
-            threading.Event().wait(0.05)
-        live = ask("/admin/live")
+        assert until(all_told)
         assert live["workers"]["all"] == 2
-        assert live["totals"]["calls"] == 6
-        assert ask(f"/admin/calls/{live['calls'][-1]['n']}")["text"].startswith("chat fast")
+        assert until(a_story_is_told)

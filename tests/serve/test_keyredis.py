@@ -20,8 +20,8 @@ from llm_edge.testing import Provider, answer
 from tests.stores.valkey import Valkey, valkey as a_valkey
 
 from .conftest import toml
-from .kit import CHAT, free_port, post, running
-from .test_server import _until, body
+from .kit import CHAT, free_port, post, running, until
+from .test_server import body
 
 PEPPER = b"p" * 32
 
@@ -79,9 +79,9 @@ def test_what_is_changed_elsewhere_is_seen_without_a_call_waiting_for_it(
     with closing(opened(valkey, prefix)) as other:
         assert other.find("nothing yet") is None
         text, made = store.create("me")
-        _until(lambda: other.find(text) is not None)
+        until(lambda: other.find(text) is not None)
         store.revoke("me", made.id)
-        _until(lambda: other.find(text) is None)
+        until(lambda: other.find(text) is None)
 
 
 def test_keys_are_believed_for_a_minute_when_the_store_is_gone(prefix: str) -> None:
@@ -127,9 +127,9 @@ def test_a_key_revoked_elsewhere_opens_no_worker(
         def told() -> set[bytes]:
             return {process.raw(post(CHAT, body("who?"), f"x-api-key: {text}"))[9:12] for _ in range(8)}
 
-        _until(lambda: told() == {b"200"})
+        until(lambda: told() == {b"200"})
         keys.revoke("me", made.id)
-        _until(lambda: told() == {b"401"})
+        until(lambda: told() == {b"401"})
 
 
 def test_a_key_that_is_brought_twice_is_refused(store: KeyStore) -> None:

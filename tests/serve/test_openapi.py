@@ -50,7 +50,7 @@ def test_everything_that_is_served_stands_in_it(sidecar: Make, tmp_path: Path) -
     keys = KeyStore(KeyFile(tmp_path / "keys.db"), ThreadClock())
     app = sidecar(door=LockedDoor({}, keys, None))
     told = app("GET", "/openapi.json").json["paths"]
-    routes = [route for route in app.app._pages.routes if isinstance(route, Route)]
+    routes = [route for route in app.app.paths.routes if isinstance(route, Route)]
     served = {re.sub(r":\w+}", "}", route.path): route for route in routes}
     assert {path for path in served if path not in NOT_TOLD} <= set(told)
     assert set(PATHS) <= set(told)

@@ -15,8 +15,8 @@ from llm_edge.testing import Provider, answer
 from llm_edge.testing.certificates import Certificates
 
 from .conftest import toml
-from .kit import CHAT, Process, everything, post, running
-from .test_server import _until, body
+from .kit import CHAT, Process, everything, post, running, until
+from .test_server import body
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_renewed_certificate_is_taken_at_a_reload(upstream: str, tmp_path: Pat
         name.unlink()
         name.symlink_to(new.server_file)
         process.signal(signal.SIGHUP)
-        assert _until(lambda: _trusted(process, new))
+        assert until(lambda: _trusted(process, new))
 
 
 def _trusted(process: Process, certificates: Certificates) -> bool:

@@ -22,9 +22,9 @@ from llm_edge.runtime import Signal
 from llm_edge.testing import Provider, answer, stream
 
 from .conftest import toml
-from .kit import CHAT, Process, everything, free_port, post, running
+from .kit import CHAT, Process, everything, free_port, post, running, until
 from .sockets import children, connections
-from .test_server import _until, body
+from .test_server import body
 
 HEAD = f"POST {CHAT} HTTP/1.1\r\nHost: a\r\n".encode()
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -166,7 +166,7 @@ def test_a_reset_stream_of_http_2_ends_the_call_upstream(edge: Process, provider
         assert not provider.last.closed_early
         wire.reset_stream(1, 8)
         sock.sendall(wire.data_to_send())
-        _until(lambda: provider.last.closed_early)
+        until(lambda: provider.last.closed_early)
 
 
 def test_metrics_may_have_a_port_of_their_own(edge: Process, provider: Provider) -> None:
@@ -207,7 +207,7 @@ def test_told_to_stop_under_load_it_finishes_every_stream(upstream: str, provide
         for sock in streams:
             assert b" 200 " in sock.recv(4096)
         process.signal(signal.SIGTERM)
-        _until(lambda: _refused(process))
+        until(lambda: _refused(process))
         go_on.set()
         assert all(b"[DONE]" in everything(sock) for sock in streams)
         assert process.ended() == 0
@@ -230,7 +230,7 @@ def test_others_go_on_when_a_worker_is_killed(upstream: str, provider: Provider,
     go_on = Signal()
     provider.script(stream("Par", "is.").stall(after_events=2, until=go_on))
     with running(tmp_path, toml(upstream), "--workers", "2") as process, contextlib.ExitStack() as stack:
-        _until(lambda: len(children(process.process.pid)) == 2)
+        until(lambda: len(children(process.process.pid)) == 2)
         before = children(process.process.pid)
         streams = [stack.enter_context(process.connected()) for _ in range(16)]
         for number, sock in enumerate(streams):
@@ -243,6 +243,6 @@ def test_others_go_on_when_a_worker_is_killed(upstream: str, provider: Provider,
         os.kill(before[0], signal.SIGKILL)
         go_on.set()
         assert all(b"[DONE]" in everything(sock) for sock in others)
-        _until(lambda: len(children(process.process.pid)) == 2)
+        until(lambda: len(children(process.process.pid)) == 2)
         assert before[1] in children(process.process.pid)
-        assert _until(lambda: b" 200 " in process.raw(LIVE))
+        assert until(lambda: b" 200 " in process.raw(LIVE))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from llm_edge.testing import Provider, answer, embeddings, status, stream
 from tests.docs.examples import ROOT, examples
 
 from .conftest import App, toml
-from .kit import Process, question, running
+from .kit import Process, question, running, until
 
 SETTINGS = "[serve]\nmax_body = 20000\nwebsocket_calls = 3\nheader_timeout = 1\nheartbeat = 1\nwrite_timeout = 1\n"
 
@@ -164,7 +163,7 @@ def test_a_call_is_cancelled_and_its_provider_hears_of_it(server: Process, provi
         assert heard(client)["type"] == "chunk"
         say(client, type="cancel", id="1")
         assert until_done(client, "1")[-1] == {"id": "1", "type": "done", "cancelled": True}
-        _until(lambda: provider.last.closed_early)
+        until(lambda: provider.last.closed_early)
         provider.script(answer("Paris."))
         say(client, id="1", type="chat", body=question("after it?", stream=False))
         assert until_done(client, "1")[-1]["status"] == 200
@@ -175,16 +174,8 @@ def test_a_client_who_leaves_ends_its_calls(server: Process, provider: Provider)
     with opened(server) as client:
         say(client, id="1", type="chat", body=question("left?"))
         assert heard(client)["type"] == "chunk"
-    _until(lambda: provider.last.closed_early)
+    until(lambda: provider.last.closed_early)
     assert provider.last.closed_early
-
-
-def _until(happened: Any) -> None:
-    for _ in range(1000):
-        if happened():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it never happened")
 
 
 def test_a_client_who_does_not_read_holds_up_the_provider_and_is_cut(server: Process, provider: Provider) -> None:
@@ -192,7 +183,7 @@ def test_a_client_who_does_not_read_holds_up_the_provider_and_is_cut(server: Pro
     provider.script(stream(*["x" * size] * count))
     with opened(server, max_queue=1) as client:
         say(client, id="1", type="chat", body=question("unread?"))
-        _until(lambda: bool(provider.calls) and provider.last.closed_early)
+        until(lambda: bool(provider.calls) and provider.last.closed_early)
         assert provider.last.sent < size * count / 2
 
 
@@ -315,7 +306,7 @@ def test_a_key_that_is_revoked_opens_nothing_more(locked: Locked, provider: Prov
             say(client, id="1", type="chat", body=question("revoked?"))
             return bool(until_done(client, "1")[-1]["type"] == "error")
 
-        _until(refused)
+        until(refused)
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example.com", "null"])

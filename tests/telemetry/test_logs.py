@@ -268,7 +268,7 @@ def test_a_clients_redactor_knows_its_secrets(edges: Edges) -> None:
 ROOT = Path(llm_edge.__file__).parent
 ABOUT_CALLS = (
     "layers/", "http/", "telemetry/", "message.py", "choosing.py", "money/usage_log.py", "serve/calls.py",
-    "serve/app.py", "serve/ws.py", "serve/passing.py",
+    "serve/paths.py", "serve/ws.py", "serve/passing.py",
 )  # fmt: skip
 """Where every record is about a call; elsewhere some are about stores, files and configurations."""
 

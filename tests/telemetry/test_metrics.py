@@ -209,6 +209,38 @@ def test_many_processes_are_one_sum(tmp_path: Path) -> None:
     assert samples(texts[-1])["llm_edge_requests_total", "gpt", "m", "chat", "200"] == 9
 
 
+GATHERING = WORKER.replace("for _", "metrics.gather()\nfor _").replace(
+    "print(",
+    """
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+shared = CollectorRegistry()
+MultiProcessCollector(shared)
+assert not [sample for family in shared.collect() for sample in family.samples if sample.value]
+metrics.settle()
+metrics.settle()
+print(""",
+)
+
+
+def test_what_is_gathered_is_shared_when_it_is_settled_and_once(tmp_path: Path) -> None:
+    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    texts = [
+        subprocess.run([sys.executable, "-c", textwrap.dedent(each)], env=env, capture_output=True, check=True).stdout
+        for each in (GATHERING, WORKER, WORKER)
+    ]
+    assert samples(texts[0])["llm_edge_requests_total", "gpt", "m", "chat", "200"] == 3
+    together = samples(texts[-1])
+    assert together["llm_edge_requests_total", "gpt", "m", "chat", "200"] == 9
+    assert together["llm_edge_request_duration_seconds_count", "gpt", "m", "chat"] == 9
+    assert together["llm_edge_request_duration_seconds_sum", "gpt", "m", "chat"] == pytest.approx(9)
+    assert [line for line in texts[-1].decode().splitlines() if 'le="2.5"' in line and line.endswith(" 9.0")]
+
+
+def test_in_one_process_there_is_nothing_to_share() -> None:
+    assert Metrics(FakeClock()).gather() is False
+
+
 NAMES = """
     llm_edge_requests_total llm_edge_request_duration_seconds llm_edge_overhead_seconds
     llm_edge_time_to_first_token_seconds llm_edge_time_per_output_token_seconds llm_edge_stream_chunk_delay_seconds

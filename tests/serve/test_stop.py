@@ -1,0 +1,130 @@
+"""SIGTERM under load: what has begun is finished, what it used is settled, and what is to be kept of it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from llm_edge import EdgeClient
+from llm_edge.budgets import BudgetStanding
+from llm_edge.config import EdgeConfig
+from llm_edge.runtime import Signal
+from llm_edge.serve import create_app
+from llm_edge.testing import Provider, stream
+from tests.stores.valkey import Valkey
+
+from .conftest import toml
+from .kit import CHAT, Process, Said, called, everything, post, question, running, until
+
+STREAMS = 20
+
+
+def asked(number: int) -> dict[str, object]:
+    return question(f"stopped {number}?", stream=True)
+
+
+def settings(store: Valkey, folder: Path) -> str:
+    return (
+        f'[store]\nkind = "redis"\nurl = "{store.url}"\n[budgets.global]\nusd_total = 100\n'
+        '[prices.models."openai/gpt-5.4-mini"]\ninput = 1\noutput = 1\n'
+        f'[cache.disk]\ndirectory = "{folder / "kept"}"\n'
+    )
+
+
+def test_told_to_stop_under_load_it_loses_nothing(
+    upstream: str, provider: Provider, valkey: Valkey, tmp_path: Path
+) -> None:
+    go_on = Signal()
+    provider.script(stream("Par", "is.").stall(after_events=2, until=go_on))
+    config = toml(upstream, settings(valkey, tmp_path))
+    with running(tmp_path, config, "--workers", "2") as process, ExitStack() as sockets:
+        callers = [sockets.enter_context(begun(process, number)) for number in range(STREAMS)]
+        assert standing(process.file).reserved_nano_usd > 0
+        process.signal(signal.SIGTERM)
+        assert until(lambda: refused(process))
+        go_on.set()
+        assert all(b"[DONE]" in everything(caller) for caller in callers)
+        assert process.ended() == 0
+    after = standing(process.file)
+    assert (after.reserved_nano_usd, after.unconfirmed_nano_usd) == (0, 0)
+    assert after.spent_nano_usd > 0
+    assert {said.headers["x-llm-edge-cache"] for said in asyncio.run(asked_again(process.file))} == {"HIT"}
+
+
+def test_told_to_stop_while_it_begins_it_stops(tmp_path: Path) -> None:
+    for _ in range(2):
+        process = Process(tmp_path, "[serve]\nworkers = 2\ndrain = 1000\n")
+        try:
+            process.up().signal(signal.SIGTERM)  # it listens before its workers can hear
+            assert process.ended() == 0
+        finally:
+            process.close()
+
+
+RESTING = """
+import os, signal
+import uvloop
+from llm_edge.serve import births
+
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # as a worker is born
+loop, heard = uvloop.new_event_loop(), []
+loop.add_signal_handler(signal.SIGTERM, heard.append, "heard")
+
+async def begin():
+    births.over(loop)
+
+async def go_on():
+    while not heard:
+        await __import__("asyncio").sleep(0)
+
+os.kill(os.getpid(), signal.SIGTERM)
+loop.run_until_complete(begin())
+loop.run_until_complete(go_on())
+heard.clear()
+os.kill(os.getpid(), signal.SIGTERM)  # while it rests
+loop.run_until_complete(go_on())
+print(*heard)
+"""
+
+
+def test_a_word_said_while_the_loop_rests_is_heard() -> None:
+    done = subprocess.run([sys.executable, "-c", RESTING], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split()[-1] == "heard"
+
+
+def begun(process: Process, number: int) -> socket.socket:
+    """A stream under way. A store that is slow on a slow machine is one that a budget refuses for: then once more."""
+    while True:
+        caller = process.connected()
+        caller.sendall(post(CHAT, json.dumps(asked(number)).encode()))
+        if b" 200 " in caller.recv(65536):
+            return caller
+        caller.close()
+
+
+def standing(file: Path) -> BudgetStanding:
+    """How the budget stands in the store, as a client of the same configuration sees it."""
+    with EdgeClient(EdgeConfig.load(file, env={}), env={}) as edge:
+        (one,) = edge.budgets()
+        return one
+
+
+async def asked_again(file: Path) -> list[Said]:
+    """The same questions, put to another sidecar of the same configuration."""
+    async with EdgeClient(EdgeConfig.load(file, env={}), env={}) as edge:
+        app = create_app(edge)
+        return [await called(app, "POST", CHAT, asked(number)) for number in range(STREAMS)]
+
+
+def refused(process: Process) -> bool:
+    try:
+        process.connected().close()
+    except OSError:
+        return True
+    return False
