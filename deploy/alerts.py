@@ -93,7 +93,8 @@ ALERTS: Final = (
         name="LlmEdgeUnpriced", lasts="15m", severity="info",
         when="sum by (provider, model) (increase(llm_edge_unpriced_total[1h])) > 0",
         summary="calls to {{ $labels.provider }}/{{ $labels.model }} have no price",
-        advice="Set it in [prices.models]; until then they are in no sum.",
+        advice="Set it in [prices.models]; until then they are in no sum. Calls of a kind that llm_edge does not"
+        " understand (sounds, pictures) have none.",
     ),
 )  # fmt: skip
 

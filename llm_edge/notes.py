@@ -122,8 +122,8 @@ class Notes:
     cache_reason: str = ""
     """Why the cache was passed by, in words."""
     cache_age: float | None = None
-    looked_further: bool = False
-    """Whether the cache looked anywhere but in memory: in its second tier, or for a similar question."""
+    further: str = ""
+    """Where the cache looked, if not in memory alone: `l2`, or `semantic` for a similar question."""
     cache_key: str = ""
     key_parts: Callable[[], Sequence[str]] = _no_parts
     """Gives the names of what went into the key."""

@@ -129,6 +129,17 @@ def test_an_unknown_price_under_a_hard_budget_is_refused_with_the_way_out(colour
     assert colour.chat(make({"global": {"usd_total": 100, "hard": False}}, prices={}), "dear/m", "Hi").text == "Hi"
 
 
+def test_a_dearer_way_of_serving_is_reserved_at_its_price(colour: Colour, make: Any, provider: Provider) -> None:
+    edge = make(
+        budgets={"global": {"usd_total": 0.0025}},
+        prices={"models": {"dear/m": {"input": 0, "output": 10, "tiers": {"priority": {"input": 0, "output": 20}}}}},
+    )
+    provider.script(answer("Hi", usage={"prompt_tokens": 1, "completion_tokens": 1}))
+    colour.chat(edge, "dear/m", "Hi", max_tokens=200, service_tier="flex")  # no price of its own: guessed as usual
+    with pytest.raises(BudgetExceeded):
+        colour.chat(edge, "dear/m", "Ho", max_tokens=200, service_tier="priority")
+
+
 def test_a_soft_budget_lets_all_pass_and_warns_once(
     colour: Colour, make: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

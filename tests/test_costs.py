@@ -286,6 +286,28 @@ def test_every_kind_of_token_is_paid_at_its_rate(dialect: str, said: dict[str, A
     assert cost == (None if micro is None else round(micro * 1e9 / MILLION))
 
 
+def test_a_count_that_cannot_be_does_not_use_a_budget_up_for_ever() -> None:
+    book = book_of(EdgeConfig(prices={"models": {"any/m": PRICE}}), lambda provider: provider)
+    usage = {"prompt_tokens": 10**40, "completion_tokens": 10**40, "cached_tokens": 10**40, "web_searches": 10**40}
+    cost = book.cost("any/m", usage, 1.8e9)
+    assert cost is not None
+    assert 0 < cost < 2**63
+
+
+def test_looking_at_lists_costs_nothing_and_what_is_not_understood_says_so(
+    colour: Colour, edge: EdgeClient, provider: Provider
+) -> None:
+    provider.script(json_body({"data": []}))
+    client = colour.http_client(edge)
+    try:
+        colour.finish(client.get(f"{provider.url}/v1/files", headers={"authorization": "Bearer k"}))
+        colour.finish(client.post(f"{provider.url}/v1/audio/speech", json={"model": "m", "input": "Hi"}))
+    finally:
+        colour.close(client)
+    (row,) = edge.spend()
+    assert (row.calls, row.unpriced, row.nano_usd) == (2, 1, 0)
+
+
 def test_bedrocks_tier_is_told_beside_its_counts() -> None:
     known = by_name("bedrock.converse")
     assert known is not None

@@ -80,7 +80,7 @@ class Asking:
         tier = self._cache.tier
         if response is not None or tier is None:
             return response
-        request.notes.looked_further = True
+        request.notes.further = "l2"
         entry = await tier.get(self._key, self._scope())
         if entry is None:
             return None

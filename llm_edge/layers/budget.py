@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import BudgetExceeded
 from ..message import UNCHARGED, Handler, Request, Response
 from ..notes import Attempt
 from ..policy.budget import Budgets, Line
-from ..policy.estimate import Guess, Lessons
+from ..policy.estimate import Guess, Lessons, served
 from ..policy.periods import Period, number
 from ..policy.plan import Subjects
 from ..policy.rows import Hold, Row, Taken
@@ -57,7 +58,7 @@ class Spending:
             return await handler(request)
         name = self.target.name
         guessed = self.lessons.guess(request.body.json, name, embeddings=request.operation == "embeddings")
-        price = self.cost(name, self.lessons.better(name, guessed).usage, self.runtime.clock.time(), "")
+        price = self._price(request, self.lessons.better(name, guessed).usage)
         if price is None:
             self._unpriced(request, lines)
             return await handler(request)
@@ -75,6 +76,12 @@ class Spending:
         else:
             attempt.settle = settle.after
         return response
+
+    def _price(self, request: Request, usage: Mapping[str, Any]) -> int | None:
+        """Of the way of serving that is asked for, where that has one."""
+        name, now, asked = self.target.name, self.runtime.clock.time(), served(request.body.json, usage)
+        price = self.cost(name, asked, now, "")
+        return price if price is not None or asked is usage else self.cost(name, usage, now, "")
 
     def _mine(self, request: Request, begun: int) -> Attempt | None:
         """The attempt that this call led to; None when it led to none."""

@@ -88,7 +88,7 @@ class Inputs:
         if held is None or now >= held.until:
             if cache.tier is None:
                 return None
-            self._request.notes.looked_further = True
+            self._request.notes.further = "l2"
             entry = await cache.tier.get(key, belongs(self._request.controls.tenant, self._request.scope))
             if entry is None:
                 return None

@@ -61,7 +61,8 @@ class Semantic:
         if not key or request.operation != "chat" or controls.no_cache or controls.no_store or not controls.semantic:
             return await handler(request)
         question = question_of(request.dialect, request.body.json)
-        request.notes.looked_further = question is not None
+        if question is not None:
+            request.notes.further = "semantic"
         vector = None if question is None else await self._vector(question.text, request)
         if question is None or vector is None:
             return await handler(request)

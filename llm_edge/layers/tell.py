@@ -23,6 +23,8 @@ log = logging.getLogger("llm_edge")
 Cost: TypeAlias = Callable[[str, Mapping[str, Any] | None, float, str], int | None]
 """Target, usage, seconds since 1970, the model that answered: nano-dollars, or None when unknown."""
 
+READING = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+"""What nobody asks money for: looking at lists and at what is stored, and deleting it."""
 HITS = frozenset({"HIT", "SEMANTIC HIT", "STALE", "COALESCED"})
 """What the cache says of answers that cost nothing."""
 
@@ -157,7 +159,8 @@ class _Books:
             if attempt.usage is None and not attempt.free:  # cut off before anybody said
                 attempt.usage = self._tell.likely(self._request, attempt.target)
             priced = cost(attempt.target, attempt.usage, now, attempt.answered)
-            attempt.cost = 0 if priced is None and attempt.free and attempt.usage is None else priced
+            free = attempt.free or self._request.method in READING
+            attempt.cost = 0 if priced is None and free and attempt.usage is None else priced
             total = None if total is None or attempt.cost is None else total + attempt.cost
         notes.cost = total
         if notes.usage is None and notes.attempts:

@@ -29,7 +29,13 @@ _MOST = 10**8
 _MODELS = 4096
 _ENOUGH = 8
 """Answers after which it is known how long they usually are."""
-_OUTPUT = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_OUTPUT = (
+    "max_completion_tokens", "max_tokens", "max_output_tokens", "maxOutputTokens", "maxTokens", "max_tokens_to_sample",
+    "max_gen_len",
+)  # fmt: skip
+_SETTINGS = ("generationConfig", "generation_config", "inferenceConfig")
+"""Where dialects keep such fields, if not at the top."""
+_CHOICES = ("n", "best_of", "candidateCount")
 _BINARY = frozenset({"data", "image_url", "file_data", "input_audio", "b64_json", "inlineData", "inline_data", "url"})
 
 
@@ -60,14 +66,12 @@ def guess(body: Json, *, output: int = OUTPUT, embeddings: bool = False) -> Gues
     prompt = _prompt(body, None)
     if embeddings:
         return Guess(prompt, 0)
-    settings = body.get("generationConfig")
-    bounds = [body.get(name) for name in _OUTPUT]
-    if isinstance(settings, dict):
-        bounds.append(cast("Json", settings).get("maxOutputTokens"))  # isinstance leaves the parts unknown
-    most = next((each for each in bounds if type(each) is int and each > 0), None)
-    choices = body.get("n")
-    many = choices if type(choices) is int and 1 < choices <= 1000 else 1
-    each = output if most is None else most
+    places = [body, *(cast("Json", inner) for name in _SETTINGS if isinstance(inner := body.get(name), dict))]
+    bounds = (each for place in places for name in _OUTPUT if type(each := place.get(name)) is int and each > 0)
+    most = next(bounds, None)
+    choices = (each for place in places for name in _CHOICES if type(each := place.get(name)) is int)
+    many = max((each for each in choices if each <= 1000), default=1)
+    many, each = max(many, 1), output if most is None else most
     return Guess(prompt, min(each * many, _MOST), most is not None, many)
 
 
@@ -104,7 +108,7 @@ class Lessons:
 
     def usage(self, body: Json, model: str, *, embeddings: bool = False) -> Mapping[str, Any]:
         """What a call will probably use, or has probably used; marked as estimated."""
-        return self.better(model, self.guess(body, model, embeddings=embeddings)).usage
+        return served(body, self.better(model, self.guess(body, model, embeddings=embeddings)).usage)
 
     def _usual(self, model: str, guessed: Guess) -> int:
         seen, mean, differs = self._answers.get(model, (0, 0.0, 0.0))
@@ -127,6 +131,12 @@ class Lessons:
             part = max(1 / (seen + 1), 0.1)
             now = (seen + 1, mean + part * off, differs + part * (abs(off) - differs))
             _remember(self._answers, model, now)
+
+
+def served(body: Json, usage: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The usage with the way of serving that the call asks for, which may have a price of its own."""
+    tier = body.get("service_tier")
+    return {**usage, "service_tier": tier} if isinstance(tier, str) and tier else usage
 
 
 def _remember(known: dict[str, Any], model: str, value: object) -> None:

@@ -19,6 +19,8 @@ Rate: TypeAlias = int | tuple[tuple[int, int], ...]
 Rates: TypeAlias = Mapping[str, Rate]
 
 DAY: Final = 86_400
+MOST: Final = 10**9
+"""Of any kind of token in one call; who tells of more is mistaken, and must not use a budget up for ever."""
 
 PARENT: Final[Mapping[str, str]] = {
     "cache_read": "input",
@@ -115,10 +117,11 @@ def cost(usage: Mapping[str, Any], price: Price, now: float) -> int | None:
         if total is None:
             return None
         prompt = max(total - (completion or 0), 0)
+    prompt, completion = min(prompt, MOST), min(completion or 0, MOST)
     bill = _Bill(rates, prompt)
     _input(bill, usage, prompt)
-    _output(bill, usage, completion or 0)
-    bill.add("web_search", usage.get("web_searches", 0), optional=True)
+    _output(bill, usage, completion)
+    bill.add("web_search", min(usage.get("web_searches", 0), MOST), optional=True)
     bill.add("request", 1, optional=True)
     return None if bill.unknown else (bill.sum + 500) // 1000
 

@@ -32,10 +32,11 @@ _TOKENS = {
     "cache_write": "cache_write_tokens", "reasoning": "reasoning_tokens",
 }  # fmt: skip
 _CACHE = {
-    "HIT": ("llm_edge_cache_hits_total", "l1"), "STALE": ("llm_edge_cache_hits_total", "l1"),
-    "SEMANTIC HIT": ("llm_edge_cache_hits_total", "semantic"), "MISS": ("llm_edge_cache_misses_total", "l1"),
+    "HIT": ("llm_edge_cache_hits_total", ""), "STALE": ("llm_edge_cache_hits_total", "l1"),
+    "SEMANTIC HIT": ("llm_edge_cache_hits_total", "semantic"), "MISS": ("llm_edge_cache_misses_total", ""),
     "COALESCED": ("llm_edge_coalesced_total", "l1"),
 }  # fmt: skip
+"""What counts them, and for which tier; empty for the furthest that was asked. A call counts once."""
 
 
 class Metrics:
@@ -235,7 +236,8 @@ class _Call:
             metrics.child("llm_edge_overhead_seconds", request.operation, notes.cache).observe(overhead)
         cached = _CACHE.get(notes.cache)
         if cached is not None:
-            metrics.child(*cached).inc()
+            name, tier = cached
+            metrics.child(name, tier or notes.further or "l1").inc()
         if notes.attempts:
             _spent(series, notes)
             if notes.first_byte is not None:

@@ -214,7 +214,7 @@ class _Call:
                 self._failed(span, Notes(error=attempt.outcome))
             span.end(self._moment(attempt.ended or attempt.started))
         # That memory had no answer took no time worth a span; the call's own span says that it was a miss.
-        if notes.cache not in {"BYPASS", "MISS"} or notes.looked_further:
+        if notes.cache not in {"BYPASS", "MISS"} or notes.further:
             until = notes.attempts[0].started if notes.attempts else notes.ended or notes.started
             self._child("edge.cache", notes.started, until, {"llm_edge.cache": notes.cache})
         if len(notes.targets) > 1:

@@ -60,6 +60,20 @@ def ask_stream(colour: Colour, edge: EdgeClient, model: str) -> Any:
     return colour.items(reply)
 
 
+def test_hits_and_misses_are_counted_by_the_furthest_tier_that_was_asked() -> None:
+    metrics = Metrics(FakeClock())
+    ways = [("HIT", ""), ("HIT", "l2"), ("STALE", "l2"), ("MISS", ""), ("MISS", "l2"), ("MISS", "semantic")]
+    for cache, further in [*ways, ("SEMANTIC HIT", "semantic"), ("COALESCED", "l2")]:
+        request = Request(body=Body(b"{}"))
+        request.notes.cache, request.notes.further = cache, further
+        metrics.begin(request).over(request, None)
+    seen = samples(metrics.text())
+    hits = {tier: seen["llm_edge_cache_hits_total", tier] for tier in ("l1", "l2", "semantic")}
+    misses = {tier: seen["llm_edge_cache_misses_total", tier] for tier in ("l1", "l2", "semantic")}
+    assert (hits, misses) == ({"l1": 2, "l2": 1, "semantic": 1}, {"l1": 1, "l2": 1, "semantic": 1})
+    assert seen["llm_edge_coalesced_total", "l1"] == 1
+
+
 def test_a_call_is_counted_with_its_tokens_and_its_cost(colour: Colour, edge: EdgeClient, provider: Provider) -> None:
     provider.script(answer("Hi", usage=USED))
     for _ in range(3):
