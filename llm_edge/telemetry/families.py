@@ -52,7 +52,7 @@ FAMILIES: Final = {
         ),
         Family("histogram", "llm_edge_stream_chunk_delay_seconds", "Between two reads of a stream.", _MODEL, _TOKEN),
         Family("counter", "llm_edge_cache_hits_total", "Answers from the cache, by where they were found.", ("tier",)),
-        Family("counter", "llm_edge_cache_misses_total", "Calls the cache had no answer for, by where it looked last.", ("tier",)),
+        Family("counter", "llm_edge_cache_misses_total", "Calls without one, by where was looked last.", ("tier",)),
         Family("counter", "llm_edge_coalesced_total", "Calls answered by another's.", ("tier",)),
         Family("gauge", "llm_edge_cache_entries", "Answers kept.", ("tier",)),
         Family("gauge", "llm_edge_cache_bytes", "Bytes of answers kept.", ("tier",)),
