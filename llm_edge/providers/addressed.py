@@ -9,7 +9,6 @@ from ..message import Body, Headers, Request
 from .base import Target, Wire
 from .sigv4 import ALGORITHM, signed_names
 
-
 _OURS: Final = "x-llm-edge-"
 
 
