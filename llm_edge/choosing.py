@@ -146,7 +146,7 @@ class Chooser:
         route = self.routes.get(request.route)
         if route is None or request.continues or (len(found) == 1 and route.plain):
             return Course(found)
-        needs = _needs(request)
+        needs = _needs(request, closely=route.strategy == "semantic")
         lacking = _NOTHING if _undemanding(needs) else [_lacks(target, needs) for target in found]
         larger = route.larger
         able = list(enumerate(found))
@@ -231,15 +231,17 @@ def _goes_on(target: Target) -> bool:
     return able.known and able.prefill
 
 
-def _needs(request: Request) -> Needs:
+def _needs(request: Request, *, closely: bool) -> Needs:
     try:
-        return asking.needs(request.body.json)
+        body = request.body.json
+        return _LITTLE if not closely and asking.modest(body) else asking.needs(body)
     except ValueError:
         return Needs()  # not JSON: nobody here knows what it asks for
 
 
 _CONTEXT = "the prompt is longer than its context window"
 _NOTHING: Sequence[str] = ()
+_LITTLE = Needs()
 SMALL = 1000
 """Tokens no model is too small for."""
 

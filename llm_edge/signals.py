@@ -178,8 +178,14 @@ class Guard:
 
     def post(self, work: Callable[[], None]) -> None:
         """Have this done soon, without waiting."""
-        self._posted.append(work)
-        self._settle()
+        posted, lock = self._posted, self._lock
+        posted.append(work)
+        while posted and lock.acquire(False):  # as in `_settle`
+            try:
+                while posted:
+                    posted.popleft()()
+            finally:
+                lock.release()
 
     def _settle(self) -> None:
         # Whoever lets go of the lock looks once more: what was posted meanwhile has nobody else to do it.

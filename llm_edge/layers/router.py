@@ -95,7 +95,11 @@ class Router:
             raise NoTarget(f"the strategy left nobody to ask for {request.model!r}")
         shown = reduce(_telling, failures)
         shown.attempts = len(notes.attempts)
-        raise shown
+        failures.clear()
+        try:
+            raise shown
+        finally:
+            del shown  # an error that its own traceback leads to lives until the garbage collector comes by
 
     async def _race(
         self, request: Request, hedge: Hedging, target: Target, left: deque[Target]

@@ -50,6 +50,29 @@ _INLINE: Final = ("inlineData", "inline_data", "fileData", "file_data")
 _TELLING: Final = frozenset({"type", *_INLINE})
 
 
+_MODEST: Final = frozenset({
+    "model", "messages", "stream", "stream_options", "temperature", "top_p", "max_tokens", "max_completion_tokens", "n",
+    "seed", "stop", "user", "metadata", "presence_penalty", "frequency_penalty", "reasoning_effort", "service_tier",
+    "store", "prompt_cache_key", "safety_identifier",
+})  # fmt: skip
+_SAID: Final = frozenset({"role", "content", "name"})
+_FEW = 6000
+"""Characters no model is too small for."""
+
+
+def modest(body: Mapping[str, Any]) -> bool:
+    """Whether this is surely a little text and nothing else, which any model takes: a quick look at the usual case."""
+    messages = body.get("messages")
+    if not (is_list(messages) and body.keys() <= _MODEST):
+        return False
+    characters = 0
+    for message in messages:
+        if not is_object(message) or not message.keys() <= _SAID or not isinstance(said := message.get("content"), str):
+            return False
+        characters += len(said)
+    return characters < _FEW
+
+
 def needs(body: Mapping[str, Any]) -> Needs:
     """What the body of a request asks for."""
     found = Needs(tools=bool(body.get("tools") or body.get("functions")), schema=_has_schema(body))
