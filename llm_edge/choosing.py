@@ -147,7 +147,10 @@ class Chooser:
         if route is None or request.continues or (len(found) == 1 and route.plain):
             return Course(found)
         needs = _needs(request, closely=route.strategy == "semantic")
-        lacking = _NOTHING if _undemanding(needs) else [_lacks(target, needs) for target in found]
+        anybody = _undemanding(needs)
+        if anybody and route.plain:
+            return Course(found)
+        lacking = _NOTHING if anybody else [_lacks(target, needs) for target in found]
         larger = route.larger
         able = list(enumerate(found))
         if any(lacking):

@@ -8,7 +8,7 @@ deadline allows.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, TypeAlias
@@ -17,14 +17,15 @@ from ..errors import CallError, Overloaded, RateLimited, Throttled
 from ..message import UNCHARGED, Handler, Request, Response
 from ..policy.estimate import guess
 from ..policy.keys import fingerprint
-from ..policy.throttle import LONGEST, Flow, Throttle, What
+from ..policy.throttle import LONGEST, Flow, Reading, Throttle, What
 from ..providers.base import Target
-from ..providers.quota import readings
+from ..providers.quota import TELLING, readings
 from ..runtime import Guard, Runtime, Signal, mind_forks
 
 Outcome: TypeAlias = Literal["well", "refused", "other"]
 
 _MOST = 4096
+_NOTHING: Sequence[Reading] = ()
 _ONE: Mapping[What, float] = {"requests": 1.0}
 _GUESSED_OUTPUT = 1000
 
@@ -204,7 +205,8 @@ class Heed:
         credential.guard.post(over)
 
     def _answered(self, credential: Credential, gate: Throttle, response: Response) -> None:
-        said = readings(response.headers, self.runtime.clock.time())
+        headers = response.headers
+        said = _NOTHING if headers.lack(TELLING) else readings(headers, self.runtime.clock.time())
         if said or gate.meters or gate.row:
             now = self.runtime.clock.now()
 

@@ -10,17 +10,18 @@ from ..policy.throttle import Reading, What
 
 _OPENAI: tuple[What, ...] = ("requests", "tokens")
 _ANTHROPIC: tuple[What, ...] = ("requests", "tokens", "input-tokens", "output-tokens")
-_TELLING = frozenset({
+TELLING = frozenset({
     "x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens", "anthropic-ratelimit-requests-remaining",
     "anthropic-ratelimit-tokens-remaining",
 })  # fmt: skip
+"""An answer without these says nothing of limits."""
 _MOST = 1e12
 
 
 def readings(headers: Headers, time: float) -> list[Reading]:
     """The buckets an answer tells of; `time` is now, in seconds since 1970. What makes no sense says nothing."""
     found: list[Reading] = []
-    if headers.lack(_TELLING):
+    if headers.lack(TELLING):
         return found
     if "x-ratelimit-remaining-requests" in headers or "x-ratelimit-remaining-tokens" in headers:
         for what in _OPENAI:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +28,10 @@ from llm_edge.errors import (
     Unauthorized,
 )
 from llm_edge.layers.router import Course, Router
-from llm_edge.message import Controls, Handler, Request, Saved
+from llm_edge.message import Controls, Handler, Request, Response, Saved
 from llm_edge.notes import Attempt
 from llm_edge.providers.base import Target
-from llm_edge.runtime import Blocking, FakeClock
+from llm_edge.runtime import Blocking, FakeClock, drive
 
 from .kit import Script, answer, call, failed
 
@@ -223,3 +225,26 @@ def test_a_call_whose_time_is_over_is_not_sent(colour: Colour) -> None:
     with pytest.raises(DeadlineExceeded, match="was over before it could be sent"):
         colour.run(router({A: script}, FakeClock(10.0))(call(deadline=10.0)))
     assert script.asked == []
+
+
+def test_an_error_is_gone_once_nobody_holds_it() -> None:
+    """One that its own traceback led to would keep the call and its body until the garbage collector came by."""
+
+    def fails() -> weakref.ref[CallError]:
+        try:
+            drive(router({A: _Fails(), B: _Fails()})(call()))
+        except CallError as error:
+            return weakref.ref(error)
+        raise AssertionError("it fails")
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert fails()() is None
+    finally:
+        gc.enable()
+
+
+class _Fails:
+    async def __call__(self, request: Request, /) -> Response:
+        raise failed()

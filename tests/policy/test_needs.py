@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_edge.policy.needs import Needs, conversation, difficulty, needs
+from llm_edge.policy.needs import Needs, conversation, difficulty, modest, needs
 
 URL = "data:image/png;base64," + "A" * 9000
 TEXT = "x" * 600
@@ -43,6 +43,24 @@ def test_what_is_asked_is_seen_in_every_dialect(body: dict[str, Any], seen: set[
     found = needs(body)
     assert {name for name in ("tools", "schema", "images", "documents", "audio") if getattr(found, name)} == seen
     assert found.characters < 1000  # a picture's bytes are no text
+
+
+@pytest.mark.parametrize("body", [body for body, _ in SEEN], ids=lambda value: str(value)[:60])
+def test_a_quick_look_overlooks_no_need(body: dict[str, Any]) -> None:
+    found = needs(body)
+    asks = any((found.tools, found.schema, found.images, found.documents, found.audio))
+    assert not (modest(body) and asks)
+
+
+def test_a_quick_look_is_enough_for_a_little_text() -> None:
+    short, long = {"role": "user", "content": TEXT}, {"role": "user", "content": TEXT * 11}
+    assert modest({"model": "m", "messages": [short, short], "temperature": 0, "max_tokens": 9})
+    assert not modest({"model": "m", "messages": [short, long]})
+    assert not modest({"model": "m", "messages": [short, {"role": "tool", "tool_call_id": "x", "content": "y"}]})
+    assert not modest({"model": "m", "messages": [short], "anything": "new"})
+    assert not modest({"model": "m", "messages": "hi"})
+    assert not modest({"model": "m", "messages": ["hi"]})
+    assert not modest({"model": "m", "input": TEXT})
 
 
 @pytest.mark.parametrize(
