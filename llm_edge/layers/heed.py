@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, TypeAlias
 
-from ..errors import CallError, Overloaded, RateLimited, Throttled
+from ..errors import CallError, NetworkFailed, Overloaded, RateLimited, Throttled
 from ..message import UNCHARGED, Handler, Request, Response
 from ..policy.estimate import guess
 from ..policy.keys import fingerprint
@@ -192,12 +192,13 @@ class Heed:
         if isinstance(error, Throttled) and self.others(now):
             error.retryable = False  # the next key can be asked at once
         throttled = isinstance(error, Throttled) or (isinstance(error, Overloaded) and error.status == 529)
+        slow = isinstance(error, NetworkFailed) and error.kind == "ReadTimeout" and not error.ours
         told = error.response.headers if isinstance(error, CallError) and error.response is not None else None
         said = readings(told, self.runtime.clock.time()) if told is not None else []
         wait = error.retry_after if isinstance(error, CallError) else None
 
         def over() -> None:
-            credential.over("refused" if throttled else "other")
+            credential.over("refused" if throttled or slow else "other")
             gate.heard(said, now)
             if isinstance(error, Throttled):
                 gate.refused(wait, now)

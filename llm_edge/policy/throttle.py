@@ -5,8 +5,9 @@ Its header fields tell of buckets: how large, how much is left, how long until f
 fills as the provider's does and is drawn on by each call we send; so we know when a bucket is empty before we are told.
 A refusal (429) closes the gate for as long as the provider asks, or for longer each time where it does not say.
 
-How many calls may be under way at once is learned from refusals (`Flow`): a tenth fewer after each, one more each time
-that as many calls went well as are allowed while at least half of the room was in use.
+How many calls may be under way at once is learned from refusals and timeouts (`Flow`): a tenth fewer after one, one
+more each time that as many calls went well as are allowed while at least half of the room was in use. Calls that were
+under way already when it became fewer do not make it fewer still: a crowd that is refused together is refused once.
 """
 
 from __future__ import annotations
@@ -119,6 +120,8 @@ class Flow:
     """None: as many as there are; nothing was refused yet."""
     in_flight: int = 0
     _well: int = 0
+    _before: int = 0
+    """Calls still under way that began before it last became fewer, or as many others as have ended since."""
 
     @property
     def full(self) -> bool:
@@ -128,9 +131,13 @@ class Flow:
         """A call has ended."""
         busy = self.in_flight
         self.in_flight -= 1
+        known, self._before = self._before > 0, max(self._before - 1, 0)
         if outcome == "refused":
-            self.limit = max(1.0, min(self.limit or float(busy), float(busy)) * 0.9)
-            self._well = 0
+            if known or (self.limit is None and busy < 2):
+                return  # of one alone nobody learns how many are too many
+            most = float(busy) if self.limit is None else min(self.limit, max(float(busy), self.limit / 2))
+            self.limit = max(1.0, most * 0.9)
+            self._well, self._before = 0, self.in_flight
         elif outcome == "well" and self.limit is not None and busy * 2 >= self.limit:
             self._well += 1
             if self._well >= int(self.limit):

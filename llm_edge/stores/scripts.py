@@ -62,6 +62,9 @@ local function tally(key, name)
       redis.call('ZREM', key .. ':o', id)
       redis.call('HDEL', key .. ':a', id)
     end
+    if r > 0 and redis.call('EXISTS', key .. ':o') == 0 then
+      s, r, u = s + r, 0, u + r  -- a store that was short of memory has forgotten who reserved it
+    end
   end
   return {p = p, s = s, r = r, u = u}
 end

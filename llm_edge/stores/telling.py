@@ -5,18 +5,23 @@ was heard; a settlement that is told twice is made once.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any, cast
 
+from ..exact import is_object
 from ..runtime import Clock
 from .fuse import Fuse
 from .lanes import library
 from .pool import Pool
 from .wire import Batch, hopeless, ran
 from .workers import Workers
+
+log = logging.getLogger("llm_edge.stores")
 
 _TICK = 0.05
 """Seconds between two looks at what has to go back."""
@@ -44,7 +49,7 @@ class Telling:
         """Begin anew, as in a forked child."""
         self._untold: deque[Batch] = deque(maxlen=_MOST_UNTOLD)
         self._mouth = threading.Lock()
-        self._asked = self._ticking = self._closed = False
+        self._asked = self._ticking = self._closed = self._asked_of_memory = False
 
     def close(self) -> None:
         """Tell what is left, and end. What the store does not hear of at once runs out there by itself."""
@@ -89,6 +94,19 @@ class Telling:
         """Whether something is on its way, or about to be, that somebody may be waiting for."""
         return self._asked or self._mouth.locked() or bool(self._untold)
 
+    def _warn_of_evictions(self) -> None:
+        """A store that throws keys away when it is full forgets limits and budgets with them."""
+        try:
+            said: Any = self._pool.ask(lambda client: cast("Any", client).info("memory"))
+        except (OSError, library().RedisError):
+            return  # away, or nobody's business: then there is nothing to say
+        policy = str(said.get("maxmemory_policy", "noeviction")) if is_object(said) else "noeviction"
+        if policy != "noeviction" and said.get("maxmemory"):
+            log.warning(
+                "the store of limits and budgets evicts keys when it is full (maxmemory-policy is %s), and counts with "
+                "them; give them a database of their own, with noeviction", policy,
+            )  # fmt: skip
+
     @property
     def rests(self) -> bool:
         """Whether there is nothing to tell, and nothing here that will have to go back."""
@@ -123,6 +141,9 @@ class Telling:
 
     def _tick(self) -> None:
         try:
+            if not self._asked_of_memory:
+                self._asked_of_memory = True
+                self._warn_of_evictions()
             while not self._closed:
                 time.sleep(_TICK)  # this thread has nothing else to do
                 if self._fuse.blown and self._fuse.ask(self._clock.now()) == "probe":

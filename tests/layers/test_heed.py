@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llm_edge.errors import NetworkFailed, Overloaded, RateLimited, Throttled
+from llm_edge.errors import CallError, NetworkFailed, Overloaded, RateLimited, Throttled
 from llm_edge.layers.heed import Credential, Credentials, Heed
 from llm_edge.message import Request, Response
 from llm_edge.providers.base import Target
@@ -134,12 +134,15 @@ def test_what_is_not_understood_passes(colour: Colour) -> None:
 # ---------------------------------------------------------------- how many at once
 
 
-def test_after_a_refusal_fewer_calls_are_under_way(colour: Colour) -> None:
+@pytest.mark.parametrize(
+    "trouble", [failed(Throttled, status=429), NetworkFailed("slow", kind="ReadTimeout")], ids=["refusal", "timeout"]
+)
+def test_after_a_refusal_or_a_timeout_fewer_calls_are_under_way(colour: Colour, trouble: CallError) -> None:
     clock, credential = FakeClock(), Credential()
     layer = heed(colour, clock, credential)
     held = [colour.run(layer(last(), Script(streamed()))) for _ in range(9)]
-    with pytest.raises(Throttled):
-        colour.run(layer(last(), Script(failed(Throttled, status=429))))
+    with pytest.raises(type(trouble)):
+        colour.run(layer(last(), Script(trouble)))
     assert credential.flow.limit == 9.0
     busy = call()
     busy.notes.targets = ["openai/gpt", "other/m"]

@@ -93,7 +93,7 @@ class FlowMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.flow, self.inside = Flow(), 0
+        self.flow, self.inside, self.older = Flow(), 0, 0
 
     @rule()
     def enter(self) -> None:
@@ -107,9 +107,14 @@ class FlowMachine(RuleBasedStateMachine):
             before, busy = self.flow.limit, self.inside
             self.flow.over(outcome)
             self.inside -= 1
-            if outcome == "refused":
-                assert self.flow.limit is not None
-                assert self.flow.limit == max(1.0, 0.9 * min(before or busy, busy))
+            known, self.older = self.older > 0, max(self.older - 1, 0)
+            if outcome == "refused" and (known or (before is None and busy == 1)):
+                assert self.flow.limit == before
+            elif outcome == "refused":
+                assert self.flow.limit == max(
+                    1.0, 0.9 * (busy if before is None else min(before, max(busy, before / 2)))
+                )
+                self.older = self.inside
             elif before is not None:
                 assert self.flow.limit in {before, before + 1}
 
@@ -121,6 +126,31 @@ class FlowMachine(RuleBasedStateMachine):
 
 FlowMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 TestFlow = FlowMachine.TestCase
+
+
+def test_a_crowd_that_is_refused_together_makes_it_a_tenth_fewer_once() -> None:
+    flow = Flow()
+    flow.in_flight = 100
+    for _ in range(100):
+        flow.over("refused")
+    assert flow.limit == 90.0
+    flow.in_flight = 90
+    flow.over("refused")
+    assert flow.limit == 81.0
+
+
+def test_of_one_call_alone_nobody_learns_how_many_are_too_many() -> None:
+    flow = Flow()
+    flow.in_flight = 1
+    flow.over("refused")
+    assert flow.limit is None
+    flow.in_flight = 100
+    flow.over("refused")
+    for _ in range(99):
+        flow.over("well")
+    flow.in_flight = 1
+    flow.over("refused")
+    assert flow.limit == pytest.approx(90.0 / 2 * 0.9)
 
 
 def test_the_room_grows_by_one_for_as_many_good_calls_as_it_allows() -> None:

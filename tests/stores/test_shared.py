@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import threading
@@ -522,3 +523,57 @@ def test_wave_after_wave_finds_its_places(stores: Stores) -> None:
             await wave([(many, 1), (exact, 1)])
 
     asyncio.run(waves())
+
+
+# ---------------------------------------------------------------- a store that is short of memory (fault 19)
+
+
+def test_a_row_that_was_evicted_begins_anew_and_gives_no_more_than_its_limit_for_it(
+    colour: Colour, view: SharedView, store: SharedCounters, server: Valkey
+) -> None:
+    rows = {PACE: 3, LOG: 2, PLACES: 2, DAY: 3}
+    for one, most in rows.items():
+        first = [granted(take(colour, view, one)) for _ in range(most)]
+        server.client().delete(PREFIX + one.key)
+        for _ in range(most):
+            granted(take(colour, view, one))
+        assert refused(take(colour, view, one)).row is one
+        for hold in first:  # what the evicted held is settled, and nobody is let in for it
+            view.settle(hold, {})
+        store.telling.all_now()
+        assert isinstance(take(colour, view, one), Full)
+
+
+def test_money_whose_reservations_were_evicted_is_spent_and_unconfirmed(
+    colour: Colour, view: SharedView, store: SharedCounters, server: Valkey
+) -> None:
+    hold = granted(take(colour, view, MONEY, amount=60))
+    server.client().delete(f"{PREFIX}{MONEY.key}:o")
+    assert colour.run(view.accounts([MONEY])) == [Account(60, 0, 60)]
+    view.settle(hold, {"nano-dollars": 10})
+    store.telling.all_now()
+    assert colour.run(view.accounts([MONEY])) == [Account(60, 0, 60)]
+    server.client().delete(f"{PREFIX}{MONEY.key}")
+    assert colour.run(view.accounts([MONEY])) == [Account()]
+
+
+@pytest.mark.parametrize("policy", ["allkeys-random", "noeviction"])
+def test_a_store_that_evicts_keys_is_warned_of_once(
+    own: Valkey, stores: Stores, caplog: pytest.LogCaptureFixture, policy: str
+) -> None:
+    client, looks = own.client(), itertools.count()
+    client.config_set("maxmemory", "64mb")
+    client.config_set("maxmemory-policy", policy)
+    store = stores(own.place, patience=5.0)
+    view = store.view(Blocking())
+
+    def asked() -> bool:
+        """Whether the store was asked about its memory, our own looks left out."""
+        ours = next(looks)
+        return bool(client.info("commandstats").get("cmdstat_info", {"calls": 0})["calls"] > ours)
+
+    for _ in range(2):
+        view.settle(granted(drive(view.take([(PLACES, 1)], 30.0))), {})
+        wait_until(lambda: asked() and (policy == "noeviction" or bool(caplog.records)))
+    store.close()
+    assert [policy in record.getMessage() for record in caplog.records] == [True] * (policy == "allkeys-random")
