@@ -82,7 +82,9 @@ class CacheTools:
         key: str | None = None,
     ) -> bool:  # fmt: skip
         """
-        Forget what has all of these, or everything. `key` is what `explain()["cache"]["key"]` tells.
+        Forget what has all of these, or everything; answers that are on their way are not kept either.
+
+        `key` is what `explain()["cache"]["key"]` tells; one that is on its way under it is kept.
 
         False when it is forgotten here and the second tier cannot be told yet; it is told when it answers again.
         """
@@ -161,6 +163,7 @@ class CacheTools:
         self, runtime: Runtime, tenant: str | None, namespace: str | None, model: str | None, key: str | None
     ) -> bool:
         answers, tier = self._answers, self._answers.tier(runtime)
+        answers.flights.part()
         if key is not None:
             answers.memory.remove(key)
             if tier is not None:

@@ -15,6 +15,7 @@ from ..policy import freshness
 from ..policy.cacheable import fit
 from ..stores.entry import Entry, Kind, belongs, digest
 from ..stores.shelf import Lease
+from .flight import Look
 from .kept import Held, Keeper, form_of, kept_headers, told, turned
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Asking:
             return None
         response = self._given(held, now, stale=stands == "stale")
         if response is not None and stands != "fresh" and not request.controls.only_if_cached:
-            self._renew()
+            self._renew(held.entry)
         return response
 
     def _given(self, held: Held, now: float, *, stale: bool) -> Response | None:
@@ -84,13 +85,17 @@ class Asking:
         entry = await tier.get(self._key, self._scope())
         if entry is None:
             return None
-        clock = self._cache.clock
-        now, age = clock.now(), max(clock.time() - entry.made, 0.0)
-        held = self._answers.hold(entry, now=now, age=age, seconds=self._rule.ttl)
+        now, age, held = self._found(entry)
         most = request.controls.max_age
         if age >= entry.ttl or (most is not None and age > most):
             return None
         return self._given(held, now, stale=False)
+
+    def _found(self, entry: Entry) -> tuple[float, float, Held]:
+        """It was in the second tier, and goes into memory: now, its age, and as memory holds it."""
+        clock = self._cache.clock
+        now, age = clock.now(), max(clock.time() - entry.made, 0.0)
+        return now, age, self._answers.hold(entry, now=now, age=age, seconds=self._rule.ttl)
 
     def _scope(self) -> str:
         return belongs(self._request.controls.tenant, self._request.scope)
@@ -150,16 +155,20 @@ class Asking:
         held = self._answers.recall(self._key, now)
         if held is None:
             return None
-        window = max(self._rule.stale_if_error, self._request.controls.stale_if_error or 0.0)
+        controls = self._request.controls
+        window = controls.stale_if_error or 0.0
+        if not controls.no_cache:  # who wants none of what is kept has to say so, to be given it all the same
+            window = max(window, self._rule.stale_if_error)
         left = held.expires - now
         if -left >= window:
             return None
         self._request.notes.say(now, "cache", stale=True, instead_of=type(error).__name__)
         return self._given(held, now, stale=left <= 0)
 
-    async def _ask_for_all(self, request: Request) -> Response:
+    async def _ask_for_all(self, request: Request, look: Look | None = None) -> Response:
         """Ask while other processes wait for the answer; or wait for theirs, as long as it makes sense."""
         tier, clock, lease = self._cache.tier, self._cache.clock, self._rule.lease
+        look = look or self.fetched
         if tier is None or lease <= 0:
             return await self._ask(request)
         name, token = f"{self._key} {form_of(request)}", secrets.token_hex(8)
@@ -169,11 +178,11 @@ class Asking:
                 return await self._ask(request)
             await clock.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            found = await self.fetched(request)
+            found = await look(request)
             if found is not None:
                 return found
         try:
-            found = await self.fetched(request) if pause > _FIRST_PAUSE else None
+            found = await look(request) if pause > _FIRST_PAUSE else None
             response = found or await self._ask(request, (name, token), over=lambda: tier.release(name, token))
         except BaseException:
             tier.release(name, token)
@@ -252,7 +261,7 @@ class Asking:
 
     # ------------------------------------------------------------------ renewed behind the caller's back
 
-    def _renew(self) -> None:
+    def _renew(self, known: Entry) -> None:
         key, answers, clock = self._key, self._answers, self._cache.clock
         if not answers.begins(key):
             return
@@ -262,9 +271,15 @@ class Asking:
         anew = replace(asked.controls, no_cache=True)  # nor from what was said to a similar question
         request = replace(asked, notes=notes, deadline=deadline, controls=anew)
 
+        async def newer(request: Request) -> Response | None:
+            return await self._newer(known, request)
+
         async def work() -> None:
             try:
-                response = await self._ask(request)
+                response = await newer(request)
+                if response is None:
+                    answers.stats.again()
+                    response = await self._ask_for_all(request, newer)
                 if response.stream is not None:
                     async for _ in response.stream:
                         pass
@@ -276,5 +291,14 @@ class Asking:
             self._cache.runtime.home().start(work, lambda: answers.over(key))
         except RuntimeError:
             answers.over(key)  # no thread to be had, or the loop is being closed
-        else:
-            answers.stats.again()
+
+    async def _newer(self, known: Entry, request: Request) -> Response | None:
+        """What another process has been told since then; it goes into memory."""
+        cache, tier = self._cache, self._cache.tier
+        entry = None if tier is None else await tier.get(self._key, self._scope())
+        if entry is None or entry.made <= known.made:
+            return None
+        response = told(entry, request, cache.understand(request.dialect), cache.clock, 0.0)
+        if response is not None:
+            self._found(entry)
+        return response

@@ -48,6 +48,10 @@ class Flights:
         # The calls in flight are the parent's.
         self.under_way = {}
 
+    def part(self) -> None:
+        """Who asks from now on joins no call that is under way already; those go on for who is aboard."""
+        self.guard.do(self.under_way.clear)
+
     async def share(
         self, key: str, request: Request, runtime: Runtime, *, look: Look, ask: Ask,
         other: Callable[[], str] | None = None, turn: Turn | None = None,

@@ -1,8 +1,9 @@
 """
 What was purged, and when.
 
-A purge writes down its moment under a tag, and an entry made at or before it is no longer there for anybody: nothing
-has to be searched for and deleted. Moments are wall time, since other processes and machines read them too.
+A purge writes down its moment under a tag, and an entry asked for at or before it is no longer there for anybody:
+nothing has to be searched for and deleted, and what was on its way when it was purged is not kept either. Moments are
+wall time, since other processes and machines read them too.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Purgeable(Protocol):
     def model(self) -> str: ...
     @property
     def made(self) -> float: ...
+    @property
+    def took(self) -> float: ...
 
 
 def tag(
@@ -67,7 +70,7 @@ class Tombstones:
         return self._marks
 
     def purge(self, tag: str, moment: float) -> None:
-        """Forget what carries this tag and was made up to this moment."""
+        """Forget what carries this tag and was asked for up to this moment."""
         self._guard.do(lambda: self._join({tag: moment}))
 
     def merge(self, found: Marks, now: float) -> Marks:
@@ -82,9 +85,9 @@ class Tombstones:
         marks = self._marks
         if not marks:
             return False
-        made = entry.made
+        asked = entry.made - entry.took
         return any(
-            made <= marks.get(_tag(tuple((kind, getattr(entry, kind)) for kind in shape)), 0.0)
+            asked <= marks.get(_tag(tuple((kind, getattr(entry, kind)) for kind in shape)), 0.0)
             for shape in self._shapes
         )
 

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from tests.conftest import Colour
 
 
-def settled(kept: Kept) -> None:
+def settled(colour: Colour) -> None:
     """Until whatever was begun in the background is over."""
-    if kept.colour.name == "async":
+    if colour.name == "async":
 
         async def others() -> None:
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             await asyncio.gather(*tasks, return_exceptions=True)
 
-        kept.colour.run(others())
+        colour.run(others())
     for thread in threading.enumerate():
         if thread.name == "llm_edge work":
             thread.join(20)
@@ -43,7 +43,7 @@ def test_a_stale_answer_is_given_once_more_while_it_is_asked_for_again(colour: C
     kept.ask()
     kept.clock.advance(70.0)
     assert text(kept.ask()) == ("STALE", "old")
-    settled(kept)
+    settled(colour)
     assert text(kept.ask()) == ("HIT", "new")
     assert len(kept.script.asked) == 2
     assert (kept.answers.stats.stale, kept.answers.stats.refreshed) == (1, 1)
@@ -54,7 +54,7 @@ def test_a_stale_answer_tells_its_age(colour: Colour) -> None:
     kept.ask()
     kept.clock.advance(70.0)
     kept.ask(request)
-    settled(kept)
+    settled(colour)
     assert (request.notes.cache, request.notes.cache_age) == ("STALE", pytest.approx(70.0))
 
 
@@ -70,7 +70,7 @@ def test_a_streamed_answer_is_renewed_to_its_end(colour: Colour) -> None:
     kept.ask(streaming=True)
     kept.clock.advance(70.0)
     assert kept.ask(streaming=True)[0] == "STALE"
-    settled(kept)
+    settled(colour)
     assert kept.ask(streaming=True)[0] == "HIT"
 
 
@@ -98,7 +98,7 @@ def test_many_who_get_a_stale_answer_renew_it_once(colour: Colour) -> None:
 
     assert kept.colour.run(many()) == ["STALE"] * 5
     gate.set()
-    settled(kept)
+    settled(colour)
     assert len(begun) == 1
 
 
@@ -107,9 +107,9 @@ def test_a_renewal_that_fails_leaves_what_is_there(colour: Colour) -> None:
     kept.ask()
     kept.clock.advance(70.0)
     assert text(kept.ask()) == ("STALE", "old")
-    settled(kept)
+    settled(colour)
     assert text(kept.ask()) == ("STALE", "old")
-    settled(kept)
+    settled(colour)
     assert text(kept.ask()) == ("HIT", "new")
 
 
@@ -120,11 +120,11 @@ def test_a_hot_answer_is_renewed_before_its_end(colour: Colour) -> None:
     kept.clock.advance(50.0)
     kept.chance = 0.99
     assert text(kept.ask()) == ("HIT", "old")
-    settled(kept)
+    settled(colour)
     assert len(kept.script.asked) == 1
     kept.clock.advance(8.0)
     assert text(kept.ask()) == ("HIT", "old")
-    settled(kept)
+    settled(colour)
     assert text(kept.ask()) == ("HIT", "new")
 
 
@@ -135,7 +135,7 @@ def test_early_renewal_can_be_switched_off(colour: Colour) -> None:
     kept.chance = 0.999
     kept.clock.advance(59.0)
     assert kept.ask()[0] == "HIT"
-    settled(kept)
+    settled(colour)
     assert len(kept.script.asked) == 1
 
 
@@ -144,7 +144,7 @@ def test_only_if_cached_renews_nothing(colour: Colour) -> None:
     kept.ask()
     kept.clock.advance(70.0)
     assert kept.ask(**asked(only_if_cached=True))[0] == "STALE"
-    settled(kept)
+    settled(colour)
     assert len(kept.script.asked) == 1
 
 
@@ -181,6 +181,16 @@ def test_it_is_not_allowed_unless_somebody_says_so(colour: Colour) -> None:
     assert kept.ask(**asked(stale_if_error=2.0))[0] == "STALE"
     with pytest.raises(Overloaded):
         kept.ask(**asked(stale_if_error=0.5))
+
+
+def test_who_wants_nothing_that_is_kept_gets_it_only_when_it_says_so_too(colour: Colour) -> None:
+    kept = Kept(colour, answer("old"), failed(), ttl=60.0, stale_if_error=600.0)
+    kept.ask()
+    kept.clock.advance(61.0)
+    with pytest.raises(Overloaded):
+        kept.ask(**asked(no_cache=True))
+    assert kept.ask(**asked(no_cache=True, stale_if_error=600.0))[0] == "STALE"
+    assert kept.ask()[0] == "STALE"
 
 
 def test_a_refusal_is_told_and_not_covered_up(colour: Colour) -> None:

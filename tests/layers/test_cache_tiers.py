@@ -23,12 +23,14 @@ from llm_edge.runtime import FakeClock
 from llm_edge.stores.disk import disk_tier
 from llm_edge.stores.memory import MemoryStore
 from llm_edge.stores.tier import SecondTier
+from llm_edge.stores.tombstones import tag
 from llm_edge.testing import Provider, stream
 from tests.conftest import Sync
 from tests.stores.kit import BOUND, Ticking
 
 from .kit import Script, answer, call, failed, read_all, streamed
 from .test_cache import UNDERSTOOD, asked
+from .test_cache_fresh import settled
 
 if TYPE_CHECKING:
     from tests.conftest import Colour
@@ -252,3 +254,59 @@ def test_a_call_that_fails_gives_the_lease_back(processes: Any) -> None:
 
 def key_of(process: Process, request: Request) -> str:
     return process.layer.key_of(request, request.body)
+
+
+# ---------------------------------------------------------------------- stale ones, and purges
+
+
+def renewing(processes: Any, *steps: Any, **rule: Any) -> Process:
+    made: Process = processes(*steps, ttl=60.0, second_ttl=60.0, stale_while_revalidate=30.0, **rule)
+    return made
+
+
+@pytest.mark.parametrize("lease", [0.0, 30.0])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_what_another_process_has_renewed_is_not_asked_for_again(processes: Any, lease: float, streaming: bool) -> None:
+    one = renewing(processes, lambda request: streamed() if streaming else answer(), lease=lease)
+    other = renewing(processes, lease=lease)
+    one.ask(streaming=streaming)
+    one.written()
+    assert other.ask(streaming=streaming)[0] == "HIT"
+    one.clock.advance(70.0)
+    for process in (one, other):
+        assert process.ask(streaming=streaming)[0] == "STALE"
+        settled(process.colour)
+        process.written()
+        assert process.ask(streaming=streaming)[0] == "HIT"
+    assert (len(one.script.asked), len(other.script.asked)) == (2, 0)
+    assert (one.answers.stats.refreshed, other.answers.stats.refreshed) == (1, 0)
+
+
+def test_who_renews_what_another_process_is_renewing_waits_for_it_behind_the_callers_back(processes: Any) -> None:
+    one = renewing(processes, lease=30.0)
+    one.ask()
+    one.written()
+    one.clock.advance(70.0)
+
+    async def hold() -> None:
+        assert await one.tier.view(one.colour.runtime(one.clock)).claim(f"{key_of(one, call())} ", "held", 1e4)
+
+    one.colour.run(hold())
+    assert one.ask()[0] == "STALE"
+    settled(one.colour)
+    assert 0 < sum(one.clock.slept) <= 31.0, "and asks by itself when that takes too long"
+    assert len(one.script.asked) == 2
+
+
+def test_an_answer_that_was_on_its_way_when_it_was_purged_is_kept_nowhere(processes: Any) -> None:
+    def purged_meanwhile(request: Request) -> Response:
+        one.clock.advance(1.0)
+        one.tier.tombstones.purge(tag(model="m"), one.clock.time())
+        one.clock.advance(1.0)
+        return answer()
+
+    one = processes(purged_meanwhile, lambda request: answer())
+    assert [one.ask()[0], one.ask()[0], one.ask()[0]] == ["MISS", "MISS", "HIT"]
+    one.written()
+    assert processes().ask()[0] == "HIT", "the later one is"
+    assert one.tier.counts().written == 1

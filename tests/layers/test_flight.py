@@ -586,6 +586,22 @@ def test_followers_know_who_answered_and_what_it_used() -> None:
     assert notes.attempts == []
 
 
+def test_who_comes_after_a_parting_joins_nobody_and_nobody_is_disturbed() -> None:
+    board, upstream = Board(), Upstream(apart=True)
+
+    async def main() -> list[tuple[str, bytes]]:
+        before = [asyncio.create_task(board.raw(upstream, Awaiting())) for _ in range(2)]
+        await until_async(board.filled(2))
+        board.flights.part()
+        after = [asyncio.create_task(board.raw(upstream, Awaiting())) for _ in range(2)]
+        await until_async(board.filled(2))
+        upstream.gate.set()
+        return await asyncio.gather(*before, *after)
+
+    assert [status for status, _ in asyncio.run(main())] == ["BYPASS", "COALESCED"] * 2
+    assert (len(upstream.asked), board.flights.under_way) == (2, {})
+
+
 def test_a_loop_that_is_closed_under_a_call_frees_its_followers() -> None:
     board, upstream = Board(), Upstream(apart=True)
     loop = asyncio.new_event_loop()

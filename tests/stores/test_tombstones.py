@@ -19,10 +19,13 @@ class Made:
     namespace: str = "n"
     model: str = "m"
     made: float = NOW
+    took: float = 0.0
 
 
 names = st.sampled_from(["a", "b", "", "a,b", ":"])
-things = st.builds(Made, names, names, names, names, st.sampled_from([NOW - 1, NOW, NOW + 1]))
+things = st.builds(
+    Made, names, names, names, names, st.sampled_from([NOW - 1, NOW, NOW + 1]), st.sampled_from([0.0, 1.0])
+)
 wanted = st.fixed_dictionaries({}, optional=dict.fromkeys(KINDS, names))
 
 
@@ -32,7 +35,7 @@ def test_a_purge_covers_what_has_all_it_names(purges: list[tuple[dict[str, str],
     for names, moment in purges:
         stones.purge(tag(**names), moment)
     assert stones.cover(thing) == any(
-        thing.made <= moment and all(getattr(thing, kind) == name for kind, name in names.items())
+        thing.made - thing.took <= moment and all(getattr(thing, kind) == name for kind, name in names.items())
         for names, moment in purges
     )
 
