@@ -124,7 +124,7 @@ class First(Stream):
         reading.size += len(chunk)
         reading.lone = False
         reading.turn.append(None)
-        if (reading.moved is not None or reading.guests == 0) and reading.noticed():
+        if (reading.moved is not None or reading.guests < 1) and reading.noticed():
             await stream.aclose()
         if stream.watcher.complete or stream.watcher.failure is not None:
             self.watcher.feed(chunk)
