@@ -36,22 +36,18 @@ def serve(options: argparse.Namespace) -> int:
     given = {name: value for name in ("host", "port", "workers") if (value := getattr(options, name)) is not None}
     plan = Plan(options.config, options.environment, {"serve": given} if given else None)
     try:
-        shared = share_counts(plan.config())
-        edge = plan.edge()
-        check(edge.config)
-        server = Server(plan, edge.config.serve)
-        words = banner(edge)
-        serve_logs(edge)
-        edge.close()
+        with share_counts(plan.config()):
+            edge = plan.edge()
+            check(edge.config)
+            server = Server(plan, edge.config.serve)
+            words = banner(edge)
+            serve_logs(edge)
+            edge.close()
+            print(words, flush=True)
+            server.run(watch=options.reload_config)
     except ConfigError as error:
         print(f"llm-edge: {error}", file=sys.stderr)
         return BAD
-    print(words, flush=True)
-    try:
-        server.run(watch=options.reload_config)
-    finally:
-        if shared is not None:
-            shared.cleanup()
     return GOOD
 
 

@@ -8,7 +8,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -208,14 +209,19 @@ def check(config: EdgeConfig) -> None:
         )
 
 
-def share_counts(config: EdgeConfig) -> TemporaryDirectory[str] | None:
+@contextmanager
+def share_counts(config: EdgeConfig) -> Iterator[None]:
     """
-    A directory in which the workers add up what they count, where there are many; gone with what this gives.
+    A directory in which the workers add up what they count, where there are many.
 
-    To be called before anything is counted: prometheus-client looks for the directory once, when it is loaded.
+    To be entered before anything is counted: prometheus-client looks for the directory once, when it is loaded.
     """
     if config.serve.workers == 1 or not config.serve.metrics or os.environ.get(_COUNTS):
-        return None
-    shared = TemporaryDirectory(prefix="llm-edge-counts-")
-    os.environ[_COUNTS] = shared.name
-    return shared
+        yield
+        return
+    with TemporaryDirectory(prefix="llm-edge-counts-") as shared:
+        os.environ[_COUNTS] = shared
+        try:
+            yield
+        finally:
+            del os.environ[_COUNTS]

@@ -110,7 +110,7 @@ def test_the_server_keeps_to_it_whatever_is_asked(mode: Any, described: tuple[Pr
 
 def _ask_all(cases: Any, url: str, key: str) -> None:
     @settings(
-        max_examples=4, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+        max_examples=2, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
         suppress_health_check=[
             HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.nested_given,
         ],
