@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 from .. import exact
 from ..errors import Blocked
 from ..message import Body, Handler, Request, Response, Stream
+from ..notes import new_id
 from ..policy.cloak import Cloak
 from ..policy.pii import KINDS
 from ..policy.uncloaking import Event, Uncloaking
@@ -72,7 +73,7 @@ def _checked(request: Request, rule: Guarding) -> tuple[Cloak, Body]:
     try:
         asked = body.json
         stateful = any(asked.get(name) for name in _STATEFUL)
-        mark = f"_{request.notes.request_id[:6].upper()}" if stateful else ""
+        mark = f"_{new_id()[:6].upper()}" if stateful else ""
         cloak = Cloak(rule.kinds, taken=(lambda: body.raw) if rule.restore else bytes, mark=mark)
         covered = cloak.covered(asked)
     except (ValueError, TypeError, RecursionError):

@@ -35,6 +35,7 @@ _CODED: Final = frozenset({"mime_type", "media_type", "mimeType", "format"})
 _FREE: Final = frozenset({"input", "args", "response", "json"})
 """Where an object stands under these names it is what a tool is given, or gives."""
 _PLACEHOLDER = re.compile(r"\[[A-Z]+(?:_[A-Z]+)?_[0-9]{1,9}(?:_[0-9A-F]{1,8})?\]")
+_PLACEHOLDER_BYTES = re.compile(_PLACEHOLDER.pattern.encode())
 _NESTED: Final = 4
 """How often JSON may stand in text that stands in JSON."""
 
@@ -47,10 +48,14 @@ def structural(field: str) -> bool:
 class Cloak:
     """One call's. `taken` gives the text in which no placeholder of ours may stand already."""
 
-    __slots__ = ("_by_value", "_kinds", "_mark", "_numbers", "_taken", "found", "values")
+    __slots__ = ("_begun", "_by_value", "_kinds", "_mark", "_numbers", "_taken", "_written", "found", "values")
 
     def __init__(self, kinds: Collection[str] = KINDS, *, taken: Callable[[], bytes] = bytes, mark: str = "") -> None:
         self._kinds, self._taken, self._mark = kinds, taken, mark
+        self._written: frozenset[bytes] | None = None
+        """The placeholders that stand in the call already, once somebody asked."""
+        self._begun: frozenset[str] | None = None
+        """All beginnings of ours, once somebody asked."""
         self._by_value: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self.found: dict[str, int] = {}
@@ -108,11 +113,12 @@ class Cloak:
         known = self._by_value.get(value)
         if known is not None:
             return known
-        taken = self._taken()
+        if self._written is None:
+            self._written = frozenset(_PLACEHOLDER_BYTES.findall(self._taken()))
         while True:
             number = self._numbers[kind] = self._numbers.get(kind, 0) + 1
             made = f"[{kind.upper()}_{number}{self._mark}]"
-            if made.encode() not in taken:
+            if made.encode() not in self._written:
                 break
         self._by_value[value] = made
         if "\n" not in value:
@@ -138,15 +144,16 @@ class Cloak:
 
     def occurs(self, raw: bytes) -> bool:
         """Whether one of them may stand in these bytes."""
-        return any(made.encode() in raw for made in self.values)
+        return any(match[0].decode() in self.values for match in _PLACEHOLDER_BYTES.finditer(raw))
 
     def tail(self, text: str) -> str:
         """The end of a text that may be the beginning of a placeholder; empty when it cannot be."""
         at = text.rfind("[")
         if at < 0:
             return ""
-        end = text[at:]
-        return end if any(made.startswith(end) and made != end for made in self.values) else ""
+        if self._begun is None:
+            self._begun = frozenset(made[:size] for made in self.values for size in range(1, len(made)))
+        return end if (end := text[at:]) in self._begun else ""
 
 
 def _json_in(text: str) -> Any:

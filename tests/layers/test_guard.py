@@ -120,12 +120,19 @@ def test_calls_nobody_understands_pass(colour: Colour) -> None:
 
 def test_what_a_provider_remembers_has_placeholders_of_its_own(colour: Colour) -> None:
     script = Script(answer())
+    asked = {"model": "m", "input": f"And {BOB}?", "previous_response_id": "r"}
     for _ in range(2):
-        asked = {"model": "m", "input": f"And {BOB}?", "previous_response_id": "r"}
         colour.run(guard(REDACT)(call(body=asked, dialect="openai.responses"), script))
     first, second = (each.body.json["input"] for each in script.asked)
     assert first.startswith("And [EMAIL_1_")
     assert first != second
+
+    async def echoes(request: Request) -> Response:
+        return Response(status=200, body=Body(json={"said": request.body.json["input"]}))
+
+    response = colour.run(guard(REDACT)(call(body=asked, dialect="openai.responses"), echoes))
+    assert response.body is not None
+    assert response.body.json["said"] == f"And {BOB}?"
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])

@@ -110,6 +110,19 @@ def test_a_private_key_is_taken_out_and_never_put_back() -> None:
     assert cloak.restored(covered) == f"Mine: [API_KEY_1] and {BOB}"
 
 
+def test_very_many_values_cost_no_more_than_their_text() -> None:
+    looked = 0
+
+    def body() -> bytes:
+        nonlocal looked
+        looked += 1
+        return b"[EMAIL_2] is the caller's own"
+
+    cloak = Cloak(taken=body)
+    covered = cloak.text(" ".join([f"u{number}@example.com" for number in range(500)]))
+    assert (looked, len(cloak.values), "[EMAIL_2]" in covered) == (1, 500, False)
+
+
 def test_only_the_kinds_that_are_asked_for_are_found() -> None:
     assert Cloak(["card"]).text(f"{BOB} {CARD}") == f"{BOB} [CARD_1]"
 
