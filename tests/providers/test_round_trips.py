@@ -11,7 +11,7 @@ import pytest
 from llm_edge.message import Body, Json
 from llm_edge.providers.translation.core import Exchange
 from llm_edge.providers.translation.strangers import without_strangers
-from llm_edge.providers.translation.table import translation
+from llm_edge.providers.translation.table import replay, translation
 
 from .fields_answered import ANSWERED
 from .test_features import at
@@ -168,6 +168,35 @@ def test_thinking_comes_back_to_its_maker_with_its_proof(caller: str, maker: str
     )
     assert not [change for change in into.changes if "signatures" in change]
     assert json.dumps(sent).count("PROOF") == 1
+
+
+def heard_piece_by_piece(caller: str, maker: str, answer: Json, model: str) -> Json:
+    """What a caller puts together of a streamed answer."""
+    wanted = {"stream": True, "stream_options": {"include_usage": True}}
+    into = Exchange(model=model, provider=maker.partition(".")[0], request_id="r1", created=1, streaming=True)
+    into.chat = {"messages": [], **wanted}
+    theirs, mine, taken_apart, put_together = translation(maker), translation(caller), replay(maker), replay(caller)
+    assert theirs is not None
+    assert mine is not None
+    assert taken_apart is not None
+    assert put_together is not None
+    reader, writer, whole = theirs.reader(into), mine.writer(into), put_together.assembler()
+    for chunks in [*map(reader.feed, taken_apart.events(answer, wanted)), reader.end()]:
+        for chunk in chunks:
+            whole.feed(writer.write(chunk))
+    whole.feed(writer.end())
+    made = whole.whole()
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize(("caller", "maker"), [(c, m) for c in (C, A, G, R) for m in (A, G, R) if c != m])
+def test_streamed_thinking_comes_back_to_its_maker_with_its_proof(caller: str, maker: str) -> None:
+    model = MAKERS[maker].partition("/")[2]
+    answer = heard_piece_by_piece(caller, maker, WHOLE[maker](list(CALLS[maker])), model)
+    sent, into = between(caller, maker, given_back(caller, answer), MAKERS[maker])
+    assert json.dumps(sent).count("PROOF") == 1
+    assert not [change for change in into.changes if "signatures" in change]
 
 
 @pytest.mark.parametrize("caller", [C, A, G, R, B])

@@ -49,7 +49,7 @@ def _messages(body: Json, exchange: Exchange) -> list[Json]:
         if role == "assistant":
             messages.append(_assistant(content))
         elif role == "user":
-            messages += _user(content)
+            messages += _user(content, f"messages[{index}]", exchange)
         elif role == "system":
             blocks = [{"type": "text", "text": content}] if isinstance(content, str) else objects(content)
             messages += [_system(block) for block in blocks]
@@ -63,13 +63,14 @@ def _system(block: Json) -> Json:
     return {"role": "system", "content": made["text"] if len(made) == 2 else [made]}
 
 
-def _user(content: Any) -> list[Json]:
+def _user(content: Any, place: str, exchange: Exchange) -> list[Json]:
     """Tool results each a message of their own, then what the user said."""
     if isinstance(content, str):
         return [{"role": "user", "content": content}]
     messages: list[Json] = []
     said: list[Json] = []
-    for block in objects(content):
+    for index, block in enumerate(objects(content)):
+        _sendable(block, f"{place}.content[{index}]", exchange)
         if block.get("type") == "tool_result":
             messages.append(_result(block))
         else:
@@ -77,6 +78,14 @@ def _user(content: Any) -> list[Json]:
     if said or not messages:
         messages.append({"role": "user", "content": simplest(said)})
     return messages
+
+
+def _sendable(block: Json, place: str, exchange: Exchange) -> None:
+    """Raises InvalidRequest for a file that only Anthropic has: without it the answer would be about nothing."""
+    if mapping(block.get("source")).get("type") == "file":
+        raise exchange.impossible(f"{place}.source.file_id", "the file lies with Anthropic; send its data or its URL")
+    for index, inner in enumerate(objects(block.get("content"))):
+        _sendable(inner, f"{place}.content[{index}]", exchange)
 
 
 _RESULT_READ = frozenset(("type", "tool_use_id", "content", "is_error", "cache_control"))

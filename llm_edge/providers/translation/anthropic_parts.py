@@ -203,10 +203,9 @@ def part(block: Json) -> Json:
         used = ("type", "text", "cache_control")
     elif kind == "image" and source.get("type") in ("base64", "url"):
         made = {"type": "image_url", "image_url": {"url": _url(source)}}
-    elif kind == "document" and source.get("type") in ("base64", "url", "file"):
-        where = {"url": "file_url", "file": "file_id"}.get(source["type"], "file_data")
-        value = source.get("file_id") if where == "file_id" else _url(source)
-        made = {"type": "file", "file": {"filename": block.get("title") or _UNTITLED, where: value}}
+    elif kind == "document" and source.get("type") in ("base64", "url"):
+        where = "file_url" if source["type"] == "url" else "file_data"
+        made = {"type": "file", "file": {"filename": block.get("title") or _UNTITLED, where: _url(source)}}
         used = (*used, "title")
     else:
         made = {"type": "text", "text": _in_words(block), EXTRA: dict(block)}

@@ -52,6 +52,8 @@ def request_from_chat(chat: Json, exchange: Exchange) -> Json:
     choice = mapping(request.get("tool_choice"))
     if choice:
         request["tool_choice"] = _choice(choice, exchange)
+        if not own and choice.get("type") == "allowed_tools":
+            _only_allowed(request)
     _stop(request, exchange, own)
     if own:
         _limit(request)
@@ -97,6 +99,18 @@ def _choice(choice: Json, exchange: Exchange) -> Json:
         return {"type": kind, kind: {**allowed, "tools": tools}}
     body = mapping(choice.get(kind))
     return {"type": kind, kind: {**body, "name": told_name(string(body.get("name")), exchange)}} if body else choice
+
+
+def _only_allowed(request: dict[str, Any]) -> None:
+    """Only OpenAI knows a choice among some of the tools; others are shown no more than those."""
+    allowed = mapping(request["tool_choice"].get("allowed_tools"))
+    names = {_name_of(tool) for tool in objects(allowed.get("tools"))}
+    request["tools"] = [tool for tool in objects(request.get("tools")) if _name_of(tool) in names]
+    request["tool_choice"] = allowed.get("mode") or "auto"
+
+
+def _name_of(tool: Json) -> str:
+    return string(mapping(tool.get("custom" if tool.get("type") == "custom" else "function")).get("name"))
 
 
 def _stop(request: dict[str, Any], exchange: Exchange, own: bool) -> None:

@@ -148,3 +148,15 @@ def test_any_conversation_comes_back_as_it_was(turns: list[dict[str, Any]]) -> N
     back = TRANSLATION.request_from_chat(TRANSLATION.request_to_chat(body, into), into)
     assert back == body
     assert not into.changes
+
+
+@pytest.mark.parametrize("kind", ["image", "document"])
+@pytest.mark.parametrize("in_result", [False, True])
+def test_a_file_that_lies_with_anthropic_is_refused_before_somebody_answers_without_it(
+    kind: str, in_result: bool
+) -> None:
+    block: Any = {"type": kind, "source": {"type": "file", "file_id": "file_1"}}
+    if in_result:
+        block = {"type": "tool_result", "tool_use_id": "t", "content": [block]}
+    with pytest.raises(InvalidRequest, match=r"`messages\[0\].content\[0\].*file_id`: the file lies with Anthropic"):
+        in_chat({"messages": [{"role": "user", "content": [block]}]})

@@ -474,3 +474,15 @@ def test_a_recorded_request_means_the_same_afterwards(each: Exchange) -> None:
     facts = exchange(model=each.request["model"])
     chat = TRANSLATION.request_to_chat(each.request, facts)
     assert TRANSLATION.request_from_chat(chat, facts) == each.request
+
+
+@pytest.mark.parametrize("provider", ["openai", "deepseek"])
+def test_a_choice_among_some_tools_is_understood_by_every_server(provider: str) -> None:
+    tools = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in "fgh"]
+    some = [{"type": "function", "function": {"name": name}} for name in "fh"]
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": some}}
+    asked = {"messages": [{"role": "user", "content": "hi"}], "tools": tools, "tool_choice": choice}
+    sent = TRANSLATION.request_from_chat(asked, exchange(provider=provider))
+    names = [tool["function"]["name"] for tool in sent["tools"]]
+    own = provider == "openai"
+    assert (names, sent["tool_choice"]) == ((["f", "g", "h"], choice) if own else (["f", "h"], "required"))
