@@ -172,3 +172,23 @@ def test_the_three_ways_with_what_has_no_place_differ_in_what_is_told_alone(pair
             assert left_out, body
             assert rejected.refusal.startswith("`")
             assert "set on_unsupported_param to warn or drop" in rejected.refusal
+
+
+@pytest.mark.parametrize("provider", ["openai.chat", "openai.responses", "anthropic.messages", "bedrock.converse"])
+def test_a_prompt_that_lies_with_google_is_not_left_out_by_anybody_else(provider: str) -> None:
+    into = Exchange(model="gpt-5.4", provider="openai", request_id="r1")
+    caller, other = translation("gemini.generate"), translation(provider)
+    assert caller is not None
+    assert other is not None
+    asked = {"contents": [{"parts": [{"text": "And then?"}]}], "cachedContent": "cachedContents/a-long-book"}
+    with pytest.raises(InvalidRequest, match=r"`gemini.cachedContent`: nobody else has this part"):
+        other.request_from_chat(caller.request_to_chat(asked, into), into)
+
+
+def test_a_video_is_not_left_out_of_a_question_to_openai() -> None:
+    into = Exchange(model="gpt-5.4", provider="openai", request_id="r1")
+    openai = translation("openai.chat")
+    assert openai is not None
+    video = {"type": "video_url", "video_url": {"url": "https://a/b.mp4"}}
+    with pytest.raises(InvalidRequest, match="video_url"):
+        openai.request_from_chat({"messages": [{"role": "user", "content": [video]}]}, into)

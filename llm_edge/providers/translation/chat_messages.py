@@ -122,6 +122,9 @@ class Messages:
         for name in part:
             if name not in _PART and name not in _QUIET and (self._own or name in _FOREIGN) and part[name]:
                 self._lose(name)
+        if self._own and part.get("type", "text") not in _PART:
+            why = "OpenAI's chat takes text, images, sound and files"
+            raise self._exchange.impossible(f"messages[].content[] of type {part['type']!r}", why)
         if self._own and "file_url" in mapping(part.get("file")):
             why = "OpenAI fetches no files for a chat; send it as file_data"
             raise self._exchange.impossible("messages[].content[].file.file_url", why)

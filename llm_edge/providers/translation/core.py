@@ -18,6 +18,8 @@ _SAID_TWICE = {
     "web_search": frozenset({"type", "name"}),
 }
 """What rides along only to be exact on the way home, for chat's own fields say it too; of some only these parts."""
+_PROMPTS = frozenset({"cachedContent"})
+"""Names of what lies with its provider and without which the rest is another question."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,8 @@ class Exchange:
     def foreign(self, dialect: str, fields: Any) -> None:
         """What rides along for `dialect` alone has no place elsewhere: told field by field."""
         for name, value in sorted(mapping(fields).items()):
+            if name in _PROMPTS and value:
+                raise self.impossible(f"{dialect}.{name}", "nobody else has this part of the prompt; send it whole")
             if name not in _SAID_TWICE:
                 self.lost(f"{dialect}.{name}", "it belongs to another dialect")
                 continue
