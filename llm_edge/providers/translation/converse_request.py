@@ -132,6 +132,10 @@ def _sampling(draft: _Draft, name: str, value: Any) -> None:
         draft.exchange.lost(name, f"{draft.exchange.model} takes none")
 
 
+def _foreign(draft: _Draft, name: str, value: Any) -> None:
+    draft.exchange.foreign(name, value)
+
+
 def _top_k(draft: _Draft, name: str, value: Any) -> None:
     if draft.family.vendor == "amazon":
         draft.own.setdefault("inferenceConfig", {})["topK"] = value
@@ -233,6 +237,8 @@ _SETTERS: Final[dict[str, _Set]] = {
     "service_tier": _service_tier,
     "metadata": _metadata,
     "response_format": _response_format,
+    "gemini": _foreign,
+    "responses": _foreign,
     **dict.fromkeys(CARRIED, _own_field),
 }
 _IMPOSSIBLE: Final = {
