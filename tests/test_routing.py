@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llm_edge import EdgeClient, NoTarget, choosing
-from llm_edge.errors import ContextTooLong, StreamBroken
+from llm_edge.errors import ContextTooLong, DeadlineExceeded, RateLimited, StreamBroken
 from llm_edge.message import Body, Request
 from llm_edge.providers import capabilities
 from llm_edge.providers.base import Target
@@ -215,7 +215,7 @@ def hedging(edges: Edges, *providers: Provider, **sections: Any) -> EdgeClient:
     return edges(
         providers={name: {"base_url": each.url + "/v1"} for name, each in zip(names, providers, strict=True)},
         routes={"r": {"targets": [f"{name}/m" for name in names], "hedge": {"enabled": True}}},
-        cache={"policy": "off"}, hedge={"least": 0.02}, clock=FakeClock(), **sections,
+        **{"cache": {"policy": "off"}, "hedge": {"least": 0.02}, "clock": FakeClock(), **sections},
     )  # fmt: skip
 
 
@@ -249,6 +249,33 @@ def test_a_stream_that_does_not_begin_is_asked_for_elsewhere(
     assert "".join(chunk.text for chunk in colour.items(got)) == "instead"
     assert got.explain()["usage"]["total_tokens"] > 0
     assert first.calls[-1].wait_ended().closed_early
+
+
+def test_a_call_that_is_asked_twice_ends_with_its_time_where_nobody_answers(
+    colour: Colour, edges: Edges, providers: Callable[..., Provider]
+) -> None:
+    first, second = providers(answer("at once")), providers(answer("instead"))
+    edge = hedging(edges, first, second, clock=None, retry={"attempts": 1})
+    for _ in range(20):
+        colour.chat(edge, "r", "hi")
+    first.script(answer("late").stall())
+    second.script(answer("late").stall())
+    with pytest.raises(DeadlineExceeded):
+        colour.chat(edge, "r", "hi", timeout=0.7)
+    for call in [first.calls[-1], *second.calls]:
+        assert call.wait_ended().closed_early
+
+
+def test_who_waits_for_a_place_leaves_when_its_time_is_over(colour: Colour, edges: Edges, provider: Provider) -> None:
+    place = {"kind": "openai", "base_url": provider.url + "/v1"}
+    edge = edges(providers={"p": place}, limits={"global": {"concurrency": 1, "patience": 600}})
+    provider.script(stream("a", " b").stall(after_events=1))
+    held = colour.chat(edge, "p/m", "hi", stream=True)  # a stream keeps its place until it is over
+    with pytest.raises(RateLimited):
+        colour.chat(edge, "p/m", "another", timeout=0.3)
+    colour.close(held)
+    provider.script(answer("well"))
+    assert colour.chat(edge, "p/m", "a third").text == "well"
 
 
 def test_no_more_than_a_twentieth_is_asked_twice(
