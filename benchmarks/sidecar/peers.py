@@ -3,6 +3,7 @@ Other gateways that serve over HTTP, where they are installed in the folder that
 
     python -m venv DIR/litellm && DIR/litellm/bin/pip install 'litellm[proxy]'
     npm install --prefix DIR @portkey-ai/gateway
+    python -m venv DIR/vllm-router && DIR/vllm-router/bin/pip install vllm-router
     DIR/tensorzero/gateway    TensorZero's, from wherever you have it: no registry has it as a program
 """
 
@@ -47,7 +48,8 @@ class Peer:
     name: str
     program: str
     """Where it is inside the folder."""
-    options: Callable[[int, Path], list[str]]
+    options: Callable[[int, Path, str], list[str]]
+    """Of its port, its file, and the provider's address."""
     config: str = ""
     file: str = "peer.json"
     """What its configuration must be called."""
@@ -55,6 +57,8 @@ class Peer:
     path: str = PATH
     headers: Callable[[str], Mapping[str, str]] = lambda url: {}
     env: Mapping[str, str] = field(default_factory=dict[str, str])
+    promised: bool = True
+    """Whether we say that we are ahead of it; one that only passes calls on stands in the table without that."""
 
     @contextmanager
     def running(self, folder: Path | None, url: str, scratch: Path) -> Iterator[Server]:
@@ -65,7 +69,7 @@ class Peer:
         port, file = free_port(), scratch / self.file
         file.write_text(self.config.format(url=url, port=port, model=MODEL))
         with started(
-            [str(program.resolve()), *self.options(port, file)], port, patience=180.0, env=dict(self.env)
+            [str(program.resolve()), *self.options(port, file, url)], port, patience=180.0, env=dict(self.env)
         ) as process:
             yield Server(
                 self.name, f"http://127.0.0.1:{port}", process,
@@ -76,15 +80,23 @@ class Peer:
 PEERS = (
     Peer(
         "litellm's proxy", "litellm/bin/litellm",
-        lambda port, file: ["--config", str(file), "--host", "127.0.0.1", "--port", str(port)],
-        _LITELLM, "config.yaml", env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
+        lambda port, file, url: ["--config", str(file), "--host", "127.0.0.1", "--port", str(port)],
+        _LITELLM, "config.yaml", env={
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR",
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # it starts for nobody without a key else
+        },
     ),
     Peer(
         "Portkey's gateway", "node_modules/@portkey-ai/gateway/build/start-server.js",
-        lambda port, file: ["--headless", f"--port={port}"], model=MODEL, headers=_portkey,
+        lambda port, file, url: ["--headless", f"--port={port}"], model=MODEL, headers=_portkey,
     ),
     Peer(
-        "TensorZero's gateway", "tensorzero/gateway", lambda port, file: ["--config-file", str(file)],
+        "vLLM's router, in Rust", "vllm-router/bin/vllm-router",
+        lambda port, file, url: ["--worker-urls", url, "--host", "127.0.0.1", "--port", str(port)],
+        model=MODEL, promised=False,
+    ),
+    Peer(
+        "TensorZero's gateway", "tensorzero/gateway", lambda port, file, url: ["--config-file", str(file)],
         _TENSORZERO, "tensorzero.toml", model="tensorzero::model_name::bench", path="/openai/v1/chat/completions",
     ),
 )  # fmt: skip
