@@ -19,6 +19,7 @@ from llm_edge.runtime import (
     Alarm,
     Awaiting,
     Blocking,
+    Crowd,
     FakeClock,
     Guard,
     LoopClock,
@@ -28,6 +29,7 @@ from llm_edge.runtime import (
     drive_iter,
     mind_forks,
 )
+from tests.chaos.virtual import run
 
 if TYPE_CHECKING:
     from tests.conftest import Colour
@@ -197,6 +199,32 @@ def test_a_signal_set_after_the_waiting_loop_is_gone_harms_nobody() -> None:
     happened.set()
     assert happened.is_set
     waiting.close()
+
+
+def test_a_crowd_waits_each_for_its_own_time_and_goes_on_in_the_order_it_came() -> None:
+    crowd, told = Crowd(), list[tuple[str, bool, float]]()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def wait(name: str, seconds: float | None) -> None:
+            happened = await Awaiting().wait(crowd, seconds)
+            told.append((name, happened, loop.time()))
+
+        patience = {"a": 30.0, "b": 10.0, "c": None, "d": 10.0, "e": 40.0, "f": 20.0, "left": 5.0}
+        tasks = [asyncio.create_task(wait(name, seconds)) for name, seconds in patience.items()]
+        await asyncio.sleep(1.0)
+        tasks[-1].cancel()
+        loop.call_later(24.0, crowd.set)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await wait("late", 1.0)
+        assert tasks[-1].cancelled()
+
+    run(main())
+    assert told == [
+        ("b", False, 10.0), ("d", False, 10.0), ("f", False, 20.0),
+        ("a", True, 25.0), ("c", True, 25.0), ("e", True, 25.0), ("late", True, 25.0),
+    ]  # fmt: skip
 
 
 def test_each_waker_is_called_once_whoever_sets_and_subscribes() -> None:

@@ -176,6 +176,7 @@ def test_a_disk_that_writes_slowly_holds_up_no_loop_and_drops_what_is_too_much(
         for number in range(2, 2000):  # were one of them to wait for the disk, this would not end
             view.put(an_entry(number))
         assert await view.get(key_of(1), an_entry(1).scope), "and what is there is found meanwhile"
+        await view.drain(0.0)  # who is about to end waits for it no longer than it will
 
     asyncio.run(main())
     assert shelf.stuck.wait(BOUND)
