@@ -37,6 +37,11 @@ class Answers:
         # Who was renewing them is in the parent.
         self._renewing = set()
 
+    @property
+    def alone(self) -> bool:
+        """Whether memory is all there is just now, as the second tier does not answer."""
+        return self.second is not None and self.second.failing
+
     def recall(self, key: str, now: float) -> Held | None:
         """What memory holds for a key: fresh or not, but never purged, or idle for too long, or another's."""
         held = self.memory.get(key)

@@ -13,7 +13,7 @@ from ..message import Handler, Json, OnEnd, Pairs, Request, Response, Watcher
 from ..notes import Notes
 from ..policy import freshness
 from ..policy.cacheable import fit
-from ..stores.entry import Entry, Kind, belongs, digest
+from ..stores.entry import YEAR, Entry, Kind, belongs, digest
 from ..stores.shelf import Lease
 from .flight import Look
 from .kept import Held, Keeper, form_of, kept_headers, told, turned
@@ -48,7 +48,7 @@ class Asking:
         if held is None:
             return None
         left = held.expires - now
-        if now >= held.until and left > 0:
+        if now >= held.until and left > 0 and not self._answers.alone:
             return None  # the second tier may know better
         most = request.controls.max_age
         if most is not None and now - held.made > most:
@@ -251,7 +251,7 @@ class Asking:
         entry = Entry(
             key=self._key, scope=self._scope(), tenant=digest(controls.tenant), namespace=controls.namespace,
             model=request.model, dialect=request.dialect, kind=kind, headers=headers, payload=payload,
-            made=clock.time(), ttl=ttl, usage=None if usage is None else dict(usage),
+            made=clock.time(), ttl=min(ttl, YEAR), usage=None if usage is None else dict(usage),
             cost=cache.cost(target, usage, clock.time(), answered),
             took=now - began, target=target,
         )  # fmt: skip

@@ -91,11 +91,17 @@ class SecondTier:
     def glance(self) -> None:
         """Have purges by other processes looked up, behind the caller's back and once a second at most.
 
-        For who answers from memory: `tombstones` then knows, a moment later, what was purged elsewhere.
+        For who answers from memory: `tombstones` then knows, a moment later, what was purged elsewhere. A store that
+        failed is found to be back so, too.
         """
-        if not self._looking and self._marks_due() and not self.closed and not self._reading.blown:
+        if self._looking or not self._marks_due() or self.closed:
+            return
+        leave = self._reading.ask(self._clock.now())
+        if leave == "pass":
             self._looking = True
             self._readers.submit(self._look)
+        elif leave == "probe":
+            self._readers.submit(lambda: self._probe(self._reading, self.look_up))
 
     def look_up_here(self) -> None:
         """Purges by other processes, looked up by a thread that leaves no connection behind; blocks, and may raise."""

@@ -31,6 +31,7 @@ from tests.stores.kit import BOUND, Ticking
 from .kit import Script, answer, call, failed, read_all, streamed
 from .test_cache import UNDERSTOOD, asked
 from .test_cache_fresh import settled
+from .test_flight import until
 
 if TYPE_CHECKING:
     from tests.conftest import Colour
@@ -163,6 +164,29 @@ def test_a_second_tier_that_is_closed_is_no_error(processes: Any) -> None:
     one.tier.close()
     one.clock.advance(301.0)
     assert one.ask()[0] == "MISS"
+
+
+def test_while_the_second_tier_is_away_memory_knows_for_as_long_as_an_answer_is_fresh(processes: Any) -> None:
+    one = processes()
+    one.ask()
+    one.written()
+    for _ in range(5):
+        one.tier._reading.bad(one.clock.now())  # it has failed five times in a row
+    assert one.tier.failing
+    for _ in range(3):
+        one.clock.advance(301.0)
+        assert one.ask()[0] == "HIT"
+    until(lambda: not one.tier.failing)  # hits have it looked after
+    assert one.ask()[0] == "HIT"
+    assert len(one.script.asked) == 1
+
+
+def test_an_answer_that_is_to_be_kept_for_ever_is_kept_for_a_year(processes: Any) -> None:
+    one, other = processes(), processes()
+    one.ask(**asked(ttl=9e8))
+    one.written()
+    one.clock.advance(3e7)
+    assert other.ask(**asked(ttl=9e8))[0] == "HIT"
 
 
 def test_an_edge_client_keeps_answers_for_the_next_one(colour: Colour, tmp_path: Path, provider: Provider) -> None:
