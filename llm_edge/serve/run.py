@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from .auth import LockedDoor, door_of
 from .intake import HEADER_BYTES
 
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+_FILES = 2**20
 WATCH = 0.5
 """Seconds between two looks at the files, where they are watched."""
 _OURS = ("127.0.0.1", "::1", "localhost")
@@ -141,6 +142,7 @@ class Server(MPServer):
     def run(self, *, watch: bool = False) -> None:
         """Serves until told to stop. With `watch` a file that changes is a reload, too."""
         births.mind()
+        _open_as_many_files_as_may_be()
         if watch:
             threading.Thread(target=self._watch, name="llm_edge watch", daemon=True).start()
         self.serve(target_loader=self._plan.app, wrap_loader=False)
@@ -179,6 +181,18 @@ class Server(MPServer):
                 os.kill(os.getpid(), signal.SIGHUP)
 
 
+def _open_as_many_files_as_may_be() -> None:
+    """Each stream takes two: most systems begin with 1,024, and let who asks have many more."""
+    try:
+        import resource
+    except ImportError:
+        return  # Windows has no such bound
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _oldest(tls: ServeTlsConfig) -> SSLProtocols:
     return SSLProtocols.tls12 if tls.minimum == "1.2" else SSLProtocols.tls13
 
@@ -210,7 +224,7 @@ def check(config: EdgeConfig) -> None:
 
 
 @contextmanager
-def share_counts(config: EdgeConfig) -> Iterator[None]:
+def share_counts(config: EdgeConfig) -> Generator[None]:
     """
     A directory in which the workers add up what they count, where there are many.
 
