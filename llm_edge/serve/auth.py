@@ -33,6 +33,7 @@ class LockedDoor:
 
     def __init__(self, fixed: Mapping[bytes, Caller], keys: KeyStore | None, issuer: Issuer | None) -> None:
         self._fixed, self.keys, self._issuer = fixed, keys, issuer
+        self._callers: dict[str, tuple[Key, Caller]] = {}
         self._guesses = 0
         self._turn: asyncio.Lock | None = None
 
@@ -44,12 +45,19 @@ class LockedDoor:
         if caller is not None:
             return caller
         if self.keys is not None and (key := self.keys.find(shown)) is not None:
-            return key.caller()
+            return self._caller(key)
         if self._issuer is not None and shown.count(".") == 2:
             return await self._issuer.caller(shown)
         if self.keys is not None and self.keys.has_stretched and (key := await self._brought(self.keys, shown)):
-            return key.caller()
+            return self._caller(key)
         raise Unauthenticated("the key is not valid here")
+
+    def _caller(self, key: Key) -> Caller:
+        """Who shows a key; the same object for as long as nothing of the key changes."""
+        known = self._callers.get(key.id)
+        if known is None or known[0] is not key:
+            known = self._callers[key.id] = (key, key.caller())
+        return known[1]
 
     async def _brought(self, keys: KeyStore, shown: str) -> Key | None:
         """A key that somebody brought. One at a time is worked out: guessers wait for each other."""

@@ -85,13 +85,13 @@ async def called(
     return said
 
 
-def until(happened: Callable[[], object]) -> bool:
-    """Waits for it; long enough for the slowest machine."""
+def until(happened: Callable[[], object], process: Process | None = None) -> bool:
+    """Waits for it; long enough for the slowest machine. What a process has printed is told when it never happens."""
     for _ in range(12_000):
         if happened():
             return True
         threading.Event().wait(0.005)
-    raise AssertionError("it never happened")
+    raise AssertionError(f"it never happened: {process.lines if process is not None else ''}")
 
 
 def free_port() -> int:

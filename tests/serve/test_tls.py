@@ -106,7 +106,7 @@ def test_a_renewed_certificate_is_taken_at_a_reload(upstream: str, tmp_path: Pat
         name.unlink()
         name.symlink_to(new.server_file)
         process.signal(signal.SIGHUP)
-        assert until(lambda: _trusted(process, new))
+        assert until(lambda: _trusted(process, new), process)
 
 
 def _trusted(process: Process, certificates: Certificates) -> bool:
