@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,6 +172,30 @@ async def _told(outcome: Outcome, edge: EdgeClient, question: str, limit: float,
         outcome.check("I6", said(question).startswith(text), f"{text!r} is no beginning of the answer")
         raise
     outcome.check("I6", text == said(question), f"{text!r} for {question!r}")
+
+
+async def crowd_of_threads(outcome: Outcome, edge: EdgeClient, count: int, *, limit: float) -> None:
+    """So many threads at once, each with a question of its own."""
+
+    def one(number: int) -> tuple[str, str, float]:
+        began = time.monotonic()
+        try:
+            said_by_it = edge.chat("r", f"question {number}", timeout=limit).text
+        except CallError as error:
+            return f"{type(error).__name__}: {error}", "", time.monotonic() - began
+        return "answered", said_by_it, time.monotonic() - began
+
+    first = outcome.asked
+    outcome.asked += count
+    with ThreadPoolExecutor(count) as threads:
+        asked = [asyncio.wrap_future(threads.submit(one, first + number)) for number in range(count)]
+        for number, (end, text, took) in enumerate(await asyncio.gather(*asked), first):
+            outcome.ends[end] += 1
+            outcome.slowest = max(outcome.slowest, took)
+            outcome.check("I10", took <= limit + 0.1 + outcome.lag, f"{took:.2f} s of {limit:g}")
+            if end == "answered":
+                outcome.check("I7", text == said(f"question {number}"), f"{text!r} for question {number}")
+    outcome.check("I2", outcome.ends.total() == outcome.asked, f"{outcome.asked} in, {outcome.ends.total()} out")
 
 
 class Left:

@@ -19,7 +19,7 @@ from llm_edge.testing.call import Call
 from llm_edge.testing.steps import Step
 from tests.stores.valkey import valkey
 
-from .crowd import Left, Outcome, crowd, edge_over, heavy_tailed, no_task_is_left, providers
+from .crowd import Left, Outcome, crowd, crowd_of_threads, edge_over, heavy_tailed, no_task_is_left, providers
 from .oracle import said
 from .witness import Witness, asked
 
@@ -58,6 +58,16 @@ async def a_thousand_at_once(outcome: Outcome, scale: float) -> None:
             outcome.check("answered", outcome.answered == 1.0, f"{outcome.ends}")
             times = set(witness.by_question.values())
             outcome.check("I1", witness.asked == count and times == {1}, f"{witness.asked} asked for {count}")
+
+
+async def a_thousand_threads(outcome: Outcome, scale: float) -> None:
+    """1,000 threads at once, a fifth of whose calls fail, and one healthy second target: all are answered."""
+    count, patience = int(1000 * scale**1.5), {"attempt": max(10 * scale, 3.0)}
+    first, second = Witness(heavy_tailed(9), faults(9, 0.2)), Witness(heavy_tailed(10))
+    with providers(first, second) as served:
+        async with edge_over(outcome, served, [first, second], deadline=patience) as edge:
+            await crowd_of_threads(outcome, edge, count, limit=60)
+            outcome.check("answered", outcome.answered > 0.999, f"{outcome.ends}")
 
 
 async def many_ask_the_same(outcome: Outcome, scale: float) -> None:
@@ -197,8 +207,8 @@ async def the_store_dies(outcome: Outcome, scale: float) -> None:
 
 
 SCENES: list[Scene] = [
-    a_thousand_at_once, many_ask_the_same, every_fifth_call_fails, a_provider_hangs_for_a_minute, a_storm_of_429,
-    flapping, a_crowd_before_a_gate, the_store_dies,
+    a_thousand_at_once, a_thousand_threads, many_ask_the_same, every_fifth_call_fails, a_provider_hangs_for_a_minute,
+    a_storm_of_429, flapping, a_crowd_before_a_gate, the_store_dies,
 ]  # fmt: skip
 
 
