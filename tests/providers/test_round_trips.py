@@ -265,3 +265,16 @@ def test_claude_is_not_asked_to_think_on_where_another_made_the_calls() -> None:
         assert "budget_tokens" not in sent
         assert ("top_k" in sent) == (caller == B)
         assert [change for change in into.changes if "`thinking` was switched off" in change]
+
+
+@pytest.mark.parametrize(("caller", "counting"), [(A, "anthropic.count"), (R, "openai.count"), (G, "gemini.count")])
+def test_tokens_are_counted_without_what_another_vendor_thought(caller: str, counting: str) -> None:
+    maker = G if caller == A else A
+    answer = WHOLE[maker](list(CALLS[maker]))
+    request = given_back(caller, heard(caller, maker, answer, MAKERS[maker].partition("/")[2]))
+    provider, _, model = MAKERS[caller].partition("/")
+    body = Body(json.dumps(request).encode())
+    sent = json.dumps(without_strangers(body, counting, Exchange(model=model, provider=provider)).json)
+    assert "PROOF" not in sent
+    assert "llm_edge" not in sent
+    assert '"c1"' in sent

@@ -167,6 +167,7 @@ _PLACES: Final[dict[str, tuple[str, _Clean]]] = {
     "anthropic.count": ("messages", _claude),
     "bedrock.converse": ("messages", _converse),
     "openai.responses": ("input", _responses),
+    "openai.count": ("input", _responses),
     "gemini.generate": ("contents", _gemini),
     "gemini.count": ("contents", _gemini),
 }
@@ -176,6 +177,7 @@ _MARKS: Final = {
     "anthropic.count": (_RAW,),
     "bedrock.converse": (_RAW, _RAW_PACKED),
     "openai.responses": (_RAW,),
+    "openai.count": (_RAW,),
     "gemini.generate": (_RAW_PACKED,),
     "gemini.count": (_RAW_PACKED,),
 }
