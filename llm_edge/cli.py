@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from . import __version__
 from .commands import COMMANDS
 from .commands.codes import BAD
 from .errors import ConfigError, InvalidRequest
@@ -14,7 +15,11 @@ from .errors import ConfigError, InvalidRequest
 
 def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> int:
     """Runs one command and gives the exit code: 0 when all is well, 1 when calls failed, 2 when it cannot begin."""
-    options = parser().parse_args(arguments)
+    words = parser()
+    options = words.parse_args(arguments)
+    if options.command is None:
+        words.print_help(sys.stderr)
+        return BAD
     try:
         return COMMANDS[options.command].run(options, os.environ if env is None else env)
     except (ConfigError, InvalidRequest) as error:
@@ -25,7 +30,8 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
 def parser() -> argparse.ArgumentParser:
     """The words and options of all commands."""
     words = argparse.ArgumentParser(prog="llm-edge", description="An LLM gateway inside the app's own process.")
-    commands = words.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    words.add_argument("--version", action="version", version=f"llm-edge {__version__}")
+    commands = words.add_subparsers(dest="command", metavar="COMMAND")
     for command in COMMANDS.values():
         command.add(commands)
     return words

@@ -12,7 +12,7 @@ from . import under_sdks
 from .accounting import Accounting
 from .direct import Asking, Edge, Input, Messages, answered, replied
 from .errors import InvalidRequest
-from .given import Given
+from .given import Given, own_layers
 from .message import Handler, Layer
 from .reply import AsyncReplyStream, Embeddings, Reply, ReplyStream
 from .runtime import Awaiting, Blocking, Clock, drive, mind_forks
@@ -75,7 +75,7 @@ class EdgeClient(Accounting):
         self._closed = False
         self._made: Inside | None = None
         given = Given(
-            config=config, sections=sections, env=dict(os.environ if env is None else env), layers=tuple(layers),
+            config=config, sections=sections, env=dict(os.environ if env is None else env), layers=own_layers(layers),
             clock=clock, chance=chance, credentials=credentials, tracer_provider=tracer_provider,
             meter_provider=meter_provider,
         )  # fmt: skip

@@ -7,6 +7,11 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_WAITED = (
+    "something in the chain awaited an event loop inside the sync client; "
+    "layers may wait only through the clock, a signal, the store and the next handler"
+)
+
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """
@@ -19,10 +24,11 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     except StopIteration as done:
         value: T = done.value
         return value
-    said = RuntimeError(
-        "something in the chain awaited an event loop inside the sync client; "
-        "layers may wait only through the clock, a signal, the store and the next handler"
-    )
+    except RuntimeError as error:
+        if str(error) == "no running event loop":  # asyncio's own, before it waits at all
+            raise RuntimeError(_WAITED) from error
+        raise
+    said = RuntimeError(_WAITED)
     try:
         coroutine.close()
     except Exception as error:

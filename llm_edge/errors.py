@@ -182,6 +182,11 @@ class NetworkFailed(Failed):
         if kind in {"LocalProtocolError", "UnsupportedProtocol"}:
             self.retryable = False  # it will not be written differently next time
 
+    def __str__(self) -> str:
+        # Engines know an address and no names; which of the targets was meant is known once the attempt is over.
+        known = self.target and not self.message.startswith(self.target)
+        return f"{self.target}: {self.message}" if known else self.message
+
     @property
     def timed_out(self) -> bool:
         return self.kind.endswith("Timeout")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from .errors import ConfigError
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -36,3 +38,17 @@ class Given:
     def settles(self) -> bool:
         """Whether any of it might be wrong, and so has to be looked at at once."""
         return self.config is not None or bool(self.sections) or self.credentials is not None
+
+
+def own_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
+    """The app's own layers. Raises ConfigError for what cannot be one."""
+    try:
+        layers = tuple(given)
+    except TypeError:
+        raise ConfigError("layers must be a list of functions, as in EdgeClient(layers=[stamp])") from None
+    for number, layer in enumerate(layers):
+        if not callable(layer):
+            raise ConfigError(
+                f"layers[{number}] is a {type(layer).__name__}, not a function `async def (request, handler)`"
+            )
+    return layers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .build import House, trunk
 from .chains import Chains, http_settings
-from .config import EdgeConfig, resolve
+from .config import EdgeConfig, as_config, resolve
 from .direct import Asking
 from .given import Given
 from .hearing import Hearing
@@ -16,7 +16,8 @@ class Inside:
     """Put together at once. Raises ConfigError when a setting cannot be used."""
 
     def __init__(self, given: Given) -> None:
-        config, clock = given.config or EdgeConfig.unset(), given.clock
+        config = EdgeConfig.unset() if given.config is None else as_config(given.config)
+        clock = given.clock
         self.config = config.changed(**given.sections) if given.sections else config
         secrets = resolve(self.config, given.env, key_env(), setting_env())
         self.house = house = House(

@@ -132,6 +132,9 @@ class _Chunks(_Told):
         """The provider's response headers."""
         response.finally_(self._ended)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._notes.model} {self._notes.cache} {self._notes.request_id}>"
+
     @property
     def text(self) -> str:
         """The first choice's text so far."""

@@ -80,10 +80,23 @@ class Targets:
         row = by_prefix(model)
         if row is not None and not slash:
             return (self._named(f"{row.name}/{model}"),)
+        raise NoTarget(self._unknown(model))
+
+    def _unknown(self, model: str) -> str:
+        """Why nobody answers for a model, and what was probably meant."""
+        provider, slash, _ = model.partition("/")
         known = [*self._routes, *(f"{name}/…" for name in self._config.providers)]
-        raise NoTarget(
-            f"nobody is known to answer for the model {model!r}{_meant(model, self._routes)};"
-            f" name it as provider/model, or make it a route{'. Configured: ' + ', '.join(known) if known else ''}"
+        configured = f". Configured: {', '.join(known)}" if known else ""
+        meant = _meant(model, self._routes)
+        if slash and not meant:
+            near = _meant(provider, [*self._config.providers, *ROWS])
+            return (
+                f"nobody is known to answer for the model {model!r}: no provider is called {provider!r}{near};"
+                f" a server of your own needs a base_url under [providers]{configured}"
+            )
+        return (
+            f"nobody is known to answer for the model {model!r}{meant};"
+            f" name it as provider/model, or make it a route{configured}"
         )
 
     def models(self, provider: str) -> Wire:

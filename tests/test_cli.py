@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import llm_edge
 from llm_edge.cli import main
 from llm_edge.config import EdgeConfig
 
@@ -101,7 +104,7 @@ def test_check_reads_the_real_environment_and_edge_toml_by_default(
     assert "ttl = 60  # edge.toml:7" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["chek"], ["check", "a", "b"]])
+@pytest.mark.parametrize("arguments", [["chek"], ["check", "a", "b"]])
 def test_a_command_that_is_not_understood_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
         main(arguments, {})
@@ -119,3 +122,24 @@ def test_help_says_what_there_is(capsys: pytest.CaptureFixture[str]):
 def test_the_command_is_installed_under_its_name():
     project = tomllib.loads((Path(__file__).resolve().parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["scripts"] == {"llm-edge": f"{main.__module__}:{main.__name__}"}
+
+
+def test_without_a_command_it_says_what_there_is(capsys: pytest.CaptureFixture[str]):
+    assert main([], {}) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "ask each provider one tiny question" in printed.err
+
+
+def test_it_knows_its_version(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"], {})
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"llm-edge {llm_edge.__version__}\n"
+
+
+def test_it_can_be_run_as_a_module():
+    command = [sys.executable, "-m", "llm_edge", "check", "not-there.toml"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("llm-edge: not-there.toml: there is no such file.")

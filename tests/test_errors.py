@@ -46,7 +46,7 @@ def test_words_and_facts_survive_a_process_border(kind: type[CallError], carry: 
     back = carry(error)
     assert type(back) is kind
     assert (str(back), back.message, back.retry_after, back.target, back.attempts) == (
-        "what happened",
+        str(error),
         "what happened",
         2.5,
         "openai/a",

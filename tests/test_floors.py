@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent / "llm_edge"
 FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS: list[set[str]] = [
+    {"__version__"},  # a word of the front door's, and no room
     {"message", "stream", "notes", "runtime", "signals", "driving", "homes", "exact", "lasting", "story"},
     {"errors"},
     {"policy"},
@@ -39,7 +40,7 @@ FLOORS: list[set[str]] = [
     },
     {"commands"},
     {"cli"},
-    {"__init__"},
+    {"__init__", "__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

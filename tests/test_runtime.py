@@ -103,6 +103,20 @@ def test_asyncio_inside_the_sync_colour_is_told_so_under_a_running_loop() -> Non
     asyncio.run(notebook())
 
 
+def test_asyncio_inside_the_sync_colour_is_told_so_where_no_loop_runs() -> None:
+    with pytest.raises(RuntimeError, match="inside the sync client") as caught:
+        drive(asyncio.sleep(1))
+    assert str(caught.value.__cause__) == "no running event loop"
+
+
+def test_a_mistake_of_a_layer_is_not_taken_for_waiting() -> None:
+    async def wrong() -> None:
+        raise RuntimeError("another mistake")
+
+    with pytest.raises(RuntimeError, match="another mistake"):
+        drive(wrong())
+
+
 def test_an_async_iterator_that_never_waits_is_read_as_a_plain_one() -> None:
     async def numbers() -> AsyncIterator[int]:
         yield 1

@@ -63,6 +63,24 @@ def test_a_name_nobody_knows_is_refused_before_anything_is_sent(
     provider.never_asked()
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("opnai/gpt-5.4-mini", r"no provider is called 'opnai' \(did you mean 'openai'\?\);"),
+        ("lcal/m", r"no provider is called 'lcal' \(did you mean 'local'\?\);.* Configured: local/…"),
+        ("nothing-like-it/m", r"no provider is called 'nothing-like-it'; a server of your own needs a base_url"),
+        ("a-model", r"name it as provider/model, or make it a route"),
+    ],
+)
+def test_what_is_wrong_with_a_models_name_is_told(
+    colour: Colour, edges: Edges, provider: Provider, model: str, words: str
+) -> None:
+    edge = edges(providers={"local": {"base_url": f"{provider.url}/v1"}})
+    with pytest.raises(NoTarget, match=words):
+        colour.chat(edge, model, "hi")
+    provider.never_asked()
+
+
 def test_a_route_nobody_configured_is_refused(colour: Colour, edges: Edges, provider: Provider) -> None:
     edge = edges(providers={"a": {"base_url": f"{provider.url}/v1"}})
     with pytest.raises(InvalidRequest, match="there is no route 'slow'"):

@@ -10,8 +10,8 @@ from ..config import ResolvedProvider
 from ..errors import ConfigError
 from ..providers.base import Credential, Family
 from ..providers.bedrock_adapter import MANTLE, OPENAI, Bedrock, Native
+from ..providers.keyless import KEY_HEADERS
 from .aws_keys import Keys, Signing, Written, by_chain, region_of, session
-from .credentials import KEY_HEADERS
 
 _SUFFIXES: Final = (
     ("cn-", "amazonaws.com.cn"),

@@ -10,8 +10,8 @@ from ..errors import ConfigError
 from ..providers.azure import DATED, Azure, deployments, root_of
 from ..providers.base import Adapter, Credential
 from ..providers.compatible import Compatible
+from ..providers.keyless import KEY_HEADERS
 from ..providers.table import ROWS
-from .credentials import KEY_HEADERS
 from .entra import entra
 
 

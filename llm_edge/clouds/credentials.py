@@ -18,6 +18,7 @@ from typing import Final, Generic, TypeVar
 
 from ..errors import CallError, NetworkFailed, Unauthorized
 from ..providers.base import Wire
+from ..providers.keyless import KEY_HEADERS
 from ..runtime import Clock, Runtime, Signal, mind_forks
 
 T = TypeVar("T")
@@ -30,9 +31,6 @@ AGAIN: Final = 10.0
 """Seconds before it is tried again, when nothing better came."""
 SOON: Final = 1.0
 """The same where the trouble may pass by itself."""
-
-KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
-"""Where providers look for a key or token."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from ..config import ResolvedProvider
 from ..errors import ConfigError
 from ..providers.base import Credential, Family
+from ..providers.keyless import KEY_HEADERS
 from ..providers.vertex import HOST, Vertex, host_of
-from .credentials import KEY_HEADERS
 from .google import google
 
 VERSIONS = ("v1beta1", "v1")

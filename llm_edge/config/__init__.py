@@ -5,7 +5,7 @@ It reads nothing on its own: files and environments are passed in. It will not a
 
 from .auth import ServeAuthConfig, ServeCorsConfig, ServeJwtConfig
 from .budgets import BudgetConfig
-from .edge import EdgeConfig, Sections
+from .edge import EdgeConfig, Sections, as_config
 from .keys import Resolved, ResolvedProvider, follow, resolve
 from .limits import TIERS, LimitConfig, StoreConfig, TierConfig
 from .prices import PriceConfig, PricesConfig
@@ -47,6 +47,7 @@ __all__ = [
     "TargetConfig",
     "TelemetryConfig",
     "TierConfig",
+    "as_config",
     "follow",
     "resolve",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
+from ..errors import ConfigError
 from . import layers, values
 from .absent import without_absent
 from .budgets import BudgetConfig
@@ -196,6 +197,27 @@ class EdgeConfig(Section):
             raise failure(problems, gathered.places.near)
         config._places = gathered.places
         return config
+
+
+def as_config(given: object) -> EdgeConfig:
+    """
+    What stands before the keywords of an `EdgeClient`.
+
+    Raises ConfigError for what people put there by mistake, in words that do not repeat it: it may be a key.
+    """
+    if isinstance(given, EdgeConfig):
+        return given
+    if isinstance(given, Mapping):
+        fix = "Give a mapping of sections as keywords: EdgeClient(**settings)"
+    elif isinstance(given, (str, os.PathLike)):
+        fix = (
+            "Read a file with EdgeClient.from_file(path); a key goes into the provider's variable, or into"
+            ' EdgeClient(providers={"openai": {"api_key": key}})'
+        )
+    else:
+        fix = 'Give sections by keyword, as in EdgeClient(cache={"ttl": 60})'
+    name = type(given).__name__  # pyright: ignore[reportUnknownArgumentType]  # of what, is all the same
+    raise ConfigError(f"EdgeClient takes an EdgeConfig before its keywords, not a {name}. {fix}.")
 
 
 def _keywords(sections: Mapping[str, object]) -> Layers:

@@ -72,7 +72,7 @@ def _problem(details: ErrorDetails, model: type[BaseModel]) -> Problem:
     what, fix = _words(details["type"], facts)
     if details["type"] == "extra_forbidden":
         return Problem(path, what, _nearest(path, model) or fix)
-    return Problem(path, what, fix or _default_of(path, model))
+    return Problem(path, what, fix or _inside(path, details["type"], model) or _default_of(path, model))
 
 
 def _words(kind: str, facts: Mapping[str, Any]) -> tuple[str, str]:
@@ -83,6 +83,12 @@ def _words(kind: str, facts: Mapping[str, Any]) -> tuple[str, str]:
         if kind.startswith(starts):
             return what, ""
     return "is not usable here", ""
+
+
+def _inside(path: Path, kind: str, model: type[BaseModel]) -> str:
+    """What may stand in the section for which something else was given."""
+    section = model_at(path, model) if kind.startswith("model_") else None
+    return f"In it may stand {', '.join(section.model_fields)}." if section else ""
 
 
 def _default_of(path: Path, model: type[BaseModel]) -> str:

@@ -14,7 +14,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ..client import EdgeClient
-from ..clouds.credentials import KEY_HEADERS
 from ..config import EdgeConfig, Resolved, resolve
 from ..errors import (
     BadAnswer,
@@ -35,6 +34,7 @@ from ..http.senders.proxies import Proxies, without_credentials
 from ..http.senders.settings import HttpSettings
 from ..message import Headers
 from ..providers.base import Target
+from ..providers.keyless import KEY_HEADERS
 from ..providers.table import ROWS, key_env, setting_env
 from ..runtime import Clock, ThreadClock
 from ..targets import Targets

@@ -22,6 +22,7 @@ from ..notes import Attempt
 from ..policy.estimate import cut_short, unsaid, unsaid_by
 from ..providers.base import Adapter, Credential, Dialect, Reframing, Target, Wire
 from ..providers.cargo import string
+from ..providers.keyless import told
 from ..runtime import GivenUp, Runtime
 from .sender import Answer, Patience, Sender
 from .senders.decode import decoded
@@ -140,7 +141,7 @@ class _Call:
             credential = self._hop.credential
             if isinstance(failure, Unauthorized) and credential is not None and credential.refused(wire):
                 failure.retryable = True  # with another token
-            raise failure
+            raise told(failure, self._hop.target, wire)
         self._check(response, known, kind)
         response.body = body = self._hop.adapter.decode(body, self._request)
         request, notes, said = self._request, self._request.notes, body.json

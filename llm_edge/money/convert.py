@@ -82,7 +82,7 @@ def _providers() -> list[Any]:
         from genai_prices import data
     except ImportError:
         raise ConfigError(
-            'prices.source: "installed" needs the package genai-prices. Install llm_edge[prices].'
+            "prices.source: \"installed\" needs the package genai-prices: pip install 'llm_edge[prices]'"
         ) from None
     found: list[Any] = data.providers
     return found

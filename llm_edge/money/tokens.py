@@ -36,7 +36,7 @@ def counting(directory: Path | None) -> Count | None:
     if directory is None:
         return None
     if find_spec("tiktoken") is None:
-        raise ConfigError("token_files: needs the package tiktoken. Install llm_edge[tokens].")
+        raise ConfigError("token_files: needs the package tiktoken: pip install 'llm_edge[tokens]'")
     found = {name: path for name in FILES if (path := _path(directory, name)) is not None}
     if not found:
         known = ", ".join(names[0] for names in FILES.values())

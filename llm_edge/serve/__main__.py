@@ -29,7 +29,7 @@ def serve(options: argparse.Namespace) -> int:
     """Serves until told to stop; gives the exit code."""
     try:
         from .banner import banner
-        from .run import Plan, Server, check, serve_logs, share_counts
+        from .run import Plan, Server, check, claim, serve_logs, share_counts
     except ImportError as error:
         print(f"llm-edge: the sidecar needs more packages ({error}): pip install 'llm_edge[serve]'", file=sys.stderr)
         return BAD
@@ -39,6 +39,7 @@ def serve(options: argparse.Namespace) -> int:
         with share_counts(plan.config()):
             edge = plan.edge()
             check(edge.config)
+            claim(edge.config)
             server = Server(plan, edge.config.serve)
             words = banner(edge)
             serve_logs(edge)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -112,7 +115,7 @@ class Server(MPServer):
     """granian, minding our configuration: a reload that could not start is refused, and the old one goes on."""
 
     def __init__(self, plan: Plan, config: ServeConfig) -> None:
-        self._plan = plan
+        self._plan, self._drain = plan, config.drain
         tls = config.tls
         super().__init__(  # pyright: ignore[reportUnknownMemberType]  # one of its types is of a library not here
             "llm_edge.serve",
@@ -146,6 +149,19 @@ class Server(MPServer):
         if watch:
             threading.Thread(target=self._watch, name="llm_edge watch", daemon=True).start()
         self.serve(target_loader=self._plan.app, wrap_loader=False)
+
+    def _stop_workers(self) -> None:
+        # granian looks once, a millisecond after a worker closed its end, and says that it had to be killed where the
+        # thread that watches it has not heard of its end by then.
+        ends = time.monotonic() + max(self._drain, 1.0)
+        for worker in self.wrks:
+            worker.terminate()  # type: ignore[no-untyped-call]  # granian leaves it untyped
+        processes: list[BaseProcess] = [worker.inner for worker in self.wrks]
+        for process in processes:
+            while process.is_alive() and (left := ends - time.monotonic()) > 0:
+                process.join(left)
+                time.sleep(0.001)  # that thread's turn
+        super()._stop_workers()  # type: ignore[no-untyped-call]  # granian leaves it untyped
 
     def signal_handler_reload(self, *args: object, **kwargs: object) -> None:
         """Takes the new configuration if it can be used; a worker that starts with it takes over from the old one."""
@@ -221,6 +237,26 @@ def check(config: EdgeConfig) -> None:
             f"serve.workers ({config.place(('serve', 'workers'))}): each worker would count {counted} for itself."
             ' Under [store] add the lines kind = "redis" and url = "redis://127.0.0.1:6379/0", or set workers = 1.'
         )
+
+
+def claim(config: EdgeConfig) -> None:
+    """
+    Raises ConfigError when the address cannot be listened on.
+
+    Workers share their port (SO_REUSEPORT), and so would a second sidecar: each would get some of the calls.
+    """
+    serve = config.serve
+    family = socket.AF_INET6 if ":" in serve.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger are in nobody's way
+        try:
+            probe.bind((serve.host, serve.port))
+        except OSError as error:
+            name, fix = "host", "Set an address of this machine"
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                name, fix = "port", "Stop what listens there, or set another port"
+            place = config.place(("serve", name))
+            raise ConfigError(f"serve.{name} ({place}): cannot be listened on, {error.strerror}. {fix}.") from None
 
 
 @contextmanager

@@ -63,14 +63,16 @@ class Provider:
         self.script(*steps)
 
     def script(self, *steps: Script) -> Provider:
-        """Forget what was to come and give these steps from now on."""
+        """Forget what was to come and give these steps from now on. Raises TypeError for what is no step."""
+        _refuse_what_is_no_step(steps)
         with self._lock:
             self._script = list(steps) or [answer("Hello!")]
             self._left = _repeats(self._script[0])
         return self
 
     def then(self, *steps: Script) -> Provider:
-        """Add steps to the end of the script."""
+        """Add steps to the end of the script. Raises TypeError for what is no step."""
+        _refuse_what_is_no_step(steps)
         with self._lock:
             self._script.extend(steps)
         return self
@@ -231,3 +233,10 @@ class Provider:
 
 def _repeats(script: Script) -> int:
     return script.repeat if isinstance(script, Step) else 1
+
+
+def _refuse_what_is_no_step(steps: tuple[object, ...]) -> None:
+    for step in steps:
+        if not isinstance(step, Step) and not callable(step):
+            fix = f"write answer({step!r})" if isinstance(step, str) else "write answer(...), status(...) or the like"
+            raise TypeError(f"a script is made of steps, not of {type(step).__name__}: {fix}")

@@ -200,6 +200,7 @@ def test_told_to_stop_it_finishes_what_it_has_begun(upstream: str, provider: Pro
         go_on.set()
         assert b"[DONE]" in everything(sock)
         assert process.ended() == 0
+        assert not [line for line in process.lines if "refused to gracefully stop" in line]
 
 
 def _refused(process: Process) -> bool:
@@ -299,3 +300,16 @@ def test_what_cannot_be_served_is_told_at_the_start(
     assert said.startswith("llm-edge: ")
     assert words in said
     assert dict(os.environ) == before
+
+
+def test_a_port_where_somebody_listens_is_refused_even_if_it_could_be_shared(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two sidecars on one port would each get some of the calls."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        assert main(["--port", str(other.getsockname()[1])]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("llm-edge: serve.port (keyword serve): cannot be listened on, Address already in use. Stop")

@@ -36,6 +36,14 @@ def test_steps_come_in_turn_and_the_last_one_stays() -> None:
     assert [said(provider) for _ in range(4)] == [500, "a", "b", "b"]
 
 
+def test_a_script_of_anything_but_steps_is_refused_at_once() -> None:
+    wrong: Any = "Paris."
+    with pytest.raises(TypeError, match=r"not of str: write answer\('Paris.'\)"):
+        Provider().script(wrong)
+    with pytest.raises(TypeError, match="not of dict: write answer"):
+        Provider().then(answer("a"), {"choices": []})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a mistake
+
+
 def test_a_step_can_be_given_several_times() -> None:
     provider = Provider(status(429).times(2), answer("a"))
     assert [said(provider) for _ in range(3)] == [429, 429, "a"]

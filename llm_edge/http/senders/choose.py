@@ -74,7 +74,7 @@ def _has(package: str, settings: HttpSettings) -> bool:
     if find_spec(package) is not None:
         return True
     if settings.engine == package:
-        raise ConfigError(f'http.engine = "{package}" needs the package {package}: pip install "llm_edge[fast]"')
+        raise ConfigError(f"http.engine = \"{package}\" needs the package {package}: pip install 'llm_edge[fast]'")
     return False
 
 

@@ -83,7 +83,7 @@ class _Portable:
         if proxy is not None:
             plain, auth = without_credentials(proxy)
             if plain.startswith("socks"):
-                need("socksio", "a SOCKS proxy")  # one that the environment names
+                need("socksio", "a SOCKS proxy", "socks")  # one that the environment names
             options["proxy"] = httpcore2.Proxy(url=plain, auth=auth, ssl_context=self._tls)
         return options
 

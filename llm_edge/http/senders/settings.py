@@ -61,9 +61,9 @@ def check(settings: HttpSettings) -> None:
     if settings.proxy is not None and not _is_proxy(settings.proxy):
         raise ConfigError("http.proxy: not an address of a proxy; write it as http://host:port or socks5://host:port")
     if settings.proxy is not None and settings.proxy.startswith("socks"):
-        need("socksio", "http.proxy: a SOCKS proxy")
+        need("socksio", "http.proxy: a SOCKS proxy", "socks")
     if settings.http2:
-        need("h2", "http.http2 = true")
+        need("h2", "http.http2 = true", "http2")
 
 
 def _is_proxy(url: str) -> bool:
@@ -74,7 +74,7 @@ def _is_proxy(url: str) -> bool:
         return False
 
 
-def need(package: str, wish: str) -> None:
-    """Raises ConfigError when a package that the wish depends on is not installed."""
+def need(package: str, wish: str, extra: str) -> None:
+    """Raises ConfigError when a package that the wish depends on is not installed; our extra brings it."""
     if find_spec(package) is None:
-        raise ConfigError(f"{wish} needs the package {package}: pip install {package}")
+        raise ConfigError(f"{wish} needs the package {package}: pip install 'llm_edge[{extra}]'")
