@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack, overload
 
 from . import under_sdks
 from .accounting import Accounting
@@ -130,6 +130,11 @@ class EdgeClient(Accounting):
     def __repr__(self) -> str:
         routes = () if self._made is None else self._made.config.routes
         return f"<EdgeClient {', '.join(routes) or 'without routes'}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an EdgeClient holds connections and locks: it cannot be pickled or copied. Make one in each place"
+        )
 
     # ------------------------------------------------------------------ under an SDK
 

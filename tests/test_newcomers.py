@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,12 @@ def test_a_connection_that_fails_says_to_whom(colour: Colour, edges: Edges, refu
     with pytest.raises(NetworkFailed) as caught:
         colour.chat(edge, "local/m", "hi")
     assert str(caught.value) == "local/m: could not connect to the provider (Connection refused)"
+
+
+@pytest.mark.parametrize("carry", [pickle.dumps, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+def test_a_client_that_is_sent_to_another_process_says_that_it_cannot(carry: Callable[[EdgeClient], object]) -> None:
+    with EdgeClient(env={}) as edge, pytest.raises(TypeError, match="Make one in each place"):
+        carry(edge)
 
 
 def test_a_stream_shows_whose_it_is_and_nothing_of_its_content(

@@ -114,6 +114,19 @@ def test_every_page_is_in_the_sites_menu() -> None:
     assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
 
 
+@pytest.mark.parametrize("first", ["README.md", "docs/index.md"])
+def test_every_page_can_be_found_from_the_first_one(first: str) -> None:
+    linked = {Path(link).name.lower() for link in re.findall(r"\]\(([^)#\s]+)", (ROOT / first).read_text())}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} - linked == set()
+
+
+def test_every_extra_is_told_where_it_is_installed() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    install = (ROOT / "docs" / "quickstart.md").read_text().partition("## Under an SDK")[0]
+    rows = re.findall(r"^\| (`[^|]*) \|", install, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(extras)
+
+
 def test_every_header_of_ours_is_told_and_no_other() -> None:
     ours = re.findall(r'"(x-llm-edge-[a-z-]+)"', (ROOT / "llm_edge" / "http" / "face.py").read_text())
     ours += [name for name in controls._HEADERS if name.startswith(controls.PREFIX)]
