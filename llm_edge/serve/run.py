@@ -156,7 +156,8 @@ class Server(MPServer):
         ends = time.monotonic() + max(self._drain, 1.0)
         for worker in self.wrks:
             worker.terminate()  # type: ignore[no-untyped-call]  # granian leaves it untyped
-        processes: list[BaseProcess] = [worker.inner for worker in self.wrks]
+        # granian leaves its workers untyped
+        processes: list[BaseProcess] = [each.inner for each in self.wrks]  # pyright: ignore[reportUnknownMemberType]
         for process in processes:
             while process.is_alive() and (left := ends - time.monotonic()) > 0:
                 process.join(left)
