@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 from ..errors import ConfigError
@@ -163,8 +163,11 @@ class RedisShelf(Pool):
         """One answer on an event loop, read here when it has come whole."""
         with lane.in_use(self._patience):
             below, limit = lane.limit.hurry(), lane.limit
-            await _answered(below, lambda: gets.ask(below, self._prefix + key), self._patience)
-            raw = below.recv(gets.PIECE)
+            gets.ask(below, self._prefix + key)
+            below.setblocking(False)
+            while (raw := _here_by_now(below)) is None:  # a Redis on this machine has often answered already
+                await _readable(below, self._patience)
+            below.settimeout(self._patience)
             try:
                 data = gets.answer_in(raw)
             except BlockingIOError:
@@ -173,8 +176,15 @@ class RedisShelf(Pool):
         return data
 
 
-async def _answered(below: socket.socket, ask: Callable[[], None], seconds: float) -> None:
-    """Ask, and wait until the answer begins. TimeoutError."""
+def _here_by_now(below: socket.socket) -> bytes | None:
+    try:
+        return below.recv(gets.PIECE)
+    except BlockingIOError:
+        return None
+
+
+async def _readable(below: socket.socket, seconds: float) -> None:
+    """Wait until the answer begins. TimeoutError."""
     import asyncio
 
     loop, door = asyncio.get_running_loop(), below.fileno()
@@ -190,7 +200,6 @@ async def _answered(below: socket.socket, ask: Callable[[], None], seconds: floa
     loop.add_reader(door, happen)
     timer = loop.call_later(seconds, happen, TimeoutError())
     try:
-        ask()
         await begins
     finally:
         timer.cancel()
