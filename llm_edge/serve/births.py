@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 _WORDS = (signal.SIGTERM, signal.SIGINT)
@@ -34,14 +35,15 @@ def mind() -> None:
     os.register_at_fork(before=before, after_in_parent=after)
 
 
-def over(loop: asyncio.AbstractEventLoop) -> None:
-    """This worker has begun: its loop runs, and its handlers are set."""
+def over(loop: asyncio.AbstractEventLoop, stopping: Callable[[], None]) -> None:
+    """This worker has begun: its loop runs, and its handlers are set. `stopping` is told as soon as the word comes."""
     if not hasattr(signal, "pthread_sigmask"):
         return
     for word in _WORDS:
         heard = signal.getsignal(word)
 
         def hear(number: int, frame: FrameType | None, heard: object = heard) -> None:
+            stopping()
             if callable(heard):
                 heard(number, frame)
             if not loop.is_running():

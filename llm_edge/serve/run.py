@@ -94,7 +94,10 @@ class Worker(Sidecar):
 
     def start(self) -> None:
         super().start()
-        births.over(asyncio.get_running_loop())
+        births.over(asyncio.get_running_loop(), self._stopping)
+
+    def _stopping(self) -> None:
+        self.health.stopping = True  # whoever can still ask is told while running answers finish
 
 
 def serve_logs(edge: EdgeClient) -> None:

@@ -77,7 +77,7 @@ loop, heard = uvloop.new_event_loop(), []
 loop.add_signal_handler(signal.SIGTERM, heard.append, "heard")
 
 async def begin():
-    births.over(loop)
+    births.over(loop, lambda: print("stopping"))
 
 async def go_on():
     while not heard:
@@ -96,6 +96,7 @@ print(*heard)
 def test_a_word_said_while_the_loop_rests_is_heard() -> None:
     done = subprocess.run([sys.executable, "-c", RESTING], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split()[-1] == "heard"
+    assert done.stdout.startswith("stopping\n")
 
 
 def begun(process: Process, number: int) -> socket.socket:
