@@ -3,7 +3,7 @@ The house, put together. `trunk()` reads like the diagram:
 
     tell → deadline → your layers → (guard) → cache → (semantic) → limit → Router
                                                                              |  one branch per target
-                                                    pulse → breaker → retry → Hop (encode, send, decode)
+                                       (pictures) → pulse → breaker → retry → Hop (encode, send, decode)
 
 It is called once for each colour, over the same state: that is what lets threads and event
 loops share one cache, one limit and one set of breakers.
@@ -24,6 +24,7 @@ from .choosing import Chooser, GuardedSpare, routes
 from .config import BreakerConfig, EdgeConfig, Resolved
 from .http.hop import Hop
 from .http.sender import Sender
+from .http.senders import HttpSettings
 from .layers.breaker import CircuitBreaker
 from .layers.cache import Cache
 from .layers.continuation import Continuation
@@ -50,6 +51,7 @@ from .policy.price import own_price
 from .providers.addressed import Addressed
 from .providers.base import Adapter, Reframing, Target
 from .providers.dialects import by_name
+from .providers.pictures import takes_data_alone
 from .runtime import Clock, Runtime, ThreadClock
 from .stores.neighbours import Neighbours
 from .targets import Targets
@@ -188,7 +190,10 @@ class Branches:
 
     def _grown(self, target: Target, origin: str, route: str) -> Handler:
         house, runtime, clock = self.house, self.runtime, self.runtime.clock
-        layers: list[Layer] = [Beat(house.places.pulse(target, origin), runtime, target=target.name)]
+        layers: list[Layer] = [
+            *_pictures(house, runtime, target),
+            Beat(house.places.pulse(target, origin), runtime, target=target.name),
+        ]
         if house.breakers.enabled(route):
             layers.append(CircuitBreaker(house.breakers.of(target, origin, route), clock, target=target.name))
         allowance = house.places.allowance(target, origin)
@@ -236,6 +241,19 @@ class Branches:
             ]
             keys = self._ringed[place] = Keys(keyed=keyed, ring=ring, branch=self._one, clock=self.runtime.clock)
         return keys
+
+
+def _pictures(house: House, runtime: Runtime, target: Target) -> list[Layer]:
+    """For a place that fetches none by itself."""
+    http = house.config.http
+    if http.pictures == "off" or target.addressed or not takes_data_alone(target):
+        return []
+    from .http.fetching import Fetching
+    from .layers.pictures import Pictures
+
+    ca_file = None if http.ca_file is None else str(http.ca_file)
+    plain = HttpSettings(connect=http.connect, ca_file=ca_file, tls_minimum=http.tls_minimum)
+    return [Pictures(clock=runtime.clock, fetch=Fetching(plain, runtime, http.pictures))]
 
 
 def _end(house: House, runtime: Runtime, send: Sender, target: Target) -> Handler:

@@ -330,6 +330,12 @@ class HttpConfig(Section):
     max_body: values.Size = Field(
         default=64 * 2**20, description="The largest answer that is read, counted after inflating."
     )
+    pictures: Literal["off", "public", "any"] = Field(
+        default="public",
+        description="Whether pictures that a call names by an address are fetched for providers that fetch none"
+        ' (Bedrock, Claude on Vertex AI, Ollama): "public" from the public internet alone, "any" from this network'
+        " too.",
+    )
 
     @model_validator(mode="after")
     def _certificate_and_key(self) -> Self:

@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 from llm_edge.errors import InvalidRequest
 from llm_edge.message import Json
+from llm_edge.providers.base import Target
+from llm_edge.providers.pictures import Picture, brought, named, takes_data_alone
 from llm_edge.providers.translation.core import Exchange
 from llm_edge.providers.translation.table import translation
 
@@ -64,7 +66,10 @@ class Feature:
         """The provider's request. Raises InvalidRequest when there is no way to say it."""
         there = translation(place.dialect)
         assert there is not None, place.dialect
-        return there.request_from_chat({"messages": [HI], **self.also.get(place.dialect, self.asked)}, into)
+        asked: Json = {"messages": [HI], **self.also.get(place.dialect, self.asked)}
+        if takes_data_alone(Target(provider=place.provider, model=place.model)):
+            asked = brought(asked, {address: Picture("image/png", PNG) for address in named(asked)})  # by its layer
+        return there.request_from_chat(asked, into)
 
     def fate(self, place: Place) -> Fate:
         """What becomes of it there."""
@@ -128,7 +133,11 @@ FEATURES = (
     Feature(
         "pictures by https address",
         _says(_picture("https://a/b.png")),
-        {_CLAUDE: "messages.0.content.0.source.url", _GEMINI: "contents.0.parts.0.fileData.fileUri"},
+        {
+            _CLAUDE: "messages.0.content.0.source.url",
+            _GEMINI: "contents.0.parts.0.fileData.fileUri",
+            _CONVERSE: "messages.0.content.0.image.source.bytes",
+        },
     ),
     Feature(
         "PDF documents",

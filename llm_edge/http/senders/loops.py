@@ -8,6 +8,7 @@ loop that was closed without warning can still be let go without a sound.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import weakref
 from collections import deque
@@ -17,14 +18,15 @@ from typing import Any, cast
 import httpcore2
 
 from .homes import MUCH, let_go, unread, within
-from .names import racing
+from .names import all_public, racing
 from .waits import Together, Waits, left, left_to_connect
 
 
 class PatientLoop(httpcore2.AsyncNetworkBackend):
     """Opens connections on the running loop and remembers them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, public: bool = False) -> None:
+        self._public = public
         self._lines: weakref.WeakSet[_Line] = weakref.WeakSet()
 
     async def connect_tcp(
@@ -42,13 +44,21 @@ class PatientLoop(httpcore2.AsyncNetworkBackend):
         until = None if seconds is None else loop.time() + seconds
         try:
             async with asyncio.timeout_at(until):
-                _, line = await loop.create_connection(_Line, host, port, **racing(loop, host))
+                line = await self._connected(loop, host, port)
         except TimeoutError:
             raise httpcore2.ConnectTimeout from None
         except (OSError, UnicodeError) as error:
             raise httpcore2.ConnectError(error) from error
         self._lines.add(line)
         return LoopStream(line, until)
+
+    async def _connected(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> _Line:
+        if self._public:
+            # To an address that was looked at: asked again, the name might lead elsewhere.
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            host = all_public([str(address[0]) for *_, address in found])[0]
+        _, line = await loop.create_connection(_Line, host, port, **racing(loop, host))
+        return line
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

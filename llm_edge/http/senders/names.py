@@ -43,6 +43,33 @@ def addresses(host: str, port: int, seconds: float | None) -> list[str]:
     return result
 
 
+def all_public(found: list[str]) -> list[str]:
+    """The same addresses. OSError when one of them is not of the public internet, or hides one that is not."""
+    if not found or not all(map(_is_public, found)):
+        raise OSError("its name leads into a network of its own")
+    return found
+
+
+def _is_public(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        hidden = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if address in _TRANSLATED:
+            hidden = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if hidden is not None and not _is_public(str(hidden)):
+            return False
+        if address.ipv4_mapped is not None:
+            return True
+    return address.is_global and not address.is_multicast
+
+
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv4 addresses as NAT64 writes them (RFC 6052)."""
+
+
 class Racing(TypedDict, total=False):
     """How the addresses of one name are tried."""
 

@@ -144,7 +144,9 @@ class BlockingPortable(_Portable):
             with self._lock:
                 pool = self._pools.get(way)
                 if pool is None:
-                    pool = httpcore2.ConnectionPool(**self._options(way), network_backend=PatientSockets())
+                    pool = httpcore2.ConnectionPool(
+                        **self._options(way), network_backend=PatientSockets(public=self._settings.public)
+                    )
                     self._pools[way] = pool
         return pool
 
@@ -216,7 +218,7 @@ class LoopPortable(_Portable):
         return Answer(response.status, readable(response.headers), LoopSource(response))
 
     async def _settle(self, loop: asyncio.AbstractEventLoop) -> _Home:
-        home = _Home()
+        home = _Home(public=self._settings.public)
         with self._lock:
             gone = [self._homes.pop(other) for other in list(self._homes) if other.is_closed()]
             self._homes[loop] = home
@@ -250,8 +252,8 @@ class LoopPortable(_Portable):
 class _Home:
     """What one loop holds."""
 
-    def __init__(self) -> None:
-        self.network = PatientLoop()
+    def __init__(self, *, public: bool) -> None:
+        self.network = PatientLoop(public=public)
         self.pools: dict[_Way, httpcore2.AsyncConnectionPool] = {}
         self.keeper: AsyncGenerator[None, None] | None = None
 

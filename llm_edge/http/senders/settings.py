@@ -46,6 +46,8 @@ class HttpSettings:
     """Offer HTTP/2. A cancelled call may then go on, and bill, at the provider."""
     trust_env: bool = True
     """Take HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY from the environment where `proxy` is None."""
+    public: bool = False
+    """Connect to addresses of the public internet alone; httpx2 does, and no other engine."""
     max_body: int = 64 * 1024 * 1024
     """Bytes an answer may have once inflated."""
 

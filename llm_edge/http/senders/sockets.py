@@ -14,7 +14,7 @@ from typing import Any
 import httpcore2
 
 from ...runtime import Clock
-from .names import addresses
+from .names import addresses, all_public
 from .recall import recalled
 from .waits import Together, Waits, left, left_to_connect
 
@@ -22,8 +22,8 @@ from .waits import Together, Waits, left, left_to_connect
 class PatientSockets(httpcore2.NetworkBackend):
     """Opens blocking connections, each attempt within the connect limit and the call."""
 
-    def __init__(self) -> None:
-        self._inner = httpcore2.SyncBackend()
+    def __init__(self, *, public: bool = False) -> None:
+        self._inner, self._public = httpcore2.SyncBackend(), public
 
     def connect_tcp(
         self,
@@ -37,7 +37,7 @@ class PatientSockets(httpcore2.NetworkBackend):
         if isinstance(timeout, Waits):
             timeout.fresh = True
         failure: Exception = httpcore2.ConnectError()
-        for address in _found(host, port, until.left()):
+        for address in _found(host, port, until.left(), public=self._public):
             try:
                 stream = self._inner.connect_tcp(address, port, until.left(), local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
@@ -47,9 +47,10 @@ class PatientSockets(httpcore2.NetworkBackend):
         raise failure
 
 
-def _found(host: str, port: int, seconds: float | None) -> list[str]:
+def _found(host: str, port: int, seconds: float | None, *, public: bool) -> list[str]:
     try:
-        return addresses(host, port, seconds)
+        found = addresses(host, port, seconds)
+        return all_public(found) if public else found
     except TimeoutError:
         raise httpcore2.ConnectTimeout from None
     except Exception as error:
