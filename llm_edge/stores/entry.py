@@ -157,7 +157,8 @@ def _read(head: bytes) -> Any:
         found = orjson.loads(head)
     except ValueError:
         return exact.read(head)
-    return exact.read(head) if exact.is_object(found) and _bent(found.get("usage")) else found
+    bent = exact.is_object(found) and (_bent(found.get("usage")) or _bent([found.get("cost")]))
+    return exact.read(head) if bent else found
 
 
 def _bent(usage: object) -> bool:

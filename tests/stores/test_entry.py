@@ -83,6 +83,14 @@ entries = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, 2**64 - 1, 2**64, 2**70])
+def test_whole_numbers_stay_what_they_are_however_long(number: int) -> None:
+    entry = replace(an_entry(), cost=number, usage={"total_tokens": number, "more": [{"a": number}]})
+    again = decode(encode(entry, SECRET), key=entry.key, scope=entry.scope, secret=SECRET)
+    assert again == entry
+    assert type(again.cost) is int
+
+
 @given(entries, st.binary(min_size=1, max_size=200))
 def test_what_was_written_is_read_again(entry: Entry, secret: bytes) -> None:
     assert decode(encode(entry, secret), key=entry.key, scope=entry.scope, secret=secret) == entry
