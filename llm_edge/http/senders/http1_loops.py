@@ -229,7 +229,7 @@ class _Lines:
                 )  # fmt: skip
         except TimeoutError:
             raise failed("ConnectTimeout") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # the last: no thread can be had to ask for a name
             raise redrawn(error, kind="ConnectError") from None
         self._known.add(line)
         return line
