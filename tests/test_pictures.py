@@ -56,7 +56,7 @@ class _Visit(BaseHTTPRequestHandler):
         self.send_response(302 if moved == "moved" else 200 if body else 404)
         self.send_header("content-length", str(len(body)))
         if moved == "moved":
-            self.send_header("location", f"/{to}")
+            self.send_header("location", "http://[no-address" if to == "nowhere" else f"/{to}")
         self.end_headers()
         self.wfile.write(body)
 
@@ -149,6 +149,7 @@ def test_nothing_is_fetched_from_the_network_around_this_process(
         ("note", "no PNG, JPEG, GIF or WebP"),
         ("huge", "holds more than"),
         ("moved-to-" * (STEPS + 1) + "cat", "led on and on"),
+        ("moved-to-nowhere", "no address"),
     ],
 )
 def test_what_is_no_picture_is_refused_in_words(
@@ -160,6 +161,15 @@ def test_what_is_no_picture_is_refused_in_words(
     assert path not in str(caught.value)  # an address may hold a secret
     provider.asked(0)
     assert set(edge.breakers.values()) <= {"closed"}
+
+
+def test_a_conversation_nested_deeply_is_passed_on(colour: Colour, make: Any, provider: Provider) -> None:
+    provider.script(answer("Deep."))
+    content: Any = "x"
+    for _ in range(600):
+        content = [content]
+    colour.chat(make(), "local/llava", [{"role": "user", "content": content}])
+    provider.asked(1)
 
 
 def test_a_server_that_says_nothing_costs_no_more_than_the_call_may_take(

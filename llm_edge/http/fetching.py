@@ -69,6 +69,8 @@ class Fetching:
             fault = _refused(host, f"took longer than {LONGEST:g} s, or than the call may take")
         except InvalidRequest:
             raise
+        except ValueError:
+            fault = _refused(host, "led to what is no address")
         except NetworkFailed as error:
             outside = " at an address of the public internet" if self.source == "public" else ""
             fault = _refused(host, "did not answer in time" if error.timed_out else f"could not be asked{outside}")

@@ -35,8 +35,8 @@ class Pictures:
             return await handler(request)
         try:
             addresses = named(request.body.json)
-        except ValueError:
-            addresses = []  # not JSON: the provider will say so
+        except (ValueError, RecursionError):
+            addresses = []  # no JSON, or nested without end: who reads it next will say so
         if not addresses:
             return await handler(request)
         if len(addresses) > MOST:
