@@ -8,6 +8,7 @@ may matter (a finish, usage, an error, the end). When in doubt it parses.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ def looks_whole(data: bytes) -> bool:
     return data[:1] == b"{" and (data[-1:] == b"}" or data.rstrip()[-1:] == b"}")
 
 
-class EventWatcher:
+class EventWatcher(ABC):
     """A watcher of server-sent events; dialects fill in `_event`, `usage` and what proves the end."""
 
     __slots__ = ("_bare", "_open", "_reasons", "_splitter", "complete", "events", "failure", "model")
@@ -86,9 +87,9 @@ class EventWatcher:
             return StreamBroken("the stream ended before its first event")
         return StreamBroken(f"the stream ended without {self.terminal}: the answer is cut short")
 
+    @abstractmethod
     def _event(self, name: bytes, data: bytes, whole: bool) -> None:
         """One event with data; `whole` is false when only the end of a huge one is there."""
-        raise NotImplementedError
 
     def _ended(self) -> bool:
         """Whether what came so far is a whole answer, now that no more comes."""

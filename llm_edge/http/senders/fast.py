@@ -12,6 +12,7 @@ over); for event loops this engine is taken only where the settings name it.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import lru_cache
@@ -51,7 +52,7 @@ class _Place(NamedTuple):
     proxy: str | None
 
 
-class _Fast:
+class _Fast(ABC):
     """What both colours share: everything but the waiting."""
 
     name = "pyreqwest"
@@ -67,8 +68,8 @@ class _Fast:
         where = address(url)
         return _Place(where.url, where.authority, self._proxies(where.scheme, where.host, where.port))
 
-    async def _begin(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer:
-        raise NotImplementedError
+    @abstractmethod
+    async def _begin(self, place: _Place, wire: Wire, patience: Patience, upload: Upload | None) -> Answer: ...
 
     async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
         place = self._place(wire.url)

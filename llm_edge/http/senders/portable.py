@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -48,7 +49,7 @@ class _Place(NamedTuple):
     way: _Way
 
 
-class _Portable:
+class _Portable(ABC):
     """What both colours share: everything but the pool and the waiting."""
 
     name = "httpx2"
@@ -87,11 +88,11 @@ class _Portable:
             options["proxy"] = httpcore2.Proxy(url=plain, auth=auth, ssl_context=self._tls)
         return options
 
-    async def _send(self, way: _Way, request: httpcore2.Request) -> Answer:
-        raise NotImplementedError
+    @abstractmethod
+    async def _send(self, way: _Way, request: httpcore2.Request) -> Answer: ...
 
-    def _streamed(self, upload: Upload) -> Iterable[bytes] | AsyncIterable[bytes]:
-        raise NotImplementedError
+    @abstractmethod
+    def _streamed(self, upload: Upload) -> Iterable[bytes] | AsyncIterable[bytes]: ...
 
     def _request(self, wire: Wire, place: _Place, upload: Upload | None, waits: Waits) -> httpcore2.Request:
         headers = [(name.encode(), value.encode()) for name, value in wire.headers.pairs]
