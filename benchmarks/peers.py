@@ -74,7 +74,7 @@ async def liter_llm_async(url: str) -> AsyncIterator[AsyncAsk]:
     yield ask
 
 
-_TENSORZERO = """
+TENSORZERO = """
 [gateway]
 disable_pseudonymous_usage_analytics = true
 observability.enabled = false
@@ -86,13 +86,14 @@ model_name = "{model}"
 api_base = "{url}/v1/"
 api_key_location = "none"
 """
+"""TensorZero's configuration, of a model and the provider's address."""
 
 
 @contextmanager
 def _settings(url: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tensorzero.toml"
-        file.write_text(_TENSORZERO.format(model=MODEL, url=url))
+        file.write_text(TENSORZERO.format(model=MODEL, url=url))
         yield str(file)
 
 

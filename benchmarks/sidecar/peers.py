@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..peers import TENSORZERO
 from ..provider import MODEL
 from .servers import PATH, Server, free_port, started
 
@@ -22,19 +23,7 @@ model_list:
   - model_name: bench
     litellm_params: {{model: openai/{model}, api_base: "{url}/v1", api_key: sk-bench}}
 """
-_TENSORZERO = """
-[gateway]
-bind_address = "127.0.0.1:{port}"
-disable_pseudonymous_usage_analytics = true
-observability.enabled = false
-[models.bench]
-routing = ["bench"]
-[models.bench.providers.bench]
-type = "openai"
-model_name = "{model}"
-api_base = "{url}/v1/"
-api_key_location = "none"
-"""
+_TENSORZERO = TENSORZERO.replace("[gateway]", '[gateway]\nbind_address = "127.0.0.1:{port}"')
 
 
 def _portkey(url: str) -> dict[str, str]:
