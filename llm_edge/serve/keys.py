@@ -32,7 +32,6 @@ STALE = 60.0
 """Seconds for which they are believed when the store cannot be asked."""
 SHORTEST = 8
 """Characters of a key that is brought."""
-_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +117,9 @@ class Rest(Protocol):
 class KeyStore:
     """Makes, finds and ends keys; keeps what was set while it runs, and who did what."""
 
+    remembers = 4096
+    """Texts shown at the door whose digest is not worked out again."""
+
     def __init__(self, rest: Rest, clock: Clock) -> None:
         self._rest, self._clock = rest, clock
         self._begin()
@@ -164,7 +166,7 @@ class KeyStore:
         raw, salt = key.encode("utf-8", "surrogatepass"), hmac.digest(self._rest.pepper, b"argon2", "sha256")[:16]
         # OWASP's second choice: 19 MiB, two passes, one lane.
         found = hash_secret_raw(raw, salt, time_cost=2, memory_cost=19_456, parallelism=1, hash_len=32, type=Type.ID)
-        while len(self._stretched) >= _REMEMBERED:
+        while len(self._stretched) >= self.remembers:
             self._stretched.pop(next(iter(self._stretched)), None)
         self._stretched[self._digest(key)] = found
         return found

@@ -186,8 +186,8 @@ def test_a_key_that_is_brought_opens_and_rests_as_argon2(store: KeyStore, tmp_pa
     assert quick not in at_rest  # nor anything that could be guessed at speed
 
 
-def test_what_is_remembered_of_guesses_is_bounded(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llm_edge.serve.keys._REMEMBERED", 3)
+def test_what_is_remembered_of_guesses_is_bounded(store: KeyStore) -> None:
+    store.remembers = 3
     for number in range(6):
         store.stretch(f"guess {number}")
     assert [store.remembered(f"guess {number}")[0] for number in range(6)] == [False] * 3 + [True] * 3
