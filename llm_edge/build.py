@@ -198,8 +198,10 @@ class Branches:
             layers.append(CircuitBreaker(house.breakers.of(target, origin, route), clock, target=target.name))
         allowance = house.places.allowance(target, origin)
         layers.append(Retry(clock=clock, rules=house.attempts, chance=house.chance, allowance=allowance))
-        layers += [*house.limits.branch(runtime, target), *house.purse.branch(runtime, target)]
+        # Whoever waits for room at a provider waits before it takes its part of a limit, or those let go together would
+        # arrive together, and more in a moment than the limit says.
         layers += self._heed(target, origin)
+        layers += [*house.limits.branch(runtime, target), *house.purse.branch(runtime, target)]
         return stack(layers, self.end(target))
 
     def _heed(self, target: Target, origin: str) -> list[Layer]:

@@ -24,6 +24,11 @@ def test_who_joined_a_stream_of_somebody_more_patient_keeps_a_deadline_of_its_ow
     assert simulate(range(seed, seed + 1)).breaches == []
 
 
+@pytest.mark.parametrize("seed", [1795285557, 1795286598, 1795287060])
+def test_who_waited_for_room_at_a_provider_arrives_at_the_pace_of_its_limit(seed: int) -> None:
+    assert simulate(range(seed, seed + 1)).breaches == []
+
+
 def test_the_same_seed_gives_the_same_run() -> None:
     first, second = (simulate(range(7, 12)) for _ in range(2))
     assert (first.outcomes, first.upstream) == (second.outcomes, second.upstream)
