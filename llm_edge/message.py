@@ -53,6 +53,11 @@ class Headers(Mapping[str, str]):
             self._index = index
         return index
 
+    @property
+    def named(self) -> Mapping[str, str]:
+        """Values by names in small letters; repeats stand together, with commas between them."""
+        return self._indexed()
+
     def __getitem__(self, name: str) -> str:
         return self._indexed()[name.lower()]
 

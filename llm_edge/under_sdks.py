@@ -17,17 +17,15 @@ def http_client(edge: EdgeClient, library: str, options: dict[str, Any]) -> http
     """A client of that library. Raises ConfigError for one we do not know."""
     options = {"timeout": None, "follow_redirects": True, **options}
     if library == "httpx":
-        import httpx
-
+        from .http._clients_httpx import Client as OldClient
         from .httpx import EdgeTransport as OldTransport
 
-        return httpx.Client(transport=OldTransport(edge), **options)
+        return OldClient(OldTransport(edge), **options)
     _one_of_two(library)
-    import httpx2
-
+    from .http._clients_httpx2 import Client
     from .transports import EdgeTransport
 
-    return httpx2.Client(transport=EdgeTransport(edge), **options)
+    return Client(EdgeTransport(edge), **options)
 
 
 def async_http_client(
@@ -36,17 +34,15 @@ def async_http_client(
     """The same for event loops."""
     options = {"timeout": None, "follow_redirects": True, **options}
     if library == "httpx":
-        import httpx
-
+        from .http._clients_httpx import AsyncClient as OldClient
         from .httpx import AsyncEdgeTransport as OldTransport
 
-        return httpx.AsyncClient(transport=OldTransport(edge), **options)
+        return OldClient(OldTransport(edge), **options)
     _one_of_two(library)
-    import httpx2
-
+    from .http._clients_httpx2 import AsyncClient
     from .transports import AsyncEdgeTransport
 
-    return httpx2.AsyncClient(transport=AsyncEdgeTransport(edge), **options)
+    return AsyncClient(AsyncEdgeTransport(edge), **options)
 
 
 def _one_of_two(library: str) -> None:

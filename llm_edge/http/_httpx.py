@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx
 
+from .. import exact
 from ..errors import CallError, NetworkFailed, StreamBroken
 from ..message import Body, Headers, Request, Response, Stream
 from ..runtime import drive
-from .face import FIRST, Front, Origin, kind_of, may_know, pairs_of, total_timeout, without_secrets
+from .face import ANSWERED, FIRST, Front, Origin, RawPairs, kind_of, may_know, pairs_of, total_timeout, without_secrets
 
 
 class Transport(httpx.BaseTransport):
@@ -21,6 +23,9 @@ class Transport(httpx.BaseTransport):
         self._front = front
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if ANSWERED in request.extensions:
+            answered: httpx.Response = request.extensions.pop(ANSWERED)
+            return answered
         front, headers = self._front, _headers(request)
         method, url, path, timeout = request.method, *_place(request.url), total_timeout(request.extensions)
         try:
@@ -48,6 +53,9 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self._front = front
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if ANSWERED in request.extensions:
+            answered: httpx.Response = request.extensions.pop(ANSWERED)
+            return answered
         front, headers = self._front, _headers(request)
         method, url, path, timeout = request.method, *_place(request.url), total_timeout(request.extensions)
         try:
@@ -85,7 +93,29 @@ def _answer(
     if stream is not None:
         return httpx.Response(response.status, headers=headers, stream=stream, request=request)
     assert response.body is not None, "an answer is a body or a stream"
-    return httpx.Response(response.status, headers=headers, content=response.body.raw, request=request)
+    return _Whole(response.status, headers, response.body.raw, request)
+
+
+class _Whole(httpx.Response):
+    """An answer whose bytes are here, read already: httpx would wind them through its decoders."""
+
+    def __init__(self, status: int, headers: RawPairs, content: bytes, request: httpx.Request) -> None:
+        names = {name.lower() for name, _ in headers}
+        if b"content-encoding" in names:
+            super().__init__(status, headers=headers, content=content, request=request)
+            return
+        if content and names.isdisjoint((b"content-length", b"transfer-encoding")):
+            headers.append((b"Content-Length", b"%d" % len(content)))
+        super().__init__(status, headers=headers, stream=httpx.ByteStream(content), request=request)
+        self._content = content
+        self.is_closed = self.is_stream_consumed = True
+
+    def json(self, **given: Any) -> Any:
+        """As httpx reads it, by a faster reader where that gives the same."""
+        if not given:
+            with suppress(ValueError):
+                return exact.read(self.content)
+        return super().json(**given)
 
 
 def _place(url: httpx.URL) -> tuple[str, str]:

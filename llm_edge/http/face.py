@@ -224,7 +224,8 @@ def _elsewhere(controls: Controls, body: Body) -> tuple[Controls, Body]:
 
 def _scope(headers: Headers, url: str) -> str:
     """Fingerprint of the credential a request carries."""
-    carried = [headers.get(name, "") for name in _CREDENTIALS]
+    named = headers.named
+    carried = [named.get(name, "") for name in _CREDENTIALS]
     if "?" in url:
         carried += [value for name, value in parse_qsl(url.partition("?")[2]) if name in {"key", "api_key"}]
     return fingerprint(*carried) if any(carried) else ""
@@ -249,6 +250,8 @@ def raw_pairs(pairs: Iterable[tuple[str, str]]) -> RawPairs:
 Origin: TypeAlias = tuple[str, str, int | None]
 FIRST: Final = "llm_edge.first"
 """A request's extension: the origin that the call was addressed to before redirects."""
+ANSWERED: Final = "llm_edge.answered"
+"""A request's extension: the answer that has come already, for a client that goes the library's own way from here."""
 
 
 def may_know(first: object, here: Origin) -> bool:

@@ -21,8 +21,14 @@ ASK: Any = {"model": "gpt-x", "messages": [{"role": "user", "content": "hello"}]
 ROOM = Path(llm_edge.__file__).parent
 FAMILIES: Any = {"httpx2": (httpx2, llm_edge), "httpx": (httpx, llm_edge.httpx)}
 
+TWINS = [
+    ("http/_httpx2.py", "http/_httpx.py"),
+    ("http/_clients_httpx2.py", "http/_clients_httpx.py"),
+    ("transports.py", "httpx.py"),
+]
 
-@pytest.mark.parametrize(("newer", "older"), [("http/_httpx2.py", "http/_httpx.py"), ("transports.py", "httpx.py")])
+
+@pytest.mark.parametrize(("newer", "older"), TWINS)
 def test_the_twins_differ_in_the_librarys_name_alone(newer: str, older: str) -> None:
     def told(name: str) -> str:
         tree = ast.parse((ROOM / name).read_text())

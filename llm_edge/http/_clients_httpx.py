@@ -1,0 +1,200 @@
+"""
+The clients for httpx that SDKs are given. Their twins for httpx differ in the library's name alone; a test says so.
+
+They are httpx's own, with a shorter way for what SDKs do all day: bytes to a whole URL, sent without hooks, cookies or
+credentials of the client's, and answered in one piece. All else goes httpx's way; so does everything once somebody has
+put a hand between, as tracers and recorders do that replace methods of httpx's classes or a client's transport.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from operator import attrgetter
+from types import FunctionType
+from typing import Any, Final
+
+import httpx
+
+from ..exact import is_list, is_object
+from .face import ANSWERED
+
+_log = logging.getLogger(httpx.__name__)
+_DEFAULT: Final[Any] = httpx.USE_CLIENT_DEFAULT
+_LONG = frozenset({"mounts", "proxy", "default_encoding"})
+"""Options with which a client goes httpx's way from the beginning."""
+_FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding"})
+_URLS: Final = 64
+
+
+class Client(httpx.Client):
+    """A client whose calls go through this transport of ours."""
+
+    def __init__(self, transport: httpx.BaseTransport, **options: Any) -> None:
+        super().__init__(transport=transport, **options)
+        self._face, self._short = transport, _LONG.isdisjoint(options)
+        self._urls: dict[str, httpx.URL] = {}
+
+    def build_request(self, method: str, url: httpx.URL | str, **given: Any) -> httpx.Request:
+        """As httpx builds it."""
+        short = _built(self, self._urls, method, url, given) if self._short and _untouched() else None
+        return short or super().build_request(method, url, **given)
+
+    def send(
+        self, request: httpx.Request, *, stream: bool = False, auth: Any = _DEFAULT, follow_redirects: Any = _DEFAULT
+    ) -> httpx.Response:
+        """As httpx sends it."""
+        given: Any = {"stream": stream, "auth": auth, "follow_redirects": follow_redirects}
+        ordinary = not stream and auth is _DEFAULT and self._short and _untouched()
+        if not ordinary or self._transport is not self._face or not _plain(self, request):
+            return super().send(request, **given)
+        began = time.perf_counter()
+        try:
+            response = self._face.handle_request(request)
+        except httpx.RequestError as error:
+            error.request = request
+            raise
+        if response.has_redirect_location:
+            request.extensions[ANSWERED] = response
+            return super().send(request, **given)
+        try:
+            response.read()
+        except BaseException:
+            response.close()
+            raise
+        return _finished(self, request, response, began)
+
+
+class AsyncClient(httpx.AsyncClient):
+    """The same for event loops."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, **options: Any) -> None:
+        super().__init__(transport=transport, **options)
+        self._face, self._short = transport, _LONG.isdisjoint(options)
+        self._urls: dict[str, httpx.URL] = {}
+
+    def build_request(self, method: str, url: httpx.URL | str, **given: Any) -> httpx.Request:
+        """As httpx builds it."""
+        short = _built(self, self._urls, method, url, given) if self._short and _untouched_async() else None
+        return short or super().build_request(method, url, **given)
+
+    async def send(
+        self, request: httpx.Request, *, stream: bool = False, auth: Any = _DEFAULT, follow_redirects: Any = _DEFAULT
+    ) -> httpx.Response:
+        """As httpx sends it."""
+        given: Any = {"stream": stream, "auth": auth, "follow_redirects": follow_redirects}
+        ordinary = not stream and auth is _DEFAULT and self._short and _untouched_async()
+        if not ordinary or self._transport is not self._face or not _plain(self, request):
+            return await super().send(request, **given)
+        began = time.perf_counter()
+        try:
+            response = await self._face.handle_async_request(request)
+        except httpx.RequestError as error:
+            error.request = request
+            raise
+        if response.has_redirect_location:
+            request.extensions[ANSWERED] = response
+            return await super().send(request, **given)
+        try:
+            await response.aread()
+        except BaseException:
+            await response.aclose()
+            raise
+        return _finished(self, request, response, began)
+
+
+def _built(
+    client: httpx.Client | httpx.AsyncClient,
+    urls: dict[str, httpx.URL],
+    method: str,
+    url: httpx.URL | str,
+    given: Mapping[str, Any],
+) -> httpx.Request | None:
+    """The request that httpx would build of bytes to a whole URL; None where there is more to it."""
+    content, headers, timeout = given.get("content"), given.get("headers"), given.get("timeout", _DEFAULT)
+    further = [name for name, value in given.items() if value is not None and name not in _UNDERSTOOD]
+    if not isinstance(content, bytes) or not content or further or not isinstance(url, str):
+        return None
+    if client.params or client.cookies:
+        return None
+    try:
+        own = _encoded(headers)
+    except (AttributeError, ValueError):
+        return None
+    names = {name.lower() for name, _ in own}
+    address = urls.get(url) or _parsed(urls, url)
+    if not own or address is None or not _FRAMING.isdisjoint(names):
+        return None
+    every = [(b"Host", address.netloc)]
+    every += [pair for pair in client.headers.raw if pair[0].lower() not in names]
+    every += own
+    every.append((b"Content-Length", b"%d" % len(content)))
+    timeout = client.timeout if timeout is _DEFAULT else timeout
+    if not isinstance(timeout, httpx.Timeout):
+        timeout = httpx.Timeout(timeout)
+    request = httpx.Request(
+        method, address, headers=every, stream=httpx.ByteStream(content), extensions={"timeout": timeout.as_dict()}
+    )
+    if b"".join(map(b"".join, every)).isascii():
+        request.headers.encoding = "ascii"
+    request.read()
+    return request
+
+
+def _encoded(headers: object) -> list[tuple[bytes, bytes]]:
+    pairs = headers.items() if is_object(headers) else headers if is_list(headers) else ()
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in pairs]
+
+
+_UNDERSTOOD = frozenset({"content", "headers", "timeout"})
+
+
+def _parsed(urls: dict[str, httpx.URL], url: str) -> httpx.URL | None:
+    parsed = httpx.URL(url)
+    if not parsed.is_absolute_url:
+        return None
+    if len(urls) >= _URLS:
+        urls.clear()
+    if "?" not in url:  # a key may stand there
+        urls[url] = parsed
+    return parsed
+
+
+def _plain(client: httpx.Client | httpx.AsyncClient, request: httpx.Request) -> bool:
+    """Whether nothing is to be done to this call but to send it."""
+    return (
+        isinstance(request.stream, httpx.ByteStream)
+        and "timeout" in request.extensions
+        and client.auth is None
+        and not request.url.userinfo
+        and not any(client.event_hooks.values())
+        and not client.is_closed
+    )
+
+
+def _finished(
+    client: httpx.Client | httpx.AsyncClient, request: httpx.Request, response: httpx.Response, began: float
+) -> httpx.Response:
+    response.request = request
+    response.elapsed = timedelta(seconds=time.perf_counter() - began)
+    if "set-cookie" in response.headers:
+        client.cookies.extract_cookies(response)
+    if _log.isEnabledFor(logging.INFO):
+        said = (request.method, request.url, response.http_version, response.status_code, response.reason_phrase)
+        _log.info('HTTP Request: %s %s "%s %d %s"', *said)
+    return response
+
+
+def _nobody_between(kind: type[httpx.Client | httpx.AsyncClient]) -> Callable[[], bool]:
+    """Tells whether the methods by which this class sends are still the library's own."""
+    ways = attrgetter("build_request", *[name for name in dir(kind) if "send" in name])
+    at_first: tuple[object, ...] = ways(kind)
+    inside = f"{httpx.__name__}."
+    if any(type(way) is not FunctionType or not way.__globals__["__name__"].startswith(inside) for way in at_first):
+        return lambda: False
+    return lambda: ways(kind) == at_first
+
+
+_untouched, _untouched_async = _nobody_between(httpx.Client), _nobody_between(httpx.AsyncClient)
