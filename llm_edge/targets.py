@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .clouds.own import Place as Own, own
@@ -33,8 +34,10 @@ class Targets:
         for name in self._own:
             self._named(f"{name}/")  # a mistake in it is told now, and not at the first call
         self._routes = {
-            name: tuple(self._named(each.target) for each in route.targets) for name, route in config.routes.items()
+            name: _found([self._named(each.target) for each in route.targets]) for name, route in config.routes.items()
         }
+        self._known: dict[tuple[str, str], _Found] = {}
+        """Who answers for a model that was asked for at an address, or at none."""
 
         self.rings = {
             name: GuardedKeyring([key.get_secret_value() for key in found.keys])
@@ -45,7 +48,7 @@ class Targets:
 
     def of(self, request: Request) -> Sequence[Target]:
         """At least one target. Raises `NoTarget`, or `InvalidRequest` for a route that does not exist."""
-        return self._found(request)
+        return self._found(request).targets
 
     def named(self, names: Iterable[str]) -> tuple[Target, ...]:
         """The targets of these names. Raises ConfigError when nobody knows a provider."""
@@ -57,19 +60,30 @@ class Targets:
         if not route and request.url and "/" not in model:
             return ""
         try:
-            found = self._found(request)
+            return self._found(request).place
         except (NoTarget, InvalidRequest, ConfigError):
             return ""  # nobody will be asked
-        return " ".join([f"{target.name} {target.base_url}" for target in found])
 
-    def _found(self, request: Request) -> Sequence[Target]:
-        model, route = request.model, request.route
+    def _found(self, request: Request) -> _Found:
+        route = request.route
         if route:
             if route not in self._routes:
                 raise InvalidRequest(
                     f"there is no route {route!r}{_meant(route, self._routes)}; routes stand in [routes]"
                 )
             return self._routes[route]
+        asked = request.model, request.url
+        found = self._known.get(asked)
+        if found is None:
+            found = _found(self._without_route(request))
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[asked] = found
+        return found
+
+    def _without_route(self, request: Request) -> Sequence[Target]:
+        """What a request's model and address say, and nothing else of it."""
+        model = request.model
         provider, slash, _ = model.partition("/")
         if slash and provider in self._config.providers and not self._keeps_slashes(request):
             return (self._named(model),)
@@ -191,6 +205,21 @@ class Targets:
             return False
         row = ROWS.get(_whose(request.url))
         return row is not None and row.slashes
+
+
+_MOST = 1024
+
+
+class _Found(NamedTuple):
+    """Who may answer a call."""
+
+    targets: tuple[Target, ...]
+    place: str
+    """A word for who they are."""
+
+
+def _found(targets: Sequence[Target]) -> _Found:
+    return _Found(tuple(targets), " ".join([f"{target.name} {target.base_url}" for target in targets]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

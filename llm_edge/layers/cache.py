@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from ..errors import NotCached
-from ..message import Body, Controls, Handler, Headers, Request, Response
+from ..message import Body, Controls, Handler, Headers, Keyed, Request, Response
 from ..policy.cacheable import Policy, why_not
-from ..policy.keys import LEFT_OUT, address, answer_key
+from ..policy.keys import LEFT_OUT, STREAMED_BY_ADDRESS, address, answer_key
 from ..runtime import Runtime
 from .answers import Answers
 from .asking import Asking
@@ -48,6 +49,10 @@ class Keeping:
     """Seconds for which other processes wait for an answer that one is asking for, where a second tier is shared."""
 
 
+SHORT: Final = 8 * 2**10
+"""Bytes of the longest body that is known by sight."""
+MANY: Final = 512
+"""How many are."""
 _OPERATIONS = frozenset({"chat", "completions", "embeddings"})
 
 
@@ -68,6 +73,7 @@ class Cache:
         self.answers, self.runtime, self.clock = answers, runtime, runtime.clock
         self._rules, self.understand, self._place, self.cost, self.chance = rules, understand, place, cost, chance
         self.tier = answers.tier(runtime)
+        self._seen = _Seen()
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         notes, rule, controls = request.notes, self._rules.of(request.route), request.controls
@@ -91,6 +97,7 @@ class Cache:
         if not controls.no_cache:
             response = call.remembered()
             if response is not None:
+                self._seen.keep(body)
                 return response
         notes.cache = "MISS"
         if controls.only_if_cached:
@@ -106,13 +113,14 @@ class Cache:
             return "calls of this kind are not kept", ""
         body, words = request.body, self._words(request)
         around = (rule.policy, request.operation, words)
-        known = body.keyed
-        if known is not None and known[0] == around:  # the sidecar gives the same body to calls of the same bytes
-            return known[1], known[2]
         try:
+            known = body.keyed or self._seen.of(body)
+            if known is not None and known[0] == around:
+                body.keyed = known
+                return known[1], known[2]
             reason = why_not(request.dialect, body.json, rule.policy, operation=request.operation)
             key = "" if reason else answer_key(body, *words)
-        except ValueError:
+        except (ValueError, TypeError):
             return "the body is not a JSON object", ""
         body.keyed = around, reason, key
         return reason, key
@@ -123,11 +131,34 @@ class Cache:
 
     def _words(self, request: Request) -> tuple[str, ...]:
         """All but the body that can change the answer."""
-        controls = request.controls
-        return (
-            request.dialect, request.route, address(request.url, request.dialect),
-            self._place(request), controls.tenant, request.scope, controls.namespace, *_affecting(request.headers),
+        controls, headers, dialect, url = request.controls, request.headers, request.dialect, request.url
+        words = (
+            dialect, request.route, address(url, dialect) if dialect == STREAMED_BY_ADDRESS else url,
+            self._place(request), controls.tenant, request.scope, controls.namespace,
         )  # fmt: skip
+        return words if headers.lack(_AFFECTING) else (*words, *_affecting(headers))
+
+
+class _Seen:
+    """
+    Bodies whose answers were given from memory, and what was found of them: their very bytes, sent again as nearly all
+    that is asked again is, need not be read to be known.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Keyed] = {}
+
+    def of(self, body: Body) -> Keyed | None:
+        """What was found of these bytes; ValueError or TypeError for a body that has none."""
+        raw = body.raw
+        return self._known.get(raw) if len(raw) <= SHORT else None
+
+    def keep(self, body: Body) -> None:
+        raw, found = body.raw, body.keyed
+        if found is not None and len(raw) <= SHORT and self._known.get(raw) is not found:
+            if len(self._known) >= MANY:
+                self._known.clear()
+            self._known[raw] = found
 
 
 def _parts(route: str, url: str, controls: Controls, scope: str, headers: Headers, body: Body) -> list[str]:
@@ -143,8 +174,6 @@ def _parts(route: str, url: str, controls: Controls, scope: str, headers: Header
 
 def _affecting(headers: Headers) -> tuple[str, ...]:
     """Request headers that change the answer, as words for the key."""
-    if headers.lack(_AFFECTING):
-        return ()
     return tuple([f"{name}={headers[name]}" for name in sorted(_AFFECTING) if name in headers])
 
 

@@ -56,9 +56,11 @@ class Deadline:
 
     def _seconds(self, request: Request) -> float | None:
         """What the caller says wins, and of several words of the caller the shortest."""
-        controls = request.controls
-        given = [seconds for seconds in (request.timeout, controls.deadline) if seconds is not None]
-        seconds = min(given) if given else self.allowed.of(request.route).total(request)
+        controls, seconds = request.controls, request.timeout
+        if controls.deadline is not None and (seconds is None or controls.deadline < seconds):
+            seconds = controls.deadline
+        if seconds is None:
+            seconds = self.allowed.of(request.route).total(request)
         if controls.at_most is None:
             return seconds
         return controls.at_most if seconds is None else min(seconds, controls.at_most)

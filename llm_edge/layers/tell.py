@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 
 from ..errors import CallError
 from ..message import Abandoned, Handler, Request, Response
+from ..notes import Notes
 from ..runtime import Clock
 
 log = logging.getLogger("llm_edge")
@@ -72,40 +73,81 @@ class Tell:
     """Those who want to hear of a call's end alone."""
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
-        books = _Books(self, request)
+        hearings = [] if not self.listeners else self._begun(request)
         try:
             response = await handler(request)
         except BaseException as error:
+            books = _Books(self, request, hearings)
             books.answered(None)
             books.ended(error)
             raise
-        request.notes.status = response.status
+        notes, stream = request.notes, response.stream
+        notes.status = response.status
+        if stream is None and not hearings and _all_over(notes):
+            # As most calls end: at once, and heard by nobody who would want to know each step.
+            notes.ended = self.clock.now()
+            self.close(request, None)
+            return response
+        books = _Books(self, request, hearings)
         books.answered(response)
-        if response.stream is None:
+        if stream is None:
             books.ended(None)
         else:
-            response.stream.call = request.notes.request_id
+            stream.call = notes.request_id
             response.finally_(books.ended)
         return response
 
-
-class _Books:
-    """One call's."""
-
-    __slots__ = ("_closed", "_error", "_hearings", "_request", "_tell")
-
-    def __init__(self, tell: Tell, request: Request) -> None:
-        self._tell, self._request = tell, request
-        self._closed = threading.Lock()  # taken once, by whoever closes the books, and never given back
-        self._error: BaseException | None = None
-        self._hearings: list[Hearing] = []
-        for listener in tell.listeners:
+    def _begun(self, request: Request) -> list[Hearing]:
+        """Who hears of this call."""
+        hearings: list[Hearing] = []
+        for listener in self.listeners:
             try:
                 hearing = listener.begin(request)
                 if hearing is not None:
-                    self._hearings.append(hearing)
+                    hearings.append(hearing)
             except Exception:
                 log.exception("a listener failed at the beginning of a call", extra=request.notes.about)
+        return hearings
+
+    def close(self, request: Request, error: BaseException | None) -> None:
+        """The call is over, and all its attempts: its bill is made, and those are told who want to hear of the end."""
+        now = self.clock.time()
+        self._bill(request, now)
+        for close in self.closes:
+            try:
+                close(request, error, now)
+            except Exception:
+                log.exception("a listener failed at the end of a call", extra=request.notes.about)
+
+    def _bill(self, request: Request, now: float) -> None:
+        notes, cost = request.notes, self.cost
+        if notes.cache in HITS:
+            notes.cost = 0
+            if notes.saved is None:
+                notes.saved = cost(notes.target, notes.usage, now, notes.answered)
+            return
+        total: int | None = 0
+        for attempt in notes.attempts:
+            if attempt.usage is None and not attempt.free:  # cut off before anybody said
+                attempt.usage = self.likely(request, attempt.target)
+            priced = cost(attempt.target, attempt.usage, now, attempt.answered)
+            free = attempt.free or request.method in READING
+            attempt.cost = 0 if priced is None and free and attempt.usage is None else priced
+            total = None if total is None or attempt.cost is None else total + attempt.cost
+        notes.cost = total
+        if notes.usage is None and notes.attempts:
+            notes.usage = next((each.usage for each in reversed(notes.attempts) if each.usage is not None), None)
+
+
+class _Books:
+    """One call's, where they cannot be closed at once, or somebody listens to the call."""
+
+    __slots__ = ("_closed", "_error", "_hearings", "_request", "_tell")
+
+    def __init__(self, tell: Tell, request: Request, hearings: Sequence[Hearing]) -> None:
+        self._tell, self._request, self._hearings = tell, request, hearings
+        self._closed = threading.Lock()  # taken once, by whoever closes the books, and never given back
+        self._error: BaseException | None = None
 
     def answered(self, response: Response | None) -> None:
         for hearing in reversed(self._hearings):
@@ -120,13 +162,13 @@ class _Books:
         notes.ended = self._tell.clock.now()
         if error is not None:
             notes.error, notes.status = _word(error), status_of(error)
-        if all(attempt.ended is not None for attempt in notes.attempts):
+        if _all_over(notes):
             self._close()
         else:  # an attempt's end comes after its stream's, or it is a hedge that lost
             notes.over = self._attempt_over
 
     def _attempt_over(self) -> None:
-        if all(attempt.ended is not None for attempt in self._request.notes.attempts):
+        if _all_over(self._request.notes):
             self._close()
 
     def _close(self) -> None:
@@ -134,37 +176,20 @@ class _Books:
             return
         request = self._request
         request.notes.over = None
-        now = self._tell.clock.time()
-        self._bill(now)
-        for close in self._tell.closes:
-            try:
-                close(request, self._error, now)
-            except Exception:
-                log.exception("a listener failed at the end of a call", extra=request.notes.about)
+        self._tell.close(request, self._error)
         for hearing in self._hearings:
             try:
                 hearing.over(request, self._error)
             except Exception:
                 log.exception("a listener failed at the end of a call", extra=request.notes.about)
 
-    def _bill(self, now: float) -> None:
-        notes, cost = self._request.notes, self._tell.cost
-        if notes.cache in HITS:
-            notes.cost = 0
-            if notes.saved is None:
-                notes.saved = cost(notes.target, notes.usage, now, notes.answered)
-            return
-        total: int | None = 0
-        for attempt in notes.attempts:
-            if attempt.usage is None and not attempt.free:  # cut off before anybody said
-                attempt.usage = self._tell.likely(self._request, attempt.target)
-            priced = cost(attempt.target, attempt.usage, now, attempt.answered)
-            free = attempt.free or self._request.method in READING
-            attempt.cost = 0 if priced is None and free and attempt.usage is None else priced
-            total = None if total is None or attempt.cost is None else total + attempt.cost
-        notes.cost = total
-        if notes.usage is None and notes.attempts:
-            notes.usage = next((each.usage for each in reversed(notes.attempts) if each.usage is not None), None)
+
+def _all_over(notes: Notes) -> bool:
+    """Whether every attempt has ended."""
+    for attempt in notes.attempts:  # noqa: SIM110  it is asked of every call: no generator
+        if attempt.ended is None:
+            return False
+    return True
 
 
 def _word(error: BaseException) -> str:

@@ -49,9 +49,9 @@ def why_not(dialect: str, body: Mapping[str, Any], policy: Policy, *, operation:
     store = body.get("store")
     if store or (store is None and dialect == "openai.responses"):
         return "`store`: the provider keeps the answer, and its id"
-    if is_object(body.get("prompt")):
+    if "prompt" in body and is_object(body["prompt"]):
         return "`prompt`: it is kept, and may be changed, at the provider"
-    if _hosted_tools(body.get("tools")):
+    if "tools" in body and _hosted_tools(body["tools"]):
         return "`tools`: some of them run at the provider"
     if _remote_images(body):
         return "an image is named by its address, and may change there"
@@ -90,15 +90,17 @@ _ADDRESSES: Final = ("url", "fileUri", "file_uri")
 
 def _remote_images(body: Mapping[str, Any]) -> bool:
     """Whether a picture or file is named by an address anywhere in the conversation, tool results included."""
-    waiting: list[Any] = [body[name] for name in _WORDS if name in body]
-    while waiting:
-        item = waiting.pop()
-        if is_list(item):
-            waiting.extend([part for part in item if not isinstance(part, str)])
-        elif is_object(item):
-            if not _PLACES.isdisjoint(item) and any(_remote(item[place]) for place in _PLACES if place in item):
+    # Every call passes here: mere text, as most of it is, is told apart before anything else.
+    waiting: list[Any] = [body[name] for name in _WORDS if name in body and not isinstance(body[name], str)]
+    for item in waiting:  # which grows as it is looked at
+        listed: Sequence[Any] = item  # JSON's types are Any, and known so; isinstance alone would leave them unknown
+        mapped: Mapping[str, Any] = item
+        if isinstance(item, (list, tuple)):
+            waiting.extend([part for part in listed if not isinstance(part, str)])
+        elif isinstance(item, dict):
+            if not _PLACES.isdisjoint(mapped) and any(_remote(mapped[place]) for place in _PLACES if place in mapped):
                 return True
-            waiting.extend([item[inner] for inner in _INSIDE if inner in item])
+            waiting.extend([mapped[inner] for inner in _INSIDE if not isinstance(mapped.get(inner, ""), str)])
     return False
 
 

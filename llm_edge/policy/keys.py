@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from .. import exact
@@ -48,7 +49,7 @@ def answer_key(body: Body, *context: str) -> str:
         canonical = exact.canonical(fields)
     except TypeError as error:
         raise ValueError(f"this body has no canonical form: {error}") from None
-    around = _apart((SCHEMA, *context))
+    around = _around(*context)
     if len(canonical) < _LONG:
         return hashlib.sha256(around + canonical).hexdigest()
     whole = hashlib.sha256(around)
@@ -56,12 +57,22 @@ def answer_key(body: Body, *context: str) -> str:
     return whole.hexdigest()
 
 
+STREAMED_BY_ADDRESS: Final = "gemini.generate"
+"""The dialect that says in the address, not in the body, that the answer is to be streamed."""
+
+
 def address(url: str, dialect: str) -> str:
     """Where a call goes, without what only says that it is to be streamed."""
-    if dialect == "gemini.generate" and "treamGenerateContent" in url:
+    if dialect == STREAMED_BY_ADDRESS and "treamGenerateContent" in url:
         url = url.replace(":streamGenerateContent", ":generateContent")
         url = url.replace("?alt=sse&", "?").replace("?alt=sse", "").replace("&alt=sse", "")
     return url
+
+
+@lru_cache(maxsize=1024)
+def _around(*context: str) -> bytes:
+    # What is around calls is the same for most of them.
+    return _apart((SCHEMA, *context))
 
 
 def _apart(parts: tuple[str, ...]) -> bytes:

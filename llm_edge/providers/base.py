@@ -31,10 +31,12 @@ class Target:
     """Whose place it is, where a configured name does not say: what models take and refuse there depends on it."""
     addressed: bool = False
     """The place the caller's own SDK pointed at: the request goes there as it came, credential and all."""
+    name: str = field(init=False, repr=False, compare=False)
+    """`provider/model`."""
 
-    @property
-    def name(self) -> str:
-        return f"{self.provider}/{self.model}" if self.model else self.provider
+    def __post_init__(self) -> None:
+        # Frozen, so filled in the long way: once, as a call asks for it many times.
+        object.__setattr__(self, "name", f"{self.provider}/{self.model}" if self.model else self.provider)
 
     @property
     def vendor(self) -> str:

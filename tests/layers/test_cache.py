@@ -10,7 +10,7 @@ import pytest
 
 from llm_edge.errors import NotCached
 from llm_edge.layers.answers import Answers
-from llm_edge.layers.cache import Cache, Keeping
+from llm_edge.layers.cache import MANY, SHORT, Cache, Keeping
 from llm_edge.layers.kept import Held, Understanding
 from llm_edge.layers.rules import Rules
 from llm_edge.message import Body, Controls, Headers, Request, Response
@@ -250,6 +250,26 @@ def test_what_may_not_be_shared_is_kept_apart(colour: Colour, number: int) -> No
     kept = Kept(colour)
     assert kept.statuses({}, APART[number], {}, APART[number]) == ["MISS", "MISS", "HIT", "HIT"]
     assert len(kept.script.asked) == 2
+
+
+@pytest.mark.parametrize("number", range(len(APART)))
+def test_bytes_that_are_known_by_sight_are_kept_apart_too(colour: Colour, number: int) -> None:
+    kept, fields = Kept(colour), APART[number]
+    assert kept.statuses({}, {}, {}) == ["MISS", "HIT", "HIT"]
+    assert kept.statuses(fields, fields, fields, {}) == ["MISS", "HIT", "HIT", "HIT"]
+
+
+def test_bytes_that_are_known_by_sight_are_passed_by_where_nothing_is_kept(colour: Colour) -> None:
+    kept = Kept(colour)
+    assert kept.statuses({}, {}, {}, {"route": "never"}, {}) == ["MISS", "HIT", "HIT", "BYPASS", "HIT"]
+
+
+def test_of_bytes_that_are_known_by_sight_there_are_only_so_many_and_the_others_are_hits_too(colour: Colour) -> None:
+    kept = Kept(colour)
+    asked = [{"body": {"model": "m", "messages": [], "n": number}} for number in range(MANY + 1)]
+    asked.append({"body": {"model": "m", "messages": ["x" * SHORT]}})
+    assert set(kept.statuses(*asked)) == {"MISS"}
+    assert set(kept.statuses(*asked, *asked)) == {"HIT"}
 
 
 SHARED: list[dict[str, Any]] = [
