@@ -37,7 +37,7 @@ __all__ = [
 class Headers(Mapping[str, str]):
     """HTTP header fields: case-insensitive, ordered, repeats kept, never changed in place."""
 
-    __slots__ = ("_index", "pairs")
+    __slots__ = ("_index", "_made", "pairs")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] | Mapping[str, str] = ()) -> None:
         # Lists and tuples first: whether something is a Mapping is slow to find out.
@@ -47,6 +47,20 @@ class Headers(Mapping[str, str]):
             given = cast("Any", pairs)  # for type checkers a mapping could have pairs as its keys
             self.pairs = tuple(given.items() if isinstance(pairs, Mapping) else given)
         self._index: dict[str, str] | None = None
+        self._made: dict[Callable[[Headers], Any], Any] | None = None
+
+    def once(self, make: Callable[[Headers], T]) -> T:
+        """
+        What `make` makes of these fields, made when it is asked for first: an SDK says the same in call after call,
+        and a face that sees that gives these fields again.
+        """
+        made = self._made
+        if made is None:
+            made = self._made = {}
+        if make not in made:
+            made[make] = make(self)
+        found: T = made[make]
+        return found
 
     def _indexed(self) -> dict[str, str]:
         index = self._index

@@ -13,20 +13,31 @@ from .. import exact
 from ..errors import CallError, NetworkFailed, StreamBroken
 from ..message import Body, Headers, Request, Response, Stream
 from ..runtime import drive
-from .face import ANSWERED, FIRST, Front, Origin, RawPairs, kind_of, may_know, pairs_of, total_timeout, without_secrets
+from .face import (
+    ANSWERED,
+    FIRST,
+    Front,
+    Origin,
+    RawPairs,
+    Remembered,
+    kind_of,
+    may_know,
+    total_timeout,
+    without_secrets,
+)
 
 
 class Transport(httpx2.BaseTransport):
     """A transport for `httpx2.Client` whose calls go through llm_edge."""
 
     def __init__(self, front: Front) -> None:
-        self._front = front
+        self._front, self._said = front, Remembered()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         if ANSWERED in request.extensions:
             answered: httpx2.Response = request.extensions.pop(ANSWERED)
             return answered
-        front, headers = self._front, _headers(request)
+        front, headers = self._front, _headers(request, self._said)
         method, url, path, timeout = request.method, *_place(request.url), total_timeout(request.extensions)
         try:
             if isinstance(request.stream, httpx2.ByteStream) or front.whole(method, path, headers):
@@ -35,7 +46,7 @@ class Transport(httpx2.BaseTransport):
                 call = front.opaque(method, url, headers, timeout, upload=_Upload(request))
         except CallError as error:
             return _refused(front, front.opaque(method, url, headers, timeout), error, request)
-        if call.dialect == "opaque" and len(headers.pairs) == len(request.headers.raw):
+        if call.dialect == "opaque" and _may_know(request):
             call = replace(call, native=(httpx2.__name__, request))
         try:
             response = drive(front.handler(call))
@@ -50,13 +61,13 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
     """A transport for `httpx2.AsyncClient` whose calls go through llm_edge."""
 
     def __init__(self, front: Front) -> None:
-        self._front = front
+        self._front, self._said = front, Remembered()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if ANSWERED in request.extensions:
             answered: httpx2.Response = request.extensions.pop(ANSWERED)
             return answered
-        front, headers = self._front, _headers(request)
+        front, headers = self._front, _headers(request, self._said)
         method, url, path, timeout = request.method, *_place(request.url), total_timeout(request.extensions)
         try:
             if isinstance(request.stream, httpx2.ByteStream) or front.whole(method, path, headers):
@@ -65,7 +76,7 @@ class AsyncTransport(httpx2.AsyncBaseTransport):
                 call = front.opaque(method, url, headers, timeout, upload=_AsyncUpload(request))
         except CallError as error:
             return _refused(front, front.opaque(method, url, headers, timeout), error, request)
-        if call.dialect == "opaque" and len(headers.pairs) == len(request.headers.raw):
+        if call.dialect == "opaque" and _may_know(request):
             call = replace(call, native=(httpx2.__name__, request))
         try:
             response = await front.handler(call)
@@ -128,11 +139,14 @@ def _origin(url: httpx2.URL) -> Origin:
     return url.scheme, url.host, url.port
 
 
-def _headers(request: httpx2.Request) -> Headers:
-    headers = pairs_of(request.headers.raw)
-    if FIRST in request.extensions and not may_know(request.extensions[FIRST], _origin(request.url)):
-        return without_secrets(headers)
-    return headers
+def _headers(request: httpx2.Request, said: Remembered) -> Headers:
+    headers = said.of(request.headers.raw, sized=isinstance(request.stream, httpx2.ByteStream))
+    return headers if _may_know(request) else without_secrets(headers)
+
+
+def _may_know(request: httpx2.Request) -> bool:
+    """Whether the place it goes to may know the caller's credential."""
+    return FIRST not in request.extensions or may_know(request.extensions[FIRST], _origin(request.url))
 
 
 def _refused(front: Front, call: Request, error: CallError, request: httpx2.Request) -> httpx2.Response:

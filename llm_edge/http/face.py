@@ -59,7 +59,7 @@ class Front:
         except ValueError:  # not JSON: the provider will say so in its own words
             return self.opaque(method, url, headers, timeout, body)
         notes = self._notes(headers, dialect.operation, model)
-        controls = from_headers(headers)
+        controls = headers.once(from_headers)
         if "cache" in body.json:
             controls, body = _elsewhere(controls, body)
         route = controls.route or (model if model in self.routes else "")
@@ -224,10 +224,15 @@ def _elsewhere(controls: Controls, body: Body) -> tuple[Controls, Body]:
 
 def _scope(headers: Headers, url: str) -> str:
     """Fingerprint of the credential a request carries."""
+    if "?" not in url:
+        return headers.once(_carried)
+    asked = [value for name, value in parse_qsl(url.partition("?")[2]) if name in {"key", "api_key"}]
+    return _carried(headers, *asked)
+
+
+def _carried(headers: Headers, *further: str) -> str:
     named = headers.named
-    carried = [named.get(name, "") for name in _CREDENTIALS]
-    if "?" in url:
-        carried += [value for name, value in parse_qsl(url.partition("?")[2]) if name in {"key", "api_key"}]
+    carried = [*[named.get(name, "") for name in _CREDENTIALS], *further]
     return fingerprint(*carried) if any(carried) else ""
 
 
@@ -237,9 +242,25 @@ def total_timeout(extensions: Mapping[str, object]) -> float | None:
     return float(read) if isinstance(read, (int, float)) else None
 
 
-def pairs_of(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Header fields as httpx keeps them, as ours."""
-    return readable(list(raw))
+class Remembered:
+    """
+    Header fields as httpx keeps them, made ours; those of the last call are given again to one that says the same.
+
+    Without the length that httpx put last: it is another one for each call, and engines say it themselves.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[RawPairs, Headers] = [], Headers()
+
+    def of(self, raw: RawPairs, *, sized: bool) -> Headers:
+        """`sized`: the body is here, so its length need not be said."""
+        if sized and raw and raw[-1][0] == b"Content-Length":
+            raw = raw[:-1]
+        known, headers = self._last
+        if raw != known:
+            headers = readable(raw)
+            self._last = raw, headers
+        return headers
 
 
 def raw_pairs(pairs: Iterable[tuple[str, str]]) -> RawPairs:

@@ -26,14 +26,7 @@ class Addressed:
         if headers.get("authorization", "").startswith(ALGORITHM):
             headers = _as_signed(headers)
         elif request.dialect != "opaque":
-            # What we read ourselves must come in a coding we undo ourselves; a compressed stream comes in lumps.
-            # Paid for each field of each call, so without a function.
-            kept = [
-                pair
-                for pair in headers.pairs
-                if (name := pair[0].lower()) != "accept-encoding" and not name.startswith(_OURS)
-            ]
-            headers = Headers((*kept, ("accept-encoding", "identity" if request.streaming else "gzip, deflate")))
+            headers = headers.once(_to_stream if request.streaming else _to_answer)
         elif not all(map(_is_theirs, headers)):
             headers = Headers(pair for pair in headers.pairs if _is_theirs(pair[0].lower()))
         untouched = headers is request.headers
@@ -48,6 +41,20 @@ class Addressed:
 
     def decode(self, body: Body, request: Request, /) -> Body:
         return body
+
+
+# What we read ourselves must come in a coding we undo ourselves; a compressed stream comes in lumps.
+def _to_stream(headers: Headers) -> Headers:
+    return _coded(headers, "identity")
+
+
+def _to_answer(headers: Headers) -> Headers:
+    return _coded(headers, "gzip, deflate")
+
+
+def _coded(headers: Headers, coding: str) -> Headers:
+    kept = [pair for pair in headers.pairs if _is_theirs(name := pair[0].lower()) and name != "accept-encoding"]
+    return Headers((*kept, ("accept-encoding", coding)))
 
 
 def _as_signed(headers: Headers) -> Headers:

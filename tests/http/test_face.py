@@ -17,7 +17,8 @@ from llm_edge.errors import (
     Overloaded,
     RateLimited,
 )
-from llm_edge.http.face import Front, kind_of, may_know, pairs_of, raw_pairs, total_timeout, without_secrets
+from llm_edge.http.face import Front, kind_of, may_know, raw_pairs, total_timeout, without_secrets
+from llm_edge.http.senders.requests import readable
 from llm_edge.message import Body, Headers, Request, Response
 from llm_edge.notes import Attempt
 from llm_edge.runtime import FakeClock
@@ -100,7 +101,7 @@ def test_the_same_key_is_the_same_scope_wherever_it_stands() -> None:
 def test_a_refusal_says_how_long_to_wait_and_not_to_try_again(error: CallError, status: int, retry: str | None) -> None:
     face = front()
     code, pairs, body = face.refusal(inward(face), error)
-    headers = pairs_of(pairs)
+    headers = readable(pairs)
     assert (code, headers["x-should-retry"], headers.get("retry-after")) == (status, "false", retry)
     assert Body(body).json["error"]["message"] == error.message
 
@@ -126,10 +127,10 @@ def test_a_refusal_of_an_unknown_call_is_in_the_words_of_its_sdk(
 def test_our_limits_are_told_in_place_of_the_providers() -> None:
     face, call = front(), inward(front())
     theirs = Headers([("x-ratelimit-remaining-requests", "9"), ("X-RateLimit-Reset-Tokens", "1s"), ("x-other", "kept")])
-    untouched = pairs_of(face.outward(call, Response(status=200, headers=theirs)))
+    untouched = readable(face.outward(call, Response(status=200, headers=theirs)))
     assert (untouched["x-ratelimit-remaining-requests"], untouched["x-ratelimit-reset-tokens"]) == ("9", "1s")
     call.notes.limits = (("requests", 10, 3, 0.25), ("tokens", 600, 0, 90.0), ("places", 5, 1, 0.0))
-    told = pairs_of(face.outward(call, Response(status=200, headers=theirs)))
+    told = readable(face.outward(call, Response(status=200, headers=theirs)))
     assert {name: told[name] for name in told if name.startswith("x-ratelimit")} == {
         "x-ratelimit-limit-requests": "10", "x-ratelimit-limit-tokens": "600",
         "x-ratelimit-remaining-requests": "3", "x-ratelimit-remaining-tokens": "0",
@@ -144,7 +145,7 @@ def test_the_providers_own_error_is_passed_on_with_its_headers() -> None:
     face = front()
     own = Response(status=503, headers=Headers({"x-own": "1", "x-should-retry": "true"}), body=Body(b"<html>"))
     code, pairs, body = face.refusal(inward(face), Overloaded("busy", response=own))
-    headers = pairs_of(pairs)
+    headers = readable(pairs)
     assert (code, body, headers["x-own"], headers["x-should-retry"]) == (503, b"<html>", "1", "false")
 
 
@@ -152,7 +153,7 @@ def test_where_we_do_not_retry_the_provider_says_whether_to() -> None:
     face = front(retries=False)
     own = Response(status=503, headers=Headers({"x-should-retry": "true"}), body=Body(b"{}"))
     _, pairs, _ = face.refusal(inward(face), Overloaded("busy", response=own))
-    assert pairs_of(pairs)["x-should-retry"] == "true"
+    assert readable(pairs)["x-should-retry"] == "true"
 
 
 def test_a_page_under_status_200_is_told_in_our_words() -> None:
@@ -198,7 +199,7 @@ def test_what_smells_of_a_credential_is_left_out() -> None:
 
 @given(st.lists(st.tuples(st.from_regex(r"[a-z-]{1,9}", fullmatch=True), st.text(max_size=20))))
 def test_headers_go_to_the_library_and_back_without_loss(pairs: list[tuple[str, str]]) -> None:
-    assert pairs_of(raw_pairs(pairs)).pairs == tuple(pairs)
+    assert readable(raw_pairs(pairs)).pairs == tuple(pairs)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httptools
 
 from ...errors import NetworkFailed
+from ...message import Headers
 from ...providers.base import Wire
 from ..sender import Answer, Patience, Sender
 from .faults import failed
@@ -117,23 +118,33 @@ def _plain_length(wire: Wire) -> bool:
 
 def written(wire: Wire, place: Place) -> bytes:
     """The request as it goes out. Raises NetworkFailed for what HTTP does not allow."""
-    lines = [f"{wire.method} {place.target} HTTP/1.1\r\n"]
-    named = sized = False
-    for name, value in wire.headers.pairs:
-        if not (_known(name) and value.isascii() and value.isprintable() and value.strip() == value):
-            wrong = unwritable(wire)
-            if wrong:
-                raise failed("LocalProtocolError", wrong)
-        lowered = name.lower()
-        named = named or lowered == "host"
-        sized = sized or lowered == "content-length"
-        lines.append(f"{name}: {value}\r\n")
-    if not named:
-        lines.insert(1, place.host)
-    if not sized and has_body(wire):
-        lines.append(f"Content-Length: {len(wire.content)}\r\n")
-    lines.append("\r\n")
-    return "".join(lines).encode() + wire.content
+    fields = wire.headers.once(_fields)
+    if not fields.plain and (wrong := unwritable(wire)):
+        raise failed("LocalProtocolError", wrong)
+    host = "" if fields.named else place.host
+    size = "" if fields.sized or not has_body(wire) else f"Content-Length: {len(wire.content)}\r\n"
+    return f"{wire.method} {place.target} HTTP/1.1\r\n{host}{fields.lines}{size}\r\n".encode() + wire.content
+
+
+class _Fields(NamedTuple):
+    """Header fields as they go out."""
+
+    lines: str
+    named: bool
+    """Whether the host is among them."""
+    sized: bool
+    """Whether the length of the body is."""
+    plain: bool
+    """Whether they hold nothing that HTTP might not allow."""
+
+
+def _fields(headers: Headers) -> _Fields:
+    plain = all(
+        _known(name) and value.isascii() and value.isprintable() and value.strip() == value
+        for name, value in headers.pairs
+    )
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.pairs])
+    return _Fields(lines, "host" in headers, "content-length" in headers, plain)
 
 
 _NAME = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
