@@ -26,7 +26,9 @@ _DEFAULT: Final[Any] = httpx2.USE_CLIENT_DEFAULT
 _LONG = frozenset({"mounts", "proxy", "default_encoding"})
 """Options with which a client goes httpx2's way from the beginning."""
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding"})
-_URLS: Final = 64
+_UNDERSTOOD = frozenset({"content", "headers", "timeout"})
+_MANY: Final = 64
+"""Addresses that are remembered."""
 
 
 class Client(httpx2.Client):
@@ -35,11 +37,11 @@ class Client(httpx2.Client):
     def __init__(self, transport: httpx2.BaseTransport, **options: Any) -> None:
         super().__init__(transport=transport, **options)
         self._face, self._short = transport, _LONG.isdisjoint(options)
-        self._urls: dict[str, httpx2.URL] = {}
+        self._building = _Building()
 
     def build_request(self, method: str, url: httpx2.URL | str, **given: Any) -> httpx2.Request:
         """As httpx2 builds it."""
-        short = _built(self, self._urls, method, url, given) if self._short and _untouched() else None
+        short = self._building.request(self, method, url, given) if self._short and _untouched() else None
         return short or super().build_request(method, url, **given)
 
     def send(
@@ -73,11 +75,11 @@ class AsyncClient(httpx2.AsyncClient):
     def __init__(self, transport: httpx2.AsyncBaseTransport, **options: Any) -> None:
         super().__init__(transport=transport, **options)
         self._face, self._short = transport, _LONG.isdisjoint(options)
-        self._urls: dict[str, httpx2.URL] = {}
+        self._building = _Building()
 
     def build_request(self, method: str, url: httpx2.URL | str, **given: Any) -> httpx2.Request:
         """As httpx2 builds it."""
-        short = _built(self, self._urls, method, url, given) if self._short and _untouched_async() else None
+        short = self._building.request(self, method, url, given) if self._short and _untouched_async() else None
         return short or super().build_request(method, url, **given)
 
     async def send(
@@ -105,61 +107,68 @@ class AsyncClient(httpx2.AsyncClient):
         return _finished(self, request, response, began)
 
 
-def _built(
-    client: httpx2.Client | httpx2.AsyncClient,
-    urls: dict[str, httpx2.URL],
-    method: str,
-    url: httpx2.URL | str,
-    given: Mapping[str, Any],
-) -> httpx2.Request | None:
-    """The request that httpx2 would build of bytes to a whole URL; None where there is more to it."""
-    content, headers, timeout = given.get("content"), given.get("headers"), given.get("timeout", _DEFAULT)
-    further = [name for name, value in given.items() if value is not None and name not in _UNDERSTOOD]
-    if not isinstance(content, bytes) or not content or further or not isinstance(url, str):
-        return None
-    if client.params or client.cookies:
-        return None
-    try:
-        own = _encoded(headers)
-    except (AttributeError, ValueError):
-        return None
-    names = {name.lower() for name, _ in own}
-    address = urls.get(url) or _parsed(urls, url)
-    if not own or address is None or not _FRAMING.isdisjoint(names):
-        return None
-    every = [(b"Host", address.netloc)]
-    every += [pair for pair in client.headers.raw if pair[0].lower() not in names]
-    every += own
-    every.append((b"Content-Length", b"%d" % len(content)))
-    timeout = client.timeout if timeout is _DEFAULT else timeout
-    if not isinstance(timeout, httpx2.Timeout):
-        timeout = httpx2.Timeout(timeout)
-    request = httpx2.Request(
-        method, address, headers=every, stream=httpx2.ByteStream(content), extensions={"timeout": timeout.as_dict()}
-    )
-    if b"".join(map(b"".join, every)).isascii():
-        request.headers.encoding = "ascii"
-    request.read()
-    return request
+class _Building:
+    """Builds the requests httpx2 would build of bytes to a whole URL; what one has in common with the last is kept."""
 
+    def __init__(self) -> None:
+        self._addresses: dict[str, httpx2.URL] = {}
+        self._last: tuple[object, httpx2.Headers] = None, httpx2.Headers()
 
-def _encoded(headers: object) -> list[tuple[bytes, bytes]]:
-    pairs = headers.items() if is_object(headers) else headers if is_list(headers) else ()
-    return [(name.encode("ascii"), value.encode("ascii")) for name, value in pairs]
+    def request(
+        self, client: httpx2.Client | httpx2.AsyncClient, method: str, url: httpx2.URL | str, given: Mapping[str, Any]
+    ) -> httpx2.Request | None:
+        """None where there is more to it."""
+        content, timeout = given.get("content"), given.get("timeout", _DEFAULT)
+        further = [name for name, value in given.items() if value is not None and name not in _UNDERSTOOD]
+        if not isinstance(content, bytes) or not content or further or not isinstance(url, str):
+            return None
+        if client.params or client.cookies:
+            return None
+        address = self._addresses.get(url) or self._address(url)
+        headers = None if address is None else self._headers(client, address, given.get("headers"))
+        if address is None or headers is None:
+            return None
+        timeout = client.timeout if timeout is _DEFAULT else timeout
+        if not isinstance(timeout, httpx2.Timeout):
+            timeout = httpx2.Timeout(timeout)
+        waits = {"timeout": timeout.as_dict()}
+        stream = httpx2.ByteStream(content)
+        request = httpx2.Request(method, address, headers=headers, stream=stream, extensions=waits)
+        request.headers["Content-Length"] = str(len(content))
+        request.headers.encoding = headers.encoding
+        request.read()
+        return request
 
+    def _address(self, url: str) -> httpx2.URL | None:
+        parsed = httpx2.URL(url)
+        if not parsed.is_absolute_url:
+            return None
+        if len(self._addresses) >= _MANY:
+            self._addresses.clear()
+        if "?" not in url:  # a key may stand there
+            self._addresses[url] = parsed
+        return parsed
 
-_UNDERSTOOD = frozenset({"content", "headers", "timeout"})
-
-
-def _parsed(urls: dict[str, httpx2.URL], url: str) -> httpx2.URL | None:
-    parsed = httpx2.URL(url)
-    if not parsed.is_absolute_url:
-        return None
-    if len(urls) >= _URLS:
-        urls.clear()
-    if "?" not in url:  # a key may stand there
-        urls[url] = parsed
-    return parsed
+    def _headers(
+        self, client: httpx2.Client | httpx2.AsyncClient, address: httpx2.URL, given: object
+    ) -> httpx2.Headers | None:
+        """All but the length; None where it is not for us to put them together."""
+        pairs = given.items() if is_object(given) else given if is_list(given) else ()
+        told = [(name, value) for name, value in pairs]
+        asked = told, client.headers.raw, address.netloc
+        if asked == self._last[0]:
+            return self._last[1]
+        try:
+            own = [(name.encode("ascii"), value.encode("ascii")) for name, value in told]
+        except (AttributeError, ValueError):
+            return None
+        names = {name.lower() for name, _ in own}
+        if not own or not _FRAMING.isdisjoint(names):
+            return None
+        inherited = [pair for pair in asked[1] if pair[0].lower() not in names]
+        headers = httpx2.Headers([(b"Host", asked[2]), *inherited, *own])
+        self._last = asked, headers
+        return headers
 
 
 def _plain(client: httpx2.Client | httpx2.AsyncClient, request: httpx2.Request) -> bool:
