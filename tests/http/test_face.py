@@ -21,6 +21,7 @@ from llm_edge.http.face import Front, kind_of, may_know, raw_pairs, total_timeou
 from llm_edge.http.senders.requests import readable
 from llm_edge.message import Body, Headers, Request, Response
 from llm_edge.notes import Attempt
+from llm_edge.policy.controls import from_headers
 from llm_edge.runtime import FakeClock
 
 CHAT = b'{"model":"gpt-x","messages":[],"stream":true}'
@@ -213,3 +214,17 @@ def test_the_callers_timeout_is_the_time_it_reads(given_: Any, seconds: float | 
 def test_a_failure_without_a_class_of_its_own_is_a_read_error() -> None:
     assert kind_of(NetworkFailed("x", kind="Odd"), lambda name: False) == "ReadError"
     assert kind_of(NetworkFailed("x", kind="ReadTimeout"), lambda name: True) == "ReadTimeout"
+
+
+fields_said = st.lists(st.tuples(st.sampled_from([b"a", b"A", b"Authorization"]), st.binary(max_size=2)), max_size=3)
+
+
+@given(st.lists(st.tuples(fields_said, st.sampled_from([None, b"1", b"22"]), st.booleans()), max_size=8))
+def test_what_was_said_before_is_never_taken_for_what_is_said_now(calls: list[Any]) -> None:
+    said = Remembered()
+    for fields, length, sized in calls:
+        raw = [*fields, *([] if length is None else [(b"Content-Length", length)])]
+        expected = readable(fields if sized else raw)
+        headers = said.of(raw, sized=sized)
+        assert headers.pairs == expected.pairs
+        assert headers.once(from_headers) == from_headers(expected)
