@@ -17,7 +17,7 @@ from llm_edge.errors import (
     Overloaded,
     RateLimited,
 )
-from llm_edge.http.face import Front, kind_of, may_know, raw_pairs, total_timeout, without_secrets
+from llm_edge.http.face import Front, Remembered, kind_of, may_know, raw_pairs, total_timeout, without_secrets
 from llm_edge.http.senders.requests import readable
 from llm_edge.message import Body, Headers, Request, Response
 from llm_edge.notes import Attempt
