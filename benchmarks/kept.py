@@ -27,8 +27,12 @@ from .promises import Promise
 from .provider import MODEL, running
 
 _ROUNDS, _CALLS, _ASKERS = 9, 500, 256
-_AT_ONCE = 2**20
-"""Bytes of requests that are made before they are measured: more would no longer lie in the processor's cache."""
+_AT_ONCE = 2**17
+"""
+Bytes of requests that are made before they are measured. More would no longer lie in the processor's cache, and when
+they all go at once the C library hands their memory back to the system: a third of the time was then the system's, for
+giving it again page by page, which no app pays whose calls come and go one by one.
+"""
 
 
 def _timed(work: Callable[[Any], object], given: Callable[[], list[Any]], rounds: int = _ROUNDS) -> float:

@@ -20,7 +20,8 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _DIGITS = bytes(ord("1" if code in b"0123456789" else "0") for code in range(256))
 _NINETEEN = b"1" * 19
-_GUESSES = 32
+_STEPS = ((19, b"1", 5000), (6, b"111", 1000))
+"""Of 19 digits in a row one stands on every 19th byte, and three in a row on every sixth; bytes for each closer look."""
 
 
 def read(raw: bytes) -> Any:
@@ -32,14 +33,17 @@ def read(raw: bytes) -> Any:
             if not _SURROGATE.search(raw):
                 raise
     try:
-        return json.loads(raw.decode(), parse_constant=_no_number)
+        return json.loads(raw.decode(), parse_constant=_no_number, parse_float=_finite)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
 
 
 def write(value: object) -> bytes:
     """The value as compact JSON. ValueError or TypeError when JSON has no words for it."""
-    raw = _dump(value, sort=False)
+    try:
+        raw = orjson.dumps(value)
+    except TypeError:
+        raw = _by_hand(value)
     if b"null" in raw and not _all_finite(value):
         raise ValueError("NaN and infinity are not JSON")
     return raw
@@ -47,14 +51,13 @@ def write(value: object) -> bytes:
 
 def canonical(value: object) -> bytes:
     """The one form of all that mean the same. For what was read or written here before: it does not look for NaN."""
-    return _dump(value, sort=True)
-
-
-def _dump(value: object, *, sort: bool) -> bytes:
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort else None)
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        pass
+        return _by_hand(value, sort=True)
+
+
+def _by_hand(value: object, *, sort: bool = False) -> bytes:
     # Long integers, lone surrogates, keys that are no strings, depth: what the stdlib takes, we take.
     try:
         return json.dumps(value, separators=(",", ":"), allow_nan=False, sort_keys=sort).encode()
@@ -76,21 +79,32 @@ def same(one: object, other: object) -> bool:
 
 def has_long_number(raw: bytes) -> bool:
     """Whether 19 digits stand in a row somewhere: perhaps an integer past 64 bits, perhaps not."""
-    # Of 19 bytes in a row every sixth is at least three: looking at those alone takes half as long as looking at all.
-    hints = raw[::6].translate(_DIGITS)
-    at = hints.find(b"111")
-    for _ in range(_GUESSES):
+    # Looking at a few bytes, and closer where those are digits, takes a tenth of what looking at all takes.
+    for step, row, for_each in _STEPS:
+        hints = raw[::step].translate(_DIGITS)
+        at = hints.find(row)
         if at < 0:
             return False
-        if _LONG_NUMBER.search(raw, max(6 * at - 5, 0), 6 * at + 19):
-            return True
-        at = hints.find(b"111", at + 1)
+        if hints.count(row) <= 4 + len(raw) // for_each:
+            while at >= 0:
+                if _LONG_NUMBER.search(raw, max(step * (at - 1) + 1, 0), step * at + 19):
+                    return True
+                at = hints.find(row, at + 1)
+            return False
     # So many digits that hints are no help: lists of tokens are like that.
-    return at >= 0 and _NINETEEN in raw.translate(_DIGITS)
+    return _NINETEEN in raw.translate(_DIGITS)
 
 
 def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
+
+
+def _finite(word: str) -> float:
+    """As orjson has it: what is too large for a float is no number, and not infinity, which would be written as null."""
+    number = float(word)
+    if math.isinf(number):
+        raise ValueError(f"{word[:24]} is too large a number")
+    return number
 
 
 def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:

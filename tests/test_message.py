@@ -91,7 +91,8 @@ def test_values_that_only_python_finds_equal_are_a_change(had: object, given: ob
 
 @pytest.mark.parametrize(
     "raw",
-    [b"[1]", b'"text"', b"1", b"null", b"", b"{", b'{"a": NaN}', b'{"a": 1e999}', b'\xef\xbb\xbf{"a": 1}',
+    [b"[1]", b'"text"', b"1", b"null", b"", b"{", b'{"a": NaN}', b'{"a": 1e999}',
+     b'{"a": 1e999, "b": "1234567890123456789"}', b'\xef\xbb\xbf{"a": 1}',
      b'{"a": "\\ud800", "b": NaN}', b'{"a": "\xff"}', b'{"a": ' + b"9" * 5000 + b"}"],
 )  # fmt: skip
 def test_what_is_not_a_json_object_is_a_value_error(raw: bytes) -> None:
@@ -136,7 +137,10 @@ def test_depth_beyond_reason_is_a_value_error() -> None:
         _ = Body(raw).json
 
 
-@given(st.binary(max_size=120) | st.text("0123456789ab", max_size=120).map(str.encode))
+SPARSE = st.lists(st.sampled_from(["7", "x" * 18, "x" * 19, "x" * 5, "1" * 18, "2" * 19]), max_size=60).map("".join)
+
+
+@given(st.binary(max_size=120) | (st.text("0123456789ab", max_size=120) | SPARSE).map(str.encode))
 def test_long_numbers_are_found_wherever_they_stand(raw: bytes) -> None:
     runs = "".join(chr(byte) if chr(byte) in string.digits else " " for byte in raw).split()
     assert exact.has_long_number(raw) == any(len(run) >= 19 for run in runs)
