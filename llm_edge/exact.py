@@ -21,7 +21,7 @@ _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _DIGITS = bytes(ord("1" if code in b"0123456789" else "0") for code in range(256))
 _NINETEEN = b"1" * 19
 _STEPS = ((19, b"1", 5000), (6, b"111", 1000))
-"""Of 19 digits in a row one stands on every 19th byte, and three in a row on every sixth; bytes for each closer look."""
+"""Of 19 digits in a row one stands on every 19th byte, and three on every sixth; bytes for each closer look."""
 
 
 def read(raw: bytes) -> Any:
@@ -100,7 +100,7 @@ def _no_number(word: str) -> NoReturn:
 
 
 def _finite(word: str) -> float:
-    """As orjson has it: what is too large for a float is no number, and not infinity, which would be written as null."""
+    """As orjson has it: what is too large for a float is no number; infinity would be written as null."""
     number = float(word)
     if math.isinf(number):
         raise ValueError(f"{word[:24]} is too large a number")

@@ -191,15 +191,15 @@ class Awaiting:
         def wake() -> None:
             wake_on(loop, happen)
 
+        timer = None if seconds is None else loop.call_later(max(seconds, 0.0), happen)
         signal.subscribe(wake)
         try:
-            async with asyncio.timeout(seconds):
-                await happened
-        except TimeoutError:
-            return signal.is_set
+            await happened
         finally:
+            if timer is not None:
+                timer.cancel()
             signal.unsubscribe(wake)
-        return True
+        return signal.is_set
 
     def alarm(self) -> Alarm:
         return _LoopAlarm(self.clock)

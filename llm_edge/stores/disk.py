@@ -1,29 +1,25 @@
 """
 Kept answers on this machine's disk, shared by its processes: SQLite, by way of diskcache.
 
-diskcache would pickle what is not bytes and unpickle what it reads; here it is given a `Disk` that knows bytes and
-nothing else, keeps all of them inside the database, and never touches another file. SQLite does not notice a flipped
-bit in a value: the MAC of each entry does. What SQLite itself finds broken is set aside, and a new database begun.
+SQLite does not notice a flipped bit in a value: the MAC of each entry does. What SQLite itself finds broken is set
+aside, and a new database begun.
 
 Everything that touches the database runs on worker threads, each with its own connection.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import secrets
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeVar
 
 from .. import exact
 from ..runtime import Clock, Runtime, Signal, ThreadClock, mind_forks
 from . import folders
+from .database import Database, connect, is_broken, is_full, load
 from .entry import KEY
 from .shelf import Lease, Stays
 from .tier import SecondTier
@@ -37,28 +33,10 @@ PATIENCE = 0.02
 
 REMEMBERED = 3600.0
 """Seconds for which it is known who was the last to claim a key; no call takes longer."""
-_BUSY = 0.02
 _MARKS = "purges"
-_CORRUPT = {
-    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_MISMATCH,
-    sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_IOERR_SHORT_READ,
-}  # fmt: skip
 
 
-class _Database(Protocol):
-    """What is used of `diskcache.Cache`, which has no types of its own."""
-
-    def get(self, key: str) -> object: ...
-    def set(self, key: str, value: bytes, expire: float | None = None) -> bool: ...
-    def add(self, key: str, value: bytes, expire: float | None = None) -> bool: ...
-    def delete(self, key: str) -> bool: ...
-    def iterkeys(self) -> Iterator[str]: ...
-    def cull(self) -> int: ...
-    def transact(self) -> AbstractContextManager[None]: ...
-    def close(self) -> None: ...
-
-
-_Opened: TypeAlias = tuple[_Database, Path, str]
+_Opened: TypeAlias = tuple[Database, Path, str]
 """The database, its folder, and its file."""
 
 
@@ -76,7 +54,7 @@ class DiskShelf:
         self._directory, self._bytes, self._patience = directory, bytes, patience
         self._clock: Clock = clock or ThreadClock()
         folders.settle(directory)
-        _bytes_only()  # imports diskcache now, and not while the first call waits
+        load()  # diskcache: now, and not while the first call waits
         try:
             self.secret = folders.secret(directory)
         except OSError:
@@ -100,12 +78,12 @@ class DiskShelf:
 
     async def read(self, key: str, marks: bool, runtime: Runtime, workers: Workers, /) -> tuple[object, Marks | None]:
         def work() -> tuple[object, Marks | None]:
-            return self._with(lambda database: database.get(key)), self.marks() if marks else None
+            return self._with(lambda database: database.look(key)), self.marks() if marks else None
 
         return await self._soon(work, runtime, workers)
 
     async def claim(self, key: str, token: str, seconds: float, runtime: Runtime, workers: Workers, /) -> bool:
-        def claimed(database: _Database) -> bool:
+        def claimed(database: Database) -> bool:
             with database.transact():
                 ours = database.add(f"claim:{key}", token.encode(), seconds)
                 if ours:
@@ -141,7 +119,7 @@ class DiskShelf:
                 yield key, self._with(lambda database, key=key: database.get(key))  # type: ignore[misc]  # the key of now
 
     def release(self, key: str, token: str, /) -> None:
-        def work(database: _Database) -> None:
+        def work(database: Database) -> None:
             with database.transact():
                 if database.get(f"claim:{key}") == token.encode():
                     database.delete(f"claim:{key}")
@@ -152,7 +130,7 @@ class DiskShelf:
         if lease is None and stays is None:
             return self._with(lambda database: database.set(key, data, seconds))
 
-        def may(database: _Database) -> bool:
+        def may(database: Database) -> bool:
             if stays is not None and stays(database.get(key)):
                 return False
             if lease is None:
@@ -160,7 +138,7 @@ class DiskShelf:
             last = database.get(f"last:{lease[0]}")
             return last == lease[1].encode() or (last is None and database.get(key) is None)
 
-        def work(database: _Database) -> bool:
+        def work(database: Database) -> bool:
             with database.transact():
                 return may(database) and database.set(key, data, seconds)
 
@@ -173,7 +151,7 @@ class DiskShelf:
         return _as_marks(self._with(lambda database: database.get(_MARKS)))
 
     def mark(self, marks: Marks, /) -> None:
-        def work(database: _Database) -> None:
+        def work(database: Database) -> None:
             with database.transact():
                 joined = dict(_as_marks(database.get(_MARKS)))
                 for tag, moment in marks.items():
@@ -186,7 +164,7 @@ class DiskShelf:
         """A read of a file is never another's."""
 
     def leave(self) -> None:
-        mine: _Database | None = getattr(self._mine, "database", None)
+        mine: Database | None = getattr(self._mine, "database", None)
         if mine is not None:
             mine.close()
 
@@ -195,15 +173,15 @@ class DiskShelf:
 
     # ---- the database
 
-    def _with(self, work: Callable[[_Database], T]) -> T:
+    def _with(self, work: Callable[[Database], T]) -> T:
         """Work on the open database; a broken one is set aside, and the error told."""
         database, folder, _ = self._opened()
         try:
             return work(database)
         except Exception as error:
-            if _is_full(error):
+            if is_full(error):
                 database.cull()
-            elif _is_broken(error):
+            elif is_broken(error):
                 self._set_aside(folder)
             raise
 
@@ -211,7 +189,7 @@ class DiskShelf:
         opened = self._open
         if opened is None or not os.path.exists(opened[2]):  # noqa: PTH110  four times as fast as a Path
             opened = self._reopened(opened)
-        mine: _Database | None = getattr(self._mine, "database", None)
+        mine: Database | None = getattr(self._mine, "database", None)
         if mine is not opened[0]:
             if mine is not None:
                 mine.close()
@@ -233,13 +211,13 @@ class DiskShelf:
     def _open_one(self) -> _Opened:
         folder, number = folders.current(self._directory, self._number)
         try:
-            database = _database(folder, self._bytes)
+            database = connect(folder, self._bytes)
         except Exception as error:
-            if not _is_broken(error):
+            if not is_broken(error):
                 raise
             folders.set_aside(folder, self._clock.time())
             folder, number = folders.current(self._directory, number)
-            database = _database(folder, self._bytes)
+            database = connect(folder, self._bytes)
         self._number = number - 1
         return database, folder, str(folder / folders.DATABASE)
 
@@ -263,19 +241,6 @@ def disk_tier(
     return SecondTier(shelf, secret=secret.encode() or shelf.secret, ttl=ttl, stale=stale, clock=clock)
 
 
-def _is_broken(error: Exception) -> bool:
-    """Whether the database itself is at fault, and not what surrounds it: locks, rights, room."""
-    if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", None)
-        return code is not None and (code in _CORRUPT or code & 0xFF in _CORRUPT)
-    # What diskcache stumbles over when its own settings or rows make no sense.
-    return isinstance(error, (TypeError, ValueError, AttributeError, LookupError, OverflowError, AssertionError))
-
-
-def _is_full(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-
-
 def _as_marks(data: object) -> Marks:
     """The purges as written; what makes no sense is left out."""
     try:
@@ -285,66 +250,3 @@ def _as_marks(data: object) -> Marks:
     if not exact.is_object(found):
         return {}
     return {tag: moment for tag, moment in found.items() if type(moment) in (int, float)}
-
-
-def _diskcache() -> Any:
-    """The library; it has no types, so what is used of it is said in `_Database`."""
-    return importlib.import_module("diskcache")
-
-
-def _database(folder: Path, size: int) -> _Database:
-    page = 4096
-    made: Any = _closing()(
-        str(folder), timeout=_BUSY, disk=_bytes_only(), statistics=0, tag_index=0, size_limit=size, cull_limit=10,
-        eviction_policy="least-recently-stored", disk_min_file_size=2**62, disk_pickle_protocol=0,
-        sqlite_journal_mode="wal", sqlite_synchronous=1, sqlite_auto_vacuum=1, sqlite_cache_size=-2048,
-        # Mapped into memory, a file that somebody cuts short ends the process.
-        sqlite_mmap_size=0,
-        sqlite_max_page_count=max(size * 5 // 4 // page, 256), sqlite_trusted_schema=0,
-    )  # fmt: skip
-    return cast("_Database", made)  # what is used of it, said in types
-
-
-@cache
-def _closing() -> type[Any]:
-    class Closing(_diskcache().Cache):  # type: ignore[misc]  # diskcache has no types
-        """Leaves no connection open when a broken database keeps it from being made."""
-
-        def __init__(self, directory: str, **settings: object) -> None:
-            try:
-                super().__init__(directory, **settings)  # pyright: ignore[reportUnknownMemberType]  # as above
-            except BaseException:
-                self.close()
-                raise
-
-    return Closing
-
-
-@cache
-def _bytes_only() -> type[Any]:
-    raw_mode: int = _diskcache().core.MODE_RAW
-
-    class BytesOnly(_diskcache().Disk):  # type: ignore[misc]  # diskcache has no types
-        """Text keys, bytes as values, all inside the database; nothing is ever pickled, and no other file touched."""
-
-        def put(self, key: object) -> tuple[str, bool]:
-            if type(key) is not str:
-                raise TypeError("keys are text here")
-            return key, True
-
-        def get(self, key: object, raw: object) -> object:
-            return key
-
-        def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, sqlite3.Binary]:
-            if read or type(value) is not bytes:
-                raise TypeError("values are bytes here")
-            return 0, raw_mode, None, sqlite3.Binary(value)
-
-        def fetch(self, mode: object, filename: object, value: object, read: bool) -> bytes:
-            # A row that somebody or something changed names a file, or holds no bytes: as good as empty.
-            return value if type(value) is bytes and mode == raw_mode else b""
-
-        def remove(self, file_path: object) -> None:
-            """There are no files; a row that names one is lying."""
-
-    return BytesOnly

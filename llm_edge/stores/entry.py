@@ -19,8 +19,6 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
-import orjson
-
 from .. import exact
 from ..message import Json, Pairs
 
@@ -109,7 +107,6 @@ _HEAD: Set[str] = frozenset(each.name for each in fields(Entry)) - {"payload"}
 _PUT = tuple((each.name, Entry.__dict__[each.name].__set__) for each in fields(Entry))
 _KINDS, _NUMBERS = ("whole", "stream"), {int, float}
 _LEAVES, _LAST = (str, int, float), 1e11
-_FIRM = frozenset({str, int, bool, type(None)})
 _words_of = itemgetter("key", "scope", "tenant", "namespace", "model", "dialect", "kind", "target")
 _times_of = itemgetter("made", "ttl", "took")
 
@@ -140,7 +137,7 @@ def decode(data: object, *, key: str, scope: str | None, secret: bytes) -> Entry
         raise Odd("mac")
     end = _FRONT.size + head
     try:
-        found = _read(data[_FRONT.size : end])
+        found = exact.read(data[_FRONT.size : end])
     except ValueError:
         raise Odd("json") from None
     entry = _checked(found, data[end:-_MAC])
@@ -149,25 +146,6 @@ def decode(data: object, *, key: str, scope: str | None, secret: bytes) -> Entry
     if scope is not None and entry.scope != scope:
         raise Odd("scope")
     return entry
-
-
-def _read(head: bytes) -> Any:
-    """What a head says, as `exact.read` has it; which looks for long integers, and digests are full of digits."""
-    try:
-        found = orjson.loads(head)
-    except ValueError:
-        return exact.read(head)
-    bent = exact.is_object(found) and (_bent(found.get("usage")) or _bent([found.get("cost")]))
-    return exact.read(head) if bent else found
-
-
-def _bent(usage: object) -> bool:
-    """Whether a number in it may have been an integer past 64 bits."""
-    if exact.is_object(usage):
-        usage = list(usage.values())
-    if not exact.is_list(usage):
-        return type(usage) is float and abs(usage) >= 2**63
-    return any(type(inner) not in _FIRM and _bent(inner) for inner in usage)
 
 
 def _mac(covered: bytes | memoryview, secret: bytes) -> bytes:

@@ -41,7 +41,7 @@ class Telling:
     ) -> None:  # fmt: skip
         self._pool, self._fuse, self._clock, self._probe_key = pool, fuse, clock, f"{prefix}probe"
         self._owed, self._rests, self._renew = owed, rests, renew
-        self.workers = Workers("limits", 8, pool.leave)
+        self.workers = Workers("limits", 8, pool.leave, prompt=True)
         self.behind = Workers("limits behind", 1, pool.leave)
         self.forget()
 

@@ -54,7 +54,7 @@ class SecondTier:
         self.tombstones = Tombstones()
         self._shelf, self._secret, self._stale = shelf, secret, stale
         self._clock: Clock = clock or ThreadClock()
-        self._readers = Workers("cache reader", readers, shelf.leave)
+        self._readers = Workers("cache reader", readers, shelf.leave, prompt=True)
         self._writer = Workers("cache writer", 1, shelf.leave)
         self._behind = Behind(self._writer)
         self._reading, self._writing = (

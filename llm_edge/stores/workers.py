@@ -2,7 +2,9 @@
 Threads that do what may hang, so that no call and no event loop has to.
 
 They start when there is something to do, are daemons (a hung disk must not keep the process from ending), and end with
-`close` or with the object. Work is handed over through a `SimpleQueue`, which even the garbage collector may put into.
+`close` or with the object. Who has nothing to do lies down beside a bell (`bells.py`); who brings work takes the bell
+of the one that lay down last, and rings it. Each bell is rung once for each time it lay there, and nobody needs a lock:
+even the garbage collector may bring work.
 """
 
 from __future__ import annotations
@@ -11,14 +13,14 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Generic, TypeAlias, TypeVar
 
-from ..runtime import Guard, Runtime, Signal, mind_forks
+from ..runtime import Blocking, Guard, Runtime, Signal, mind_forks
+from .bells import Bell, bell
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[], object]
-Jobs: TypeAlias = "SimpleQueue[Work | None]"
+Jobs: TypeAlias = "deque[Work | None]"
 
 
 class NotYet(Exception):
@@ -26,31 +28,45 @@ class NotYet(Exception):
 
 
 class Workers:
-    """A few threads that take work from one queue. `leave` is called by each as its last act."""
+    """A few threads that take work from one queue. `leave` is called by each as its last act.
 
-    def __init__(self, name: str, count: int, leave: Work) -> None:
-        self._name, self._count, self._leave = name, count, leave
+    Those that are `prompt` cost a little more to call, and begin sooner: for work that somebody waits for.
+    """
+
+    def __init__(self, name: str, count: int, leave: Work, *, prompt: bool = False) -> None:
+        self._name, self._count, self._leave, self._prompt = name, count, leave, prompt
         self._begin()
         mind_forks(self)
 
     def _begin(self) -> None:
         self._starting = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._jobs: Jobs = SimpleQueue()
-        self._end = weakref.finalize(self, _end, self._jobs, self._count)
+        self._bells: list[Bell] = []
+        self._doors: list[Bell] = []
+        """What callers wait at, one for each thread; who finds none takes a lock."""
+        self._jobs: Jobs = deque()
+        self._idle: list[Bell] = []
+        self._end = weakref.finalize(self, _end, self._jobs, self._idle, self._count)
         self._end.atexit = False
 
     def after_fork(self) -> None:
         # The threads are the parent's, and so is what they were asked to do.
         self._end.detach()
+        for each in self._bells + self._doors:
+            each.close()
         self._begin()
 
     def submit(self, work: Work) -> None:
         """Have it done; work that raises is lost without a word."""
-        self._jobs.put(work)
-        threads = self._threads
-        if len(threads) < self._count and (not threads or not self._jobs.empty()):
-            self._hire()
+        jobs, threads = self._jobs, self._threads
+        jobs.append(work)
+        try:
+            lying = self._idle.pop()
+        except IndexError:
+            if len(threads) < self._count and (jobs or not threads):
+                self._hire()
+        else:
+            lying.ring()
 
     def _hire(self) -> None:
         # Whoever finds the lock taken need not wait: a thread is being started.
@@ -58,11 +74,13 @@ class Workers:
             return
         try:
             if len(self._threads) < self._count and self._end.alive:
-                thread = threading.Thread(
-                    target=_serve, args=(self._jobs, self._leave), name=f"llm_edge {self._name}", daemon=True
-                )
+                own = bell(prompt=self._prompt)
+                given = self._jobs, self._idle, own, self._leave
+                thread = threading.Thread(target=_serve, args=given, name=f"llm_edge {self._name}", daemon=True)
                 thread.start()
                 self._threads.append(thread)
+                self._bells.append(own)
+                self._doors.append(bell(prompt=self._prompt))
         except RuntimeError:
             pass  # no more threads in this process, or it is ending: what waits has its own bound
         finally:
@@ -71,17 +89,39 @@ class Workers:
     async def run(self, work: Callable[[], T], runtime: Runtime, seconds: float) -> T:
         """The work's result. TimeoutError when it is not there in time, NotYet when it was not even begun."""
         asked = _Asked(work)
-        self.submit(asked.do)
-        if not await runtime.wait(asked.over, seconds):
+        if isinstance(runtime, Blocking):
+            over = self._here(asked, seconds)
+        else:
+            self.submit(asked.do)
+            over = await runtime.wait(asked.over, seconds)
+        if not over:
             asked.given_up = True
             raise TimeoutError if asked.begun else NotYet
         if asked.error is not None:
             raise asked.error
         return asked.results[0]
 
+    def _here(self, asked: _Asked[T], seconds: float) -> bool:
+        """Have it done while this thread waits; whether it was done in time."""
+        doors, rung = self._doors, False
+        try:
+            door, own = doors.pop(), True
+        except IndexError:
+            door, own = bell(prompt=False), False
+        asked.over.subscribe(door.ring)
+        self.submit(asked.do)
+        try:
+            rung = door.wait(seconds)
+        finally:
+            if own:  # one that did not ring may still do so
+                doors.append(door if rung else bell(prompt=self._prompt))
+        return rung or asked.over.is_set
+
     def close(self) -> None:
         """Let the threads end once they have done what they have."""
         self._end()
+        while self._doors:
+            self._doors.pop().close()
 
     def join(self, seconds: float) -> None:
         """Wait for the threads to end."""
@@ -89,13 +129,18 @@ class Workers:
             thread.join(seconds)
 
 
-def _end(jobs: Jobs, count: int) -> None:
-    for _ in range(count):
-        jobs.put(None)
+def _end(jobs: Jobs, idle: list[Bell], count: int) -> None:
+    jobs.extend([None] * count)
+    while idle:
+        try:
+            lying = idle.pop()
+        except IndexError:
+            return  # it was woken by another
+        lying.ring()
 
 
-def _serve(jobs: Jobs, leave: Work) -> None:
-    while (work := jobs.get()) is not None:
+def _serve(jobs: Jobs, idle: list[Bell], own: Bell, leave: Work) -> None:
+    while (work := _next(jobs, idle, own)) is not None:
         try:
             work()
         except Exception:  # noqa: S110  whoever wants to know has wrapped it
@@ -105,6 +150,23 @@ def _serve(jobs: Jobs, leave: Work) -> None:
         leave()
     except Exception:  # noqa: S110  it leaves all the same
         pass
+    own.close()
+
+
+def _next(jobs: Jobs, idle: list[Bell], own: Bell) -> Work | None:
+    while True:
+        try:
+            return jobs.popleft()
+        except IndexError:
+            pass
+        idle.append(own)
+        if jobs:  # brought by who looked for a bell before ours lay there
+            try:
+                idle.remove(own)
+                continue
+            except ValueError:
+                pass  # another has taken it, and rings
+        own.wait()
 
 
 class _Asked(Generic[T]):

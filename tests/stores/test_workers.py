@@ -1,0 +1,163 @@
+"""Work that may hang is done by threads that nobody has to wait for longer than they will."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_edge.runtime import Awaiting, Blocking, drive
+from llm_edge.stores.bells import Bell, bell
+from llm_edge.stores.workers import NotYet, Workers
+
+BOUND = 20.0
+
+
+@pytest.fixture(params=[True, False], ids=["prompt", "plain"])
+def workers(request: pytest.FixtureRequest) -> Iterator[Workers]:
+    made = Workers("test", 2, lambda: None, prompt=request.param)
+    yield made
+    made.close()
+    made.join(BOUND)
+
+
+@pytest.fixture(params=["sync", "async"])
+def run(request: pytest.FixtureRequest, workers: Workers) -> Callable[..., Any]:
+    """The work's result, in one colour."""
+
+    def here(work: Callable[[], object], seconds: float = BOUND) -> object:
+        if request.param == "sync":
+            return drive(workers.run(work, Blocking(), seconds))
+        return asyncio.run(workers.run(work, Awaiting(), seconds))
+
+    return here
+
+
+def refuse() -> None:
+    raise LookupError("there is none")
+
+
+def test_the_work_is_done_elsewhere_and_its_result_comes_back(run: Callable[..., Any]) -> None:
+    assert run(threading.get_ident) != threading.get_ident()
+    assert [run(lambda each=each: each) for each in range(50)] == list(range(50))
+
+
+def test_what_the_work_raises_comes_back_too(run: Callable[..., Any]) -> None:
+    with pytest.raises(LookupError, match="there is none"):
+        run(refuse)
+
+
+def test_work_that_hangs_is_waited_for_as_long_as_was_said(run: Callable[..., Any], workers: Workers) -> None:
+    goes_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def hang() -> str:
+        begun.release()
+        goes_on.wait(BOUND)
+        return "late"
+
+    for _ in range(2):
+        workers.submit(hang)
+        assert begun.acquire(timeout=BOUND)
+    with pytest.raises(NotYet):
+        run(lambda: "never begun", 0.0)
+    goes_on.set()
+    assert run(lambda: "in time") == "in time"
+    goes_on.clear()
+    with pytest.raises((TimeoutError, NotYet)):
+        run(hang, 0.01)
+    goes_on.set()
+    assert [run(lambda each=each: each) for each in range(20)] == list(range(20)), "and never another's"
+
+
+def test_many_threads_get_each_its_own(workers: Workers) -> None:
+    found: dict[int, list[int]] = {}
+
+    def ask(number: int) -> None:
+        found[number] = [drive(workers.run(lambda each=each: number * each, Blocking(), BOUND)) for each in range(100)]
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(BOUND)
+    assert found == {number: [number * each for each in range(100)] for number in range(12)}
+
+
+def open_files() -> int:
+    return len(os.listdir("/dev/fd")) if Path("/dev/fd").exists() else 0
+
+
+def test_who_is_closed_leaves_neither_threads_nor_open_files() -> None:
+    gc.collect()
+    before, left = open_files(), list[int]()
+    workers = Workers("test", 4, lambda: left.append(1), prompt=True)
+    for _ in range(20):
+        drive(workers.run(lambda: None, Blocking(), BOUND))
+    workers.close()
+    workers.join(BOUND)
+    assert left
+    assert not [thread for thread in workers._threads if thread.is_alive()]  # pyright: ignore[reportPrivateUsage]  # its own
+    assert open_files() == before
+
+
+def test_who_is_forgotten_leaves_none_either() -> None:
+    gc.collect()
+    before = open_files()
+    workers = Workers("test", 2, lambda: None, prompt=True)
+    drive(workers.run(lambda: None, Blocking(), BOUND))
+    threads = workers._threads  # pyright: ignore[reportPrivateUsage]  # its own
+    del workers
+    gc.collect()
+    for thread in threads:
+        thread.join(BOUND)
+    assert threads
+    assert open_files() == before
+
+
+def test_where_no_more_files_may_be_opened_the_work_is_done_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> tuple[int, int]:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "pipe", none_left)
+    workers = Workers("test", 2, lambda: None, prompt=True)
+    assert [drive(workers.run(lambda each=each: each, Blocking(), BOUND)) for each in range(5)] == list(range(5))  # type: ignore[misc]  # the number of now
+    workers.close()
+    workers.join(BOUND)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_hires_its_own_and_keeps_none_of_the_parents_files() -> None:
+    workers = Workers("test", 2, lambda: None, prompt=True)
+    without = open_files()
+    assert drive(workers.run(os.getpid, Blocking(), BOUND)) == os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        alone = open_files() == without
+        os._exit(0 if alone and drive(workers.run(os.getpid, Blocking(), BOUND)) == os.getpid() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert drive(workers.run(os.getpid, Blocking(), BOUND)) == os.getpid()
+    workers.close()
+    workers.join(BOUND)
+
+
+@pytest.fixture(params=[True, False], ids=["prompt", "plain"])
+def rings(request: pytest.FixtureRequest) -> Iterator[Bell]:
+    made = bell(prompt=request.param)
+    yield made
+    made.close()
+    made.close()  # once more does no harm
+
+
+def test_a_bell_is_heard_once_and_by_who_comes_later_too(rings: Bell) -> None:
+    assert not rings.wait(0.0)
+    rings.ring()
+    assert rings.wait()
+    assert not rings.wait(0.0)
+    rings.ring()
+    assert rings.wait(BOUND)
