@@ -156,8 +156,9 @@ class _Building:
         pairs = given.items() if is_object(given) else given if is_list(given) else ()
         told = [(name, value) for name, value in pairs]
         asked = told, client.headers.raw, address.netloc
-        if asked == self._last[0]:
-            return self._last[1]
+        last, headers = self._last  # read once: other threads say other things
+        if asked == last:
+            return headers
         try:
             own = [(name.encode("ascii"), value.encode("ascii")) for name, value in told]
         except (AttributeError, ValueError):
@@ -198,7 +199,7 @@ def _finished(
 
 def _nobody_between(kind: type[httpx2.Client | httpx2.AsyncClient]) -> Callable[[], bool]:
     """Tells whether the methods by which this class sends are still the library's own."""
-    ways = attrgetter("build_request", *[name for name in dir(kind) if "send" in name])
+    ways = attrgetter("build_request", *[name for name in dir(kind) if "send" in name or "transport" in name])
     at_first: tuple[object, ...] = ways(kind)
     inside = f"{httpx2.__name__}."
     if any(type(way) is not FunctionType or not way.__globals__["__name__"].startswith(inside) for way in at_first):

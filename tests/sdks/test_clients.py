@@ -6,7 +6,9 @@ import asyncio
 import importlib
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -247,7 +249,7 @@ def test_a_closed_client_sends_nothing(family: Any, colour: Any) -> None:
             colour.finish(client.send(request))
 
 
-@pytest.mark.parametrize("method", ["send", "_send_single_request", "build_request"])
+@pytest.mark.parametrize("method", ["send", "_send_single_request", "_transport_for_url", "build_request"])
 def test_who_puts_a_method_of_his_own_into_the_library_is_asked(
     method: str, family: Any, colour: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +270,25 @@ def test_a_transport_that_was_put_in_place_of_ours_is_asked(family: Any, colour:
     client = Pair(family, colour, canned(family)).ours
     client._transport = family[0].MockTransport(canned(family, json={"id": "another"}))
     assert colour.finish(client.send(client.build_request("POST", URL, **SENT))).json() == {"id": "another"}
+
+
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_threads_that_say_different_things_are_not_mixed_up(library: str) -> None:
+    theirs, ours = FAMILIES[library]
+    said = theirs.MockTransport(lambda request: theirs.Response(200, text=request.headers["authorization"]))
+    switched = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ours.Client(said) as client, ThreadPoolExecutor(4) as pool:
+
+            def ask(who: int) -> set[str]:
+                headers = [("Authorization", f"Bearer {who}")]
+                asked = [client.build_request("POST", URL, content=b"{}", headers=headers) for _ in range(300)]
+                return {client.send(request).text for request in asked}
+
+            assert list(pool.map(ask, range(8))) == [{f"Bearer {who}"} for who in range(8)]
+    finally:
+        sys.setswitchinterval(switched)
 
 
 def test_an_app_gets_such_a_client(family: Any, colour: Any, edges: Any, provider: Provider) -> None:
