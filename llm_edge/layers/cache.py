@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from ..errors import NotCached
-from ..message import Body, Controls, Handler, Headers, Keyed, Request, Response
+from ..message import Body, Controls, Handler, Headers, Request, Response
 from ..policy.cacheable import Policy, why_not
 from ..policy.keys import LEFT_OUT, STREAMED_BY_ADDRESS, address, answer_key
 from ..runtime import Runtime
@@ -23,6 +22,7 @@ from .asking import Asking
 from .inputs import Inputs, inputs_of
 from .kept import Understanding
 from .rules import Rules
+from .sights import Sights
 from .tell import Cost
 
 
@@ -49,10 +49,6 @@ class Keeping:
     """Seconds for which other processes wait for an answer that one is asking for, where a second tier is shared."""
 
 
-SHORT: Final = 8 * 2**10
-"""Bytes of the longest body that is known by sight."""
-MANY: Final = 512
-"""How many are."""
 _OPERATIONS = frozenset({"chat", "completions", "embeddings"})
 
 
@@ -73,7 +69,7 @@ class Cache:
         self.answers, self.runtime, self.clock = answers, runtime, runtime.clock
         self._rules, self.understand, self._place, self.cost, self.chance = rules, understand, place, cost, chance
         self.tier = answers.tier(runtime)
-        self._seen = _Seen()
+        self._seen = Sights(answers.flights.by_sight)
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         notes, rule, controls = request.notes, self._rules.of(request.route), request.controls
@@ -137,28 +133,6 @@ class Cache:
             self._place(request), controls.tenant, request.scope, controls.namespace,
         )  # fmt: skip
         return words if headers.lack(_AFFECTING) else (*words, *_affecting(headers))
-
-
-class _Seen:
-    """
-    Bodies whose answers were given from memory, and what was found of them: their very bytes, sent again as nearly all
-    that is asked again is, need not be read to be known.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, Keyed] = {}
-
-    def of(self, body: Body) -> Keyed | None:
-        """What was found of these bytes; ValueError or TypeError for a body that has none."""
-        raw = body.raw
-        return self._known.get(raw) if len(raw) <= SHORT else None
-
-    def keep(self, body: Body) -> None:
-        raw, found = body.raw, body.keyed
-        if found is not None and len(raw) <= SHORT and self._known.get(raw) is not found:
-            if len(self._known) >= MANY:
-                self._known.clear()
-            self._known[raw] = found
 
 
 def _parts(route: str, url: str, controls: Controls, scope: str, headers: Headers, body: Body) -> list[str]:

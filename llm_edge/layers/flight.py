@@ -23,10 +23,11 @@ from types import NoneType
 from typing import Final, TypeAlias
 
 from ..errors import DeadlineExceeded, NetworkFailed
-from ..message import Abandoned, Body, Request, Response, Stream
+from ..message import Abandoned, Body, Keyed, Request, Response, Stream
 from ..runtime import Crowd, Guard, Home, Running, Runtime, mind_forks
 from .guests import LONGEST, First, Guest, Seen, own_copy
 from .reading import Reading
+from .sights import sight
 
 Ask: TypeAlias = Callable[[Request], Awaitable[Response]]
 Look: TypeAlias = Callable[[Request], Awaitable[Response | None]]
@@ -42,11 +43,14 @@ class Flights:
     def __init__(self) -> None:
         self.guard = Guard()
         self.under_way: dict[str, Flight] = {}
+        self.by_sight: dict[bytes, Keyed] = {}
+        """What was found of the bodies under way, by their bytes."""
         mind_forks(self)
 
     def after_fork(self) -> None:
         # The calls in flight are the parent's.
         self.under_way = {}
+        self.by_sight.clear()
 
     def part(self) -> None:
         """Who asks from now on joins no call that is under way already; those go on for who is aboard."""
@@ -97,6 +101,9 @@ class Flight:
     def __init__(self, flights: Flights, key: str, home: Home, request: Request) -> None:
         self._flights, self._guard, self.key = flights, flights.guard, key
         self._home, self._deadline, self._streams = home, request.deadline, request.streaming
+        self._sight = sight(request.body)
+        if self._sight is not None:
+            flights.by_sight[self._sight[0]] = self._sight[1]
         self._guests = 1
         self._landed = Crowd()
         self._head: Response | None = None
@@ -159,13 +166,16 @@ class Flight:
         """Another caller's answer; None when it has to ask anew."""
         broken: BaseException | None = None
         try:
-            if not self._landed.is_set:
-                await _wait(self._landed, request, runtime)
+            # Not in a coroutine of its own: that many wait here at once.
+            if not self._landed.is_set and not await runtime.wait(self._landed, _left(request, runtime)):
+                raise _late()
             reading = self._reading
             while reading is not None and reading.lone:
                 moved = reading.movement()
                 if reading.lone:
-                    await _wait(moved, request, runtime)
+                    in_time = await runtime.wait(moved, _left(request, runtime))
+                    if not in_time:
+                        raise _late()
             broken = None if reading is None else reading.error
         except BaseException:
             await self.leave(runtime)
@@ -268,14 +278,19 @@ class Flight:
         return None
 
     def _gone(self) -> None:
+        if self._sight is not None:
+            self._flights.by_sight.pop(self._sight[0], None)
         if self._flights.under_way.get(self.key) is self:
             del self._flights.under_way[self.key]
 
 
-async def _wait(crowd: Crowd, request: Request, runtime: Runtime) -> None:
-    left = None if request.deadline is None else max(request.deadline - runtime.clock.now(), 0.0)
-    if not await runtime.wait(crowd, left):
-        raise NetworkFailed("the call that this one shares was not answered in time", kind="ReadTimeout")
+def _left(request: Request, runtime: Runtime) -> float | None:
+    """Seconds that this caller still waits."""
+    return None if request.deadline is None else max(request.deadline - runtime.clock.now(), 0.0)
+
+
+def _late() -> NetworkFailed:
+    return NetworkFailed("the call that this one shares was not answered in time", kind="ReadTimeout")
 
 
 def _used(request: Request, stream: Stream, shared: Stream) -> None:

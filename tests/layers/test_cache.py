@@ -10,9 +10,10 @@ import pytest
 
 from llm_edge.errors import NotCached
 from llm_edge.layers.answers import Answers
-from llm_edge.layers.cache import MANY, SHORT, Cache, Keeping
+from llm_edge.layers.cache import Cache, Keeping
 from llm_edge.layers.kept import Held, Understanding
 from llm_edge.layers.rules import Rules
+from llm_edge.layers.sights import MANY, SHORT
 from llm_edge.message import Body, Controls, Headers, Request, Response
 from llm_edge.runtime import FakeClock
 from llm_edge.stores.memory import MemoryStore

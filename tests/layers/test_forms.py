@@ -6,8 +6,9 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,7 @@ from llm_edge.layers.answers import Answers
 from llm_edge.layers.cache import Cache, Keeping
 from llm_edge.layers.kept import Held
 from llm_edge.layers.rules import Rules
-from llm_edge.message import Body, Request, Response, Saved, Stream
+from llm_edge.message import Body, Controls, Request, Response, Saved, Stream
 from llm_edge.runtime import Blocking, FakeClock, Signal, drive
 from llm_edge.stores.memory import MemoryStore
 
@@ -101,9 +102,9 @@ class Both:
             self.answers, colour.runtime(self.clock), Rules(Keeping(early=False)), understanding, chance=lambda: 0.0
         )
 
-    async def told(self, asked: dict[str, Any]) -> Any:
+    async def told(self, asked: dict[str, Any], **fields: Any) -> Any:
         try:
-            return await self.ask(asked)
+            return await self.ask(asked, **fields)
         except CallError as error:
             return type(error).__name__
 
@@ -119,21 +120,22 @@ class Both:
         assert (raw[:1] == b"{") is not bool(asked)
         return given.notes.cache, text_of(raw)
 
-    def together(self, *asked: dict[str, Any], opens: bool = True) -> list[Any]:
+    def together(self, *asked: dict[str, Any], each_with: Sequence[dict[str, Any]] = ()) -> list[Any]:
         """One after the other begins to ask; nobody is answered before all have."""
+        coming = [self.told(each, **more) for each, more in zip_longest(asked, each_with, fillvalue={})]
         if self.colour.name == "sync":
             with ThreadPoolExecutor(len(asked)) as pool:
                 futures = []
-                for number, each in enumerate(asked):
-                    futures.append(pool.submit(drive, self.told(each)))
+                for number, one in enumerate(coming):
+                    futures.append(pool.submit(drive, one))
                     _until(lambda number=number: self.aboard() > number)  # type: ignore[misc]  # the number of now
                 self.provider.gate.set()
                 return [future.result(BOUND) for future in futures]
 
         async def several() -> list[Any]:
             tasks = []
-            for number, each in enumerate(asked):
-                tasks.append(asyncio.ensure_future(self.told(each)))
+            for number, one in enumerate(coming):
+                tasks.append(asyncio.ensure_future(one))
                 end = time.monotonic() + BOUND
                 while self.aboard() <= number and time.monotonic() < end:
                     await asyncio.sleep(0)
@@ -165,6 +167,24 @@ def test_a_whole_and_a_streamed_ask_share_one_call(
     both = Both(colour)
     assert both.together(first, second, second) == [("MISS", "Hello"), ("COALESCED", "Hello"), ("COALESCED", "Hello")]
     assert both.provider.asked == [first]
+
+
+@pytest.mark.parametrize("asked", [WHOLE, COMPLETE, BARE], ids=["whole", "all", "bare"])
+def test_bytes_that_are_being_asked_for_are_known_by_sight_and_kept_apart_all_the_same(
+    colour: Colour, asked: dict[str, Any]
+) -> None:
+    both = Both(colour)
+    apart = [{}, {}, {"controls": Controls(namespace="n")}, {}, {"scope": "another"}, {"scope": "another"}]
+    told = both.together(*[asked] * 6, each_with=apart)
+    assert [status for status, _ in told] == ["MISS", "COALESCED", "MISS", "COALESCED", "MISS", "COALESCED"]
+    assert len(both.provider.asked) == 3
+    assert not both.answers.flights.by_sight, "and of those that are no longer asked for nothing is left"
+
+
+def test_of_bytes_whose_call_failed_nothing_is_left(colour: Colour) -> None:
+    both = Both(colour, broken=StreamBroken("it broke off"))
+    assert both.together(COMPLETE, COMPLETE) == ["StreamBroken"] * 2
+    assert not both.answers.flights.by_sight
 
 
 def test_a_stream_that_does_not_tell_what_was_used_serves_no_whole_ask(colour: Colour) -> None:

@@ -1,0 +1,38 @@
+"""Bodies known by sight: their very bytes, sent again as nearly all that is asked again is, need not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ..message import Body, Keyed
+
+SHORT: Final = 8 * 2**10
+"""Bytes of the longest body that is known by sight."""
+MANY: Final = 512
+"""How many are, of those whose answers were given from memory."""
+
+
+class Sights:
+    """What was found of bodies whose answers were given from memory, and of those that are being asked for just now."""
+
+    def __init__(self, under_way: Mapping[bytes, Keyed]) -> None:
+        self._known: dict[bytes, Keyed] = {}
+        self._under_way = under_way
+
+    def of(self, body: Body) -> Keyed | None:
+        """What was found of these bytes; ValueError or TypeError for a body that has none."""
+        raw = body.raw
+        return (self._known.get(raw) or self._under_way.get(raw)) if len(raw) <= SHORT else None
+
+    def keep(self, body: Body) -> None:
+        raw, found = body.raw, body.keyed
+        if found is not None and len(raw) <= SHORT and self._known.get(raw) is not found:
+            if len(self._known) >= MANY:
+                self._known.clear()
+            self._known[raw] = found
+
+
+def sight(body: Body) -> tuple[bytes, Keyed] | None:
+    """A body's bytes and what was found of it; None when it is too long to be known by sight."""
+    return None if body.keyed is None or len(body.raw) > SHORT else (body.raw, body.keyed)
