@@ -174,9 +174,18 @@ class Branches:
     end: Callable[[Target], Handler]
     _known: dict[tuple[Target, str, str], Handler] = field(default_factory=dict[tuple[Target, str, str], Handler])
     _ringed: dict[Target, Keys] = field(default_factory=dict[Target, Keys])
+    _settled: dict[tuple[Target, str], Handler] = field(default_factory=dict[tuple[Target, str], Handler])
+    """Branches of configured targets, by route: nothing else of a call leads to another."""
 
     def of(self, target: Target, request: Request) -> Handler:
-        return self._keys(target) or self._one(target, request)
+        if target.addressed:
+            return self._one(target, request)
+        branch = self._settled.get((target, request.route))
+        if branch is None:
+            if len(self._settled) >= MOST_PLACES:
+                self._settled.clear()
+            branch = self._settled[target, request.route] = self._keys(target) or self._one(target, request)
+        return branch
 
     def _one(self, target: Target, request: Request) -> Handler:
         origin = place_of(target, request)

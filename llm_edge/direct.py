@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 from .errors import CallError, InvalidRequest
-from .message import Body, Handler, Operation, Request, Response
+from .exact import write
+from .message import NO_CONTROLS, Body, Handler, Headers, Operation, Request, Response
 from .notes import Notes
 from .policy.controls import from_field, from_keyword
 from .providers.dialects import by_name
@@ -19,6 +20,7 @@ Input: TypeAlias = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
 Edge: TypeAlias = Mapping[str, object]
 
 R = TypeVar("R", bound=Reply)
+_NO_HEADERS = Headers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +67,22 @@ class Asking:
         timeout = body.pop("timeout", None)
         if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < 1e9):
             raise InvalidRequest("`timeout` must be a number of seconds above 0")
-        elsewhere = from_field(body.get("cache"))
+        elsewhere = from_field(body["cache"]) if "cache" in body else None
         if elsewhere:
             del body["cache"]
         try:
             # Written at once: what JSON cannot say is told here, and what the caller changes later is not ours.
-            written = Body(Body(json=body).raw)
+            written = Body(write(body))
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"the request cannot be written as JSON: {error}") from None
-        controls = from_keyword(edge)
+        controls = from_keyword(edge) if edge else NO_CONTROLS
         if elsewhere:
             controls = replace(controls, **elsewhere)
         route = controls.route or (model if model in self.routes else "")
         notes = Notes(model=model, operation=operation, started=self.clock.now(), route=route)
         return Request(
             operation=operation, dialect=dialect, body=written, model=model, streaming=streaming, timeout=timeout,
-            route=route, controls=controls, notes=notes,
+            headers=_NO_HEADERS, route=route, controls=controls, notes=notes,
         )  # fmt: skip
 
 
@@ -108,8 +110,11 @@ def replied(kind: type[R], request: Request, response: Response) -> R:
 def _are_messages(given: object) -> bool:
     if not isinstance(given, (list, tuple)) or not given:
         return False
-    # isinstance leaves the entries unknown to type checkers.
-    return all(isinstance(each, Mapping) for each in cast("Sequence[object]", given))
+    listed: Sequence[object] = given  # isinstance would leave the entries unknown to type checkers
+    for each in listed:  # noqa: SIM110  it is asked of every call: no generator
+        if not isinstance(each, (dict, Mapping)):  # dict first: whether something is a Mapping is slow to find out
+            return False
+    return True
 
 
 def _is_name(given: object) -> bool:

@@ -33,6 +33,14 @@ class Running(Protocol):
         """Until it is over; for who cancelled it and runs where it does."""
         ...
 
+    async def told(self) -> None:
+        """Until the work says that there is something to see; for who began it and runs where it does."""
+        ...
+
+    def tell(self) -> None:
+        """The work says so."""
+        ...
+
 
 class Home(Protocol):
     """Where work was begun and has to go on: one event loop, or any thread."""
@@ -89,6 +97,8 @@ class Threads:
 class _Unhurried:
     def cancel(self) -> None: ...
     async def gone(self) -> None: ...
+    async def told(self) -> None: ...
+    def tell(self) -> None: ...
 
 
 THREADS: Final = Threads()
@@ -131,7 +141,7 @@ class Loop:
 class _Task:
     """Work as a task of its own."""
 
-    __slots__ = ("_loop", "_over", "_task", "_tasks", "_work")
+    __slots__ = ("_loop", "_over", "_task", "_tasks", "_waiter", "_work")
 
     def __init__(
         self,
@@ -142,6 +152,7 @@ class _Task:
     ) -> None:
         self._loop, self._tasks, self._work, self._over = loop, tasks, work, over
         self._task: asyncio.Task[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
 
     def begin(self) -> None:
         self._task = task = self._loop.create_task(self._work())
@@ -171,3 +182,12 @@ class _Task:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
+
+    async def told(self) -> None:
+        self._waiter = waiter = self._loop.create_future()
+        await waiter
+
+    def tell(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

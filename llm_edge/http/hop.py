@@ -25,7 +25,7 @@ from ..providers.cargo import string
 from ..providers.keyless import told
 from ..runtime import GivenUp, Runtime
 from .sender import Answer, Patience, Sender
-from .senders.decode import decoded
+from .senders.decode import decoded, too_large
 from .senders.transport import Given
 
 T = TypeVar("T")
@@ -127,14 +127,20 @@ class _Call:
         if 300 <= answer.status < 400:
             name = self._hop.target.name
             raise BadAnswer(f"{name} answered with a redirect ({answer.status}); a credential is never redirected")
-        headers = answer.headers.without(*_FRAMING)
-        source = decoded(answer.source, answer.headers.get("content-encoding"), largest=self._hop.largest)
-        kind = answer.headers.get("content-type", "")
-        if self._hop.reframing is not None:
-            headers, source = self._hop.reframing.reframed(headers, source, self._request)
-        if answer.status == 200 and self._request.streaming and not _json(kind):
-            return await self._stream(answer.status, headers, source, known)
-        body = Body(await self._whole(source))
+        headers, kind = answer.headers.without(*_FRAMING), answer.headers.get("content-type", "")
+        plain = self._hop.reframing is None and not answer.headers.get("content-encoding")
+        streams = self._request.streaming and answer.status == 200 and not _json(kind)
+        raw = answer.at_once() if plain and not streams else None
+        if raw is None:
+            source = decoded(answer.source, answer.headers.get("content-encoding"), largest=self._hop.largest)
+            if self._hop.reframing is not None:
+                headers, source = self._hop.reframing.reframed(headers, source, self._request)
+            if streams:
+                return await self._stream(answer.status, headers, source, known)
+            raw = await self._whole(source)
+        elif len(raw) > self._hop.largest:
+            raise too_large()
+        body = Body(raw)
         response = Response(status=answer.status, headers=headers, body=body)
         if answer.status >= 400:
             failure = known.failure(response)

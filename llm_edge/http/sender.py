@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,6 +56,9 @@ class Patience:
         return None if self.moment is None else max(self.moment - self.clock.now(), 0.0)
 
 
+def _not_here() -> None: ...
+
+
 @dataclass(slots=True)
 class Answer:
     """The head of an answer, and its bytes as they arrive: undecoded, as the wire carries them."""
@@ -66,6 +70,8 @@ class Answer:
     """The HTTP library's own response, when the request was one."""
     patient: bool = True
     """The source asks its patience before each wait. One that does not may wait longer than it should."""
+    at_once: Callable[[], bytes | None] = _not_here
+    """Takes all the bytes of the body, where the last of them came with the head; None where they have to be read."""
 
 
 class Sender(Protocol):
@@ -79,5 +85,5 @@ class Sender(Protocol):
 
     name: str
 
-    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer: ...
+    def __call__(self, wire: Wire, patience: Patience, /) -> Coroutine[Any, Any, Answer]: ...
     async def aclose(self) -> None: ...

@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from ..errors import CallError, DeadlineExceeded, StreamBroken
@@ -29,14 +30,20 @@ LARGEST: Final = 4 * 2**20
 """Bytes of an answer that is kept."""
 
 
+_digest = lru_cache(maxsize=1024)(digest)
+"""The same few tenants ask all the time."""
+
+
 class Asking:
     """One call under a key: what is known of it, and how it is asked."""
 
-    __slots__ = ("_answers", "_cache", "_handler", "_key", "_request", "_rule")
+    __slots__ = ("_answers", "_cache", "_handler", "_key", "_over", "_request", "_rule")
 
     def __init__(self, cache: Cache, key: str, request: Request, rule: Keeping, handler: Handler) -> None:
         self._cache, self._answers = cache, cache.answers
         self._key, self._request, self._rule, self._handler = key, request, rule, handler
+        self._over = self._answers.flights.over
+        """How many calls under way had ended when memory was asked first."""
 
     # ------------------------------------------------------------------ what is there
 
@@ -77,8 +84,10 @@ class Asking:
 
     async def fetched(self, request: Request) -> Response | None:
         """The answer the second tier has, or memory by now; it goes into memory, too."""
-        response = self.remembered()
         tier = self._cache.tier
+        if tier is None and self._over == self._answers.flights.over and request is self._request:
+            return None  # nobody can have brought it meanwhile
+        response = self.remembered()
         if response is not None or tier is None:
             return response
         request.notes.further = "l2"
@@ -249,7 +258,7 @@ class Asking:
             if held is not None and held.made >= began and held.entry.usage is not None:
                 return  # it came while this one was on its way, and serves both kinds of ask
         entry = Entry(
-            key=self._key, scope=self._scope(), tenant=digest(controls.tenant), namespace=controls.namespace,
+            key=self._key, scope=self._scope(), tenant=_digest(controls.tenant), namespace=controls.namespace,
             model=request.model, dialect=request.dialect, kind=kind, headers=headers, payload=payload,
             made=clock.time(), ttl=min(ttl, YEAR), usage=None if usage is None else dict(usage),
             cost=cache.cost(target, usage, clock.time(), answered),

@@ -45,6 +45,8 @@ class Flights:
         self.under_way: dict[str, Flight] = {}
         self.by_sight: dict[bytes, Keyed] = {}
         """What was found of the bodies under way, by their bytes."""
+        self.over = 0
+        """Another number whenever one has ended."""
         mind_forks(self)
 
     def after_fork(self) -> None:
@@ -146,7 +148,7 @@ class Flight:
                 self._lands(found, None)
             elif self._home.apart:
                 self._running = self._home.start(lambda: self._fly(request, ask), self._lost)
-                await runtime.wait(self._landed, None)
+                await self._running.told()
             else:
                 await self._fly(request, ask)
         except BaseException as gone:
@@ -220,6 +222,8 @@ class Flight:
 
         forsaken = self._guard.do(land)
         self._landed.set()
+        if self._running is not None:
+            self._running.tell()
         return forsaken
 
     def _lost(self) -> None:
@@ -280,6 +284,7 @@ class Flight:
     def _gone(self) -> None:
         if self._sight is not None:
             self._flights.by_sight.pop(self._sight[0], None)
+        self._flights.over += 1  # two at the very same moment may count as one: it is another number all the same
         if self._flights.under_way.get(self.key) is self:
             del self._flights.under_way[self.key]
 

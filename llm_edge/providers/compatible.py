@@ -30,6 +30,9 @@ class Compatible:
     """In place of the row's own; a target's goes before both."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Sent with every call, in place of any of the same name."""
+    _direct: dict[tuple[str, str, bool, str], Headers] = field(
+        default_factory=dict[tuple[str, str, bool, str], Headers], init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         # Frozen, so filled in the long way: a name of its own is only needed beside another of the same kind.
@@ -66,6 +69,15 @@ class Compatible:
         return _filled(path, request, target) if "{" in path else path
 
     def _headers(self, request: Request, target: Target, dialect: str) -> Headers:
+        if request.headers.pairs:
+            return self._fields(request, target, dialect)
+        asked = target.key, dialect, request.streaming, request.operation
+        known = self._direct.get(asked)  # direct calls bring no fields: theirs are ever the same
+        if known is None:
+            known = self._direct[asked] = self._fields(request, target, dialect)
+        return known
+
+    def _fields(self, request: Request, target: Target, dialect: str) -> Headers:
         row, given = self.row, request.headers
         fields = {
             "content-type": "application/json",

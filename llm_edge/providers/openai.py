@@ -124,9 +124,12 @@ def usage_of(usage: Any, served: object = None) -> Mapping[str, Any] | None:
     return {**counts, **spoken_and_seen(before, after), **tier(served)}
 
 
+_OTHERWISE = frozenset({"audio_tokens", "image_tokens"})
+
+
 def spoken_and_seen(before: Json, after: Json) -> dict[str, int]:
     """Tokens that were sound or pictures, which cost otherwise; from the details of what went in and came out."""
-    if not any("audio_tokens" in each or "image_tokens" in each for each in (before, after)):
+    if _OTHERWISE.isdisjoint(before) and _OTHERWISE.isdisjoint(after):
         return {}
     cached = mapping(before.get("cached_tokens_details"))
     counts = known(

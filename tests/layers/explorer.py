@@ -138,7 +138,7 @@ class _Home:
 
 class _Running:
     def __init__(self, actor: Actor, apart: bool) -> None:
-        self._actor, self._apart = actor, apart
+        self._actor, self._apart, self._told = actor, apart, Signal()
 
     def cancel(self) -> None:
         if self._apart and not self._actor.done.is_set:
@@ -148,6 +148,13 @@ class _Running:
         self.cancel()
         while not self._actor.done.is_set:
             await Pause(self._actor.done)
+
+    async def told(self) -> None:
+        while not self._told.is_set:
+            await Pause(self._told)
+
+    def tell(self) -> None:
+        self._told.set()
 
 
 def orders(scene: Scene, *, give_up: int = 0) -> Iterator[Played]:

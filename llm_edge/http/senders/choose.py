@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
+from typing import Any
 
 from ...errors import ConfigError
 from ...lasting import lasting
@@ -37,8 +38,9 @@ class Chosen:
         self.name = _name(settings)
         watch(self)
 
-    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
-        return await (self._engine or self._open())(wire, patience)
+    # Not async itself: the engine's own coroutine is given, with no frame around it.
+    def __call__(self, wire: Wire, patience: Patience, /) -> Coroutine[Any, Any, Answer]:
+        return (self._engine or self._open())(wire, patience)
 
     def _open(self) -> Sender:
         with self._lock:

@@ -51,7 +51,7 @@ class Counted:
         self._room -= len(chunk)
         if self._room < 0:
             await self._source.aclose()
-            raise _too_large()
+            raise too_large()
         return chunk
 
     async def aclose(self) -> None:
@@ -87,7 +87,7 @@ class Inflated:
             else:
                 self._room -= len(piece)
                 if self._room < 0:
-                    fault = _too_large()
+                    fault = too_large()
                 elif piece:
                     return piece
         await self._source.aclose()
@@ -109,5 +109,6 @@ class Inflated:
         await self._source.aclose()
 
 
-def _too_large() -> NetworkFailed:
+def too_large() -> NetworkFailed:
+    """What an answer comes to that has more bytes than it may."""
     return failed("DecodingError", "it grows larger than `http.max_body` allows")

@@ -38,11 +38,14 @@ class Homes(Generic[HomeT]):
         self._lock = threading.Lock()
         self._homes: dict[asyncio.AbstractEventLoop, tuple[HomeT, AsyncGenerator[None, None]]] = {}
 
+    def known(self) -> HomeT | None:
+        """The home of the running loop, where there is one already."""
+        known = self._homes.get(asyncio.get_running_loop())
+        return None if known is None else known[0]
+
     async def here(self) -> HomeT:
         """The home of the running loop."""
-        loop = asyncio.get_running_loop()
-        known = self._homes.get(loop)
-        return await self._settle(loop) if known is None else known[0]
+        return self.known() or await self._settle(asyncio.get_running_loop())
 
     async def _settle(self, loop: asyncio.AbstractEventLoop) -> HomeT:
         home = self._make()
@@ -117,12 +120,17 @@ def _expire(waiter: asyncio.Future[None]) -> None:
 
 def unread(transport: asyncio.Transport) -> bool:
     """Whether the other side has said something, or hung up, that nobody has read."""
+    return saying(transport)()
+
+
+def saying(transport: asyncio.Transport) -> Callable[[], bool]:
+    """Tells of an open connection whether the other side has said something, or hung up, that nobody has read."""
     # The loop may not have had its turn since the server hung up, so the socket itself is asked.
     sock: socket.socket | None = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:
-        return True
+        return lambda: True
     if sys.platform == "win32":
-        return bool(select.select([sock], [], [], 0)[0])
+        return lambda: bool(select.select([sock], [], [], 0)[0])
     poll = select.poll()
     poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+    return lambda: bool(poll.poll(0))

@@ -103,27 +103,22 @@ class Rest:
             await self._engine.aclose()
 
 
-def ours(wire: Wire, place: Place) -> bool:
-    """Whether it is an everyday request; the others go over httpx2."""
-    return place.direct and wire.upload is None and wire.method in _METHODS and _plain_length(wire)
+def written(wire: Wire, place: Place) -> bytes | None:
+    """
+    The request as it goes out; None for one that is not everyday, and goes over httpx2.
 
-
-def _plain_length(wire: Wire) -> bool:
-    headers = wire.headers
-    if "transfer-encoding" in headers:
-        return False
-    length = headers.get("content-length")
-    return length is None or length == str(len(wire.content))
-
-
-def written(wire: Wire, place: Place) -> bytes:
-    """The request as it goes out. Raises NetworkFailed for what HTTP does not allow."""
-    fields = wire.headers.once(_fields)
+    Raises NetworkFailed for what HTTP does not allow.
+    """
+    if not place.direct or wire.upload is not None or wire.method not in _METHODS:
+        return None
+    fields, content = wire.headers.once(_fields), wire.content
+    if fields.coded or (fields.size is not None and fields.size != str(len(content))):
+        return None
     if not fields.plain and (wrong := unwritable(wire)):
         raise failed("LocalProtocolError", wrong)
     host = "" if fields.named else place.host
-    size = "" if fields.sized or not has_body(wire) else f"Content-Length: {len(wire.content)}\r\n"
-    return f"{wire.method} {place.target} HTTP/1.1\r\n{host}{fields.lines}{size}\r\n".encode() + wire.content
+    size = "" if fields.size is not None or not has_body(wire) else f"Content-Length: {len(content)}\r\n"
+    return f"{wire.method} {place.target} HTTP/1.1\r\n{host}{fields.lines}{size}\r\n".encode() + content
 
 
 class _Fields(NamedTuple):
@@ -132,8 +127,10 @@ class _Fields(NamedTuple):
     lines: str
     named: bool
     """Whether the host is among them."""
-    sized: bool
-    """Whether the length of the body is."""
+    size: str | None
+    """The length of the body, as far as they say it."""
+    coded: bool
+    """Whether they say how the body is told in pieces."""
     plain: bool
     """Whether they hold nothing that HTTP might not allow."""
 
@@ -144,7 +141,7 @@ def _fields(headers: Headers) -> _Fields:
         for name, value in headers.pairs
     )
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.pairs])
-    return _Fields(lines, "host" in headers, "content-length" in headers, plain)
+    return _Fields(lines, "host" in headers, headers.get("content-length"), "transfer-encoding" in headers, plain)
 
 
 _NAME = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")

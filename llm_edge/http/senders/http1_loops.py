@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import cast
 
 from ...errors import NetworkFailed
 from ...providers.base import Wire
 from ..sender import Answer, Patience
 from .faults import failed, redrawn
-from .homes import MUCH, Homes, let_go, unread, within
-from .http1 import Places, Reading, Rest, Way, ours, written
+from .homes import MUCH, Homes, let_go, saying, within
+from .http1 import Places, Reading, Rest, Way, written
 from .names import racing
 from .requests import readable
 from .settings import IDLE, HttpSettings
@@ -30,16 +31,17 @@ class LoopHttp1:
 
     async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
         place = self._places.of(wire.url)
-        if not ours(wire, place):
-            return await self._rest(wire, patience)
         data = written(wire, place)
-        lines = await self._homes.here()
-        line = await lines.take(place.way, patience)
+        if data is None:
+            return await self._rest(wire, patience)
+        lines = self._homes.known() or await self._homes.here()
+        line = lines.rested(place.way) or await lines.take(place.way, patience)
         while True:
             used, reading = line.used, Reading()
             try:
                 await line.ask(data, reading)
-                return Answer(reading.status, readable(reading.raw), LoopSource(line, reading))
+                source = LoopSource(line, reading)
+                return Answer(reading.status, readable(reading.raw), source, at_once=source.at_once)
             except NetworkFailed:
                 line.close()
                 if not used or reading.heard:
@@ -65,14 +67,17 @@ class _Line(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._fault: NetworkFailed | None = None
+        self._said: Callable[[], bool] = lambda: True
         self._ended = self._paused = False
+        self.now = self._loop.time
         self.used = False
         self.since = 0.0
 
     # ---- called by the loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # a stream protocol is given nothing else
+        self._transport = connected = cast("asyncio.Transport", transport)  # a stream protocol is given nothing else
+        self._said = saying(connected)
 
     def data_received(self, data: bytes) -> None:
         reading = self._reading
@@ -113,7 +118,7 @@ class _Line(asyncio.Protocol):
     def alive(self) -> bool:
         """Nobody has hung up, nor said what was not asked for."""
         transport = self._transport
-        return not (self._ended or transport is None or transport.is_closing() or unread(transport))
+        return not (self._ended or transport is None or transport.is_closing() or self._said())
 
     async def ask(self, data: bytes, reading: Reading) -> None:
         """Send a request, and read up to the end of the answer's head."""
@@ -172,16 +177,23 @@ class _Lines:
         self._count = 0
         self._closed = False
 
+    def rested(self, way: Way) -> _Line | None:
+        """A connection that rests and can be used; those that cannot are closed."""
+        resting = self._resting.get(way)
+        while resting:
+            line = resting.pop()
+            if line.alive() and line.since > line.now() - IDLE:
+                return line
+            line.close()
+        return None
+
     async def take(self, way: Way, patience: Patience, *, fresh: bool = False) -> _Line:
         """A connection that nobody else uses; a new one when none rests, once there is room for it."""
         loop = asyncio.get_running_loop()
         while True:
-            resting = self._resting.get(way)
-            while resting and not fresh:
-                line = resting.pop()
-                if line.since > loop.time() - IDLE and line.alive():
-                    return line
-                line.close()
+            line = None if fresh else self.rested(way)
+            if line is not None:
+                return line
             if self._count < self._most:
                 break
             spare = next((lines.pop(0) for lines in self._resting.values() if lines), None)
@@ -239,9 +251,10 @@ class _Lines:
         if self._closed:
             line.close()
             return
-        line.since = asyncio.get_running_loop().time()
+        line.since = line.now()
         self._resting.setdefault(line.way, []).append(line)
-        self._next()
+        if self._waiters:
+            self._next()
 
     def lost(self) -> None:
         """One of them is gone."""
@@ -301,6 +314,10 @@ class LoopSource:
         else:
             line.close()
 
+    def at_once(self) -> bytes | None:
+        """All of the body, where it is here; then there is nothing more to read."""
+        return self._reading.taken() if self._line is None and self._reading.over else None
+
     async def aclose(self) -> None:
         closes = self._line is not None
         self._let_go()
@@ -308,4 +325,5 @@ class LoopSource:
             await asyncio.sleep(0)  # the connection goes at the loop's next turn
 
     def __del__(self) -> None:
-        self._let_go()
+        if self._line is not None:
+            self._let_go()

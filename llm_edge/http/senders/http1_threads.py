@@ -19,7 +19,7 @@ from collections.abc import Callable
 from ...providers.base import Wire
 from ..sender import Answer, Patience
 from .faults import failed, redrawn
-from .http1 import Places, Reading, Rest, Way, ours, written
+from .http1 import Places, Reading, Rest, Way, written
 from .names import addresses
 from .recall import recalled
 from .requests import readable
@@ -40,15 +40,16 @@ class BlockingHttp1:
 
     async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
         place = self._places.of(wire.url)
-        if not ours(wire, place):
-            return await self._rest(wire, patience)
         data = written(wire, place)
+        if data is None:
+            return await self._rest(wire, patience)
         line = self._lines.take(place.way, patience)
         while True:
             used, reading = line.used, Reading()
             try:
                 line.ask(data, reading, patience)
-                return Answer(reading.status, readable(reading.raw), BlockingSource(line, reading, patience))
+                source = BlockingSource(line, reading, patience)
+                return Answer(reading.status, readable(reading.raw), source, at_once=source.at_once)
             except _Unanswered as error:
                 line.close()
                 fault = error.fault
@@ -362,8 +363,13 @@ class BlockingSource:
         else:
             line.close()
 
+    def at_once(self) -> bytes | None:
+        """All of the body, where it is here; then there is nothing more to read."""
+        return self._reading.taken() if self._line is None and self._reading.over else None
+
     async def aclose(self) -> None:
         self._let_go()
 
     def __del__(self) -> None:
-        self._let_go()
+        if self._line is not None:
+            self._let_go()
