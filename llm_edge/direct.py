@@ -107,10 +107,10 @@ def replied(kind: type[R], request: Request, response: Response) -> R:
     return kind(response.body.json, dialect, request.notes, response.headers)
 
 
-def _are_messages(given: object) -> bool:
+def _are_messages(given: Any) -> bool:
+    listed: Sequence[object] = given  # isinstance would leave the entries unknown to type checkers
     if not isinstance(given, (list, tuple)) or not given:
         return False
-    listed: Sequence[object] = given  # isinstance would leave the entries unknown to type checkers
     for each in listed:  # noqa: SIM110  it is asked of every call: no generator
         if not isinstance(each, (dict, Mapping)):  # dict first: whether something is a Mapping is slow to find out
             return False

@@ -179,13 +179,15 @@ class Guard:
     def post(self, work: Callable[[], None]) -> None:
         """Have this done soon, without waiting."""
         posted, lock = self._posted, self._lock
-        posted.append(work)
-        while posted and lock.acquire(False):  # as in `_settle`
+        if posted or not lock.acquire(False):
+            posted.append(work)
+        else:
             try:
-                while posted:
-                    posted.popleft()()
+                work()
             finally:
                 lock.release()
+        if posted:
+            self._settle()
 
     def _settle(self) -> None:
         # Whoever lets go of the lock looks once more: what was posted meanwhile has nobody else to do it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from ..runtime import Guard
 from ..stores.entry import Entry
@@ -12,15 +12,19 @@ _MANY: Final = 512
 """Calls answered before they are added up: each then costs one append."""
 
 
+_Told: TypeAlias = tuple[bool, float, int | None] | Literal["shared", "missed"]
+"""One call: how an answer that was kept was given (stale, seconds and nano-dollars saved), or what else it came to."""
+
+
 class CacheStats:
     """Counters of one client's cache. Each may be a moment older than the next."""
 
     def __init__(self) -> None:
         self._guard = Guard()
-        self._served: deque[tuple[bool, float, int | None] | None] = deque()
-        self._hits = self._stale = self._unpriced = self._coalesced = 0
+        self._served: deque[_Told] = deque()
+        self._hits = self._stale = self._unpriced = self._coalesced = self._misses = 0
         self._seconds, self._nanodollars = 0.0, 0
-        self.misses = self.bypassed = 0
+        self.bypassed = 0
         self.refreshed = 0
         """Answers asked for again behind the callers' backs."""
 
@@ -33,6 +37,11 @@ class CacheStats:
     def stale(self) -> int:
         """Answers given past their end."""
         return self._added_up()._stale
+
+    @property
+    def misses(self) -> int:
+        """Calls that went on to a provider."""
+        return self._added_up()._misses
 
     @property
     def coalesced(self) -> int:
@@ -63,9 +72,13 @@ class CacheStats:
 
     def shared(self) -> None:
         """One call was answered by another's."""
-        self._note(None)
+        self._note("shared")
 
-    def _note(self, what: tuple[bool, float, int | None] | None) -> None:
+    def missed(self) -> None:
+        """One call went on to a provider."""
+        self._note("missed")
+
+    def _note(self, what: _Told) -> None:
         self._served.append(what)
         if len(self._served) >= _MANY:
             self._guard.post(self._add_up)
@@ -77,8 +90,9 @@ class CacheStats:
     def _add_up(self) -> None:
         while self._served:
             served = self._served.popleft()
-            if served is None:
-                self._coalesced += 1
+            if isinstance(served, str):
+                self._coalesced += served == "shared"
+                self._misses += served == "missed"
                 continue
             stale, took, cost = served
             if stale:
@@ -90,14 +104,6 @@ class CacheStats:
                 self._unpriced += 1
             else:
                 self._nanodollars += cost
-
-    def missed(self) -> None:
-        """One call went on to a provider."""
-
-        def count() -> None:
-            self.misses += 1
-
-        self._guard.post(count)
 
     def passed(self) -> None:
         """One call was none for the cache."""
