@@ -170,6 +170,11 @@ class Upstream:
     def requests(self) -> int:
         return sum(len(peer.heads) for peer in self.peers)
 
+    def left(self) -> None:
+        """Until its own end of each connection is closed, too; for who has closed the others."""
+        for thread in self._threads[1:]:
+            thread.join()
+
     def __enter__(self) -> Self:
         return self
 
