@@ -153,12 +153,12 @@ class _Building:
         self, client: httpx2.Client | httpx2.AsyncClient, address: httpx2.URL, given: object
     ) -> httpx2.Headers | None:
         """All but the length; None where it is not for us to put them together."""
-        pairs = given.items() if is_object(given) else given if is_list(given) else ()
-        told = [(name, value) for name, value in pairs]
-        asked = told, client.headers.raw, address.netloc
+        pairs = list(given.items()) if is_object(given) else given if is_list(given) else []
+        inherited, host = client.headers.raw, address.netloc
         last, headers = self._last  # read once: other threads say other things
-        if asked == last:
+        if (pairs, inherited, host) == last:
             return headers
+        told = [(name, value) for name, value in pairs]  # a list of our own: the caller may change his
         try:
             own = [(name.encode("ascii"), value.encode("ascii")) for name, value in told]
         except (AttributeError, ValueError):
@@ -166,9 +166,9 @@ class _Building:
         names = {name.lower() for name, _ in own}
         if not own or not _FRAMING.isdisjoint(names):
             return None
-        inherited = [pair for pair in asked[1] if pair[0].lower() not in names]
-        headers = httpx2.Headers([(b"Host", asked[2]), *inherited, *own])
-        self._last = asked, headers
+        further = [pair for pair in inherited if pair[0].lower() not in names]
+        headers = httpx2.Headers([(b"Host", host), *further, *own])
+        self._last = (told, inherited, host), headers
         return headers
 
 

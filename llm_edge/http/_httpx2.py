@@ -118,6 +118,8 @@ class _Whole(httpx2.Response):
         if content and names.isdisjoint((b"content-length", b"transfer-encoding")):
             headers.append((b"Content-Length", b"%d" % len(content)))
         super().__init__(status, headers=headers, stream=httpx2.ByteStream(content), request=request)
+        if b"".join(map(b"".join, headers)).isascii():
+            self.headers.encoding = "ascii"  # as it would find out, field by field, when it is asked for the first
         self._content = content
         self.is_closed = self.is_stream_consumed = True
 
