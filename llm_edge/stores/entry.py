@@ -19,6 +19,8 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
+import orjson
+
 from .. import exact
 from ..message import Json, Pairs
 
@@ -106,7 +108,8 @@ def digest(*words: str) -> str:
 _HEAD: Set[str] = frozenset(each.name for each in fields(Entry)) - {"payload"}
 _PUT = tuple((each.name, Entry.__dict__[each.name].__set__) for each in fields(Entry))
 _KINDS, _NUMBERS = ("whole", "stream"), {int, float}
-_LEAVES, _LAST = (str, int, float), 1e11
+_LAST = 1e11
+_FIRM = frozenset({str, int, bool, type(None)})
 _words_of = itemgetter("key", "scope", "tenant", "namespace", "model", "dialect", "kind", "target")
 _times_of = itemgetter("made", "ttl", "took")
 
@@ -116,7 +119,7 @@ def encode(entry: Entry, secret: bytes) -> bytes:
     head = exact.write({name: getattr(entry, name) for name in _HEAD})
     if len(head) > LARGEST_HEAD or len(entry.payload) > LARGEST_PAYLOAD:
         raise ValueError("the answer is too large to be kept")
-    _checked(exact.read(head), entry.payload)  # what could not be read again is not written
+    _checked(_read(head), entry.payload)  # what could not be read again is not written
     front = _FRONT.pack(_MAGIC, VERSION, len(head), len(entry.payload))
     covered = b"".join((front, head, entry.payload))
     return covered + _mac(covered, secret)
@@ -137,7 +140,9 @@ def decode(data: object, *, key: str, scope: str | None, secret: bytes) -> Entry
         raise Odd("mac")
     end = _FRONT.size + head
     try:
-        found = exact.read(data[_FRONT.size : end])
+        found = _read(data[_FRONT.size : end])
+    except Odd:
+        raise
     except ValueError:
         raise Odd("json") from None
     entry = _checked(found, data[end:-_MAC])
@@ -146,6 +151,31 @@ def decode(data: object, *, key: str, scope: str | None, secret: bytes) -> Entry
     if scope is not None and entry.scope != scope:
         raise Odd("scope")
     return entry
+
+
+def _read(head: bytes) -> Any:
+    """What a head says, as `exact.read` has it; which takes digests for long numbers. ValueError, and Odd."""
+    try:
+        found = orjson.loads(head)
+    except ValueError:
+        return exact.read(head)
+    bent = exact.is_object(found) and (_bent(found.get("usage"), DEEPEST) or _bent(found.get("cost"), DEEPEST))
+    return exact.read(head) if bent else found
+
+
+def _bent(value: object, deepest: int) -> bool:
+    """Whether a number in it may have been an integer past 64 bits. Raises Odd when it is nested more deeply."""
+    if exact.is_object(value):
+        value = list(value.values())
+    if not exact.is_list(value):
+        return type(value) is float and abs(value) >= 2**63
+    if deepest <= 0:
+        raise Odd("schema")
+    bent = False
+    for inner in value:
+        if type(inner) not in _FIRM and _bent(inner, deepest - 1):
+            bent = True
+    return bent
 
 
 def _mac(covered: bytes | memoryview, secret: bytes) -> bytes:
@@ -168,7 +198,7 @@ def _checked(head: Any, payload: bytes) -> Entry:
     cost, usage = head["cost"], head["usage"]
     if not (cost is None or (type(cost) is int and cost >= 0)):
         raise Odd("schema")
-    if not (usage is None or (exact.is_object(usage) and _shallow(usage, DEEPEST))):
+    if not (usage is None or exact.is_object(usage)):
         raise Odd("schema")
     given: dict[str, Any] = {**head, "headers": _pairs(head["headers"]), "payload": payload}
     entry = object.__new__(Entry)  # what `Entry(**given)` does, in a third of the time: all of it has been checked
@@ -184,14 +214,3 @@ def _pairs(value: object) -> Pairs:
         if not (exact.is_list(pair) and len(pair) == 2 and type(pair[0]) is str and type(pair[1]) is str):
             raise Odd("schema")
     return tuple([(name, text) for name, text in value])
-
-
-def _shallow(value: object, deepest: int) -> bool:
-    if exact.is_object(value):
-        value = list(value.values())
-    if not exact.is_list(value):
-        return True
-    for inner in value:
-        if not isinstance(inner, _LEAVES) and not _shallow(inner, deepest - 1):
-            return False
-    return deepest > 0
