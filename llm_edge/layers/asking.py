@@ -85,11 +85,12 @@ class Asking:
     async def fetched(self, request: Request) -> Response | None:
         """The answer the second tier has, or memory by now; it goes into memory, too."""
         tier = self._cache.tier
-        if tier is None and self._over == self._answers.flights.over and request is self._request:
-            return None  # nobody can have brought it meanwhile
-        response = self.remembered()
-        if response is not None or tier is None:
-            return response
+        if self._over != self._answers.flights.over or request is not self._request:
+            response = self.remembered()  # somebody may have brought it meanwhile
+            if response is not None:
+                return response
+        if tier is None:
+            return None
         request.notes.further = "l2"
         entry = await tier.get(self._key, self._scope())
         if entry is None:

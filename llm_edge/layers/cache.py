@@ -101,7 +101,10 @@ class Cache:
             if response is None:
                 raise NotCached("only-if-cached was asked, and the cache has no answer")
             return response
-        return await call.asked()
+        response = await call.asked()
+        if notes.cache == "HIT":  # in the second tier, or in memory by then
+            self._seen.keep(body)
+        return response
 
     def _recognised(self, request: Request, rule: Keeping) -> tuple[str, str]:
         """Why the cache passes this call by, or else its key."""

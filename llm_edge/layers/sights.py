@@ -10,11 +10,11 @@ from ..message import Body, Keyed
 SHORT: Final = 8 * 2**10
 """Bytes of the longest body that is known by sight."""
 MANY: Final = 512
-"""How many are, of those whose answers were given from memory."""
+"""How many are, of those whose answers were kept."""
 
 
 class Sights:
-    """What was found of bodies whose answers were given from memory, and of those that are being asked for just now."""
+    """What was found of bodies whose answers were kept, and of those that are being asked for just now."""
 
     def __init__(self, under_way: Mapping[bytes, Keyed]) -> None:
         self._known: dict[bytes, Keyed] = {}

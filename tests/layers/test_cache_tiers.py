@@ -102,6 +102,15 @@ def test_what_is_found_there_goes_into_memory(processes: Any) -> None:
     assert other.ask()[0] == "HIT"
 
 
+@pytest.mark.parametrize("fields", [asked(namespace="acme"), {"scope": "another"}, {"route": "other"}])
+def test_bytes_found_there_are_known_by_sight_and_kept_apart_all_the_same(processes: Any, fields: Any) -> None:
+    one, other = processes(), processes()
+    one.ask()
+    one.written()
+    assert [other.ask()[0], other.ask(**fields)[0], other.ask()[0]] == ["HIT", "MISS", "HIT"]
+    assert len(other.script.asked) == 1
+
+
 def test_memory_forgets_sooner_and_the_directory_still_knows(processes: Any) -> None:
     one = processes()
     one.ask()
