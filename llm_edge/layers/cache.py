@@ -102,7 +102,7 @@ class Cache:
                 raise NotCached("only-if-cached was asked, and the cache has no answer")
             return response
         response = await call.asked()
-        if notes.cache == "HIT":  # in the second tier, or in memory by then
+        if request.notes.cache == "HIT":  # in the second tier, or in memory by then
             self._seen.keep(body)
         return response
 
