@@ -111,19 +111,20 @@ class Loop:
     apart = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[None]]) -> None:
-        self._loop, self._tasks = loop, tasks
-
-    def mine(self, runtime: Coloured, /) -> bool:
-        return runtime.apart and self._here()
-
-    def stopped_by(self, runtime: Coloured, /) -> bool:
-        return not runtime.apart and self._here()
-
-    def _here(self) -> bool:
         import asyncio
 
+        self._loop, self._tasks, self._running = loop, tasks, asyncio.get_running_loop
+
+    def mine(self, runtime: Coloured, /) -> bool:
+        return runtime.apart and self.here()
+
+    def stopped_by(self, runtime: Coloured, /) -> bool:
+        return not runtime.apart and self.here()
+
+    def here(self) -> bool:
+        """Whether its loop is the one that is running."""
         try:
-            return asyncio.get_running_loop() is self._loop
+            return self._running() is self._loop
         except RuntimeError:
             return False
 
@@ -131,7 +132,7 @@ class Loop:
         self, work: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None] | None = None, /
     ) -> Running:
         running = _Task(self._loop, self._tasks, work, over)
-        if self._here():
+        if self.here():
             running.begin()
         else:
             self._loop.call_soon_threadsafe(running.begin)

@@ -14,8 +14,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from .alarms import Bell, LoopAlarm
 from .driving import drive, drive_iter
 from .homes import THREADS, GivenUp, Home, Loop, Running
 from .signals import Crowd, Forkable, Guard, Signal, mind_forks, wake_on
@@ -55,10 +56,6 @@ class Alarm(Protocol):
         In the sync colour nobody can cancel a blocking call from outside: there the work has been
         told its moment and raises by itself.
         """
-        ...
-
-    def off(self) -> None:
-        """The call is over; no timer stays behind."""
         ...
 
 
@@ -158,8 +155,6 @@ class _NoAlarm:
     async def until(self, moment: float | None, work: Awaitable[T], /) -> T:
         return await work
 
-    def off(self) -> None: ...
-
 
 _NO_ALARM = _NoAlarm()
 
@@ -173,6 +168,8 @@ class Awaiting:
         self.clock: Clock = clock or LoopClock()
         # Loops remember their tasks weakly; somebody has to hold them.
         self._tasks: set[asyncio.Task[None]] = set()
+        self._home: Loop | None = None
+        self._bell: Bell | None = None
 
     async def wait(self, signal: Signal, seconds: float | None, /) -> bool:
         import asyncio
@@ -202,82 +199,19 @@ class Awaiting:
         return signal.is_set
 
     def alarm(self) -> Alarm:
-        return _LoopAlarm(self.clock)
+        return LoopAlarm(self._bell_here)
+
+    def _bell_here(self) -> Bell:
+        # Where loops in several threads use it in turn, each finds another's and hangs up its own: they all ring.
+        bell = self._bell
+        if bell is None or not bell.here():
+            bell = self._bell = Bell(self.clock)
+        return bell
 
     def home(self) -> Home:
-        import asyncio
+        home = self._home
+        if home is None or not home.here():
+            import asyncio
 
-        return Loop(asyncio.get_running_loop(), self._tasks)
-
-
-def _cancelled() -> type[BaseException]:
-    import asyncio
-
-    return asyncio.CancelledError
-
-
-class _LoopAlarm:
-    """
-    One timer for all the waits of a call.
-
-    `asyncio.timeout` sets and cancels a timer for each wait; a stream waits for each chunk. Here
-    the timer stays while the moment moves: when it rings early it is set again, and only a wait
-    that is really late is cancelled, in the way of `asyncio.timeout`: our own cancellation is
-    taken back (`uncancel`), anybody else's goes on.
-    """
-
-    __slots__ = ("_cancelling", "_clock", "_here", "_moment", "_rung", "_task", "_timer")
-
-    def __init__(self, clock: Clock) -> None:
-        import asyncio
-
-        self._clock, self._here = clock, asyncio.current_task
-        self._moment = 0.0
-        self._task: asyncio.Task[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._rung = False
-        self._cancelling = 0
-
-    async def until(self, moment: float | None, work: Awaitable[T], /) -> T:
-        if moment is None:
-            return await work
-        task = self._here()
-        assert task is not None, "asyncio always runs coroutines in a task"
-        if self._timer is None or moment < self._moment:
-            self.off()
-            self._timer = task.get_loop().call_later(max(moment - self._clock.now(), 0.0), self._ring)
-        self._moment, self._task, self._cancelling = moment, task, task.cancelling()
-        try:
-            return await work
-        except BaseException as error:
-            if self._taken_back(task) and isinstance(error, _cancelled()):
-                raise TimeoutError from None
-            raise
-        finally:
-            if self._rung:
-                self._taken_back(task)  # work may end in another way although it was cancelled
-            self._task = None
-
-    def _taken_back(self, task: asyncio.Task[Any]) -> bool:
-        """Whether the task was cancelled by this alarm and by nobody else; then it is no longer."""
-        if not self._rung:
-            return False
-        self._rung = False
-        return task.uncancel() <= self._cancelling
-
-    def _ring(self) -> None:
-        self._timer = None
-        task = self._task
-        if task is None:
-            return  # nobody waits just now; the next wait sets a timer again
-        left = self._moment - self._clock.now()
-        if left > 0:
-            self._timer = task.get_loop().call_later(left, self._ring)
-        else:
-            self._rung = True
-            task.cancel()
-
-    def off(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            home = self._home = Loop(asyncio.get_running_loop(), self._tasks)
+        return home

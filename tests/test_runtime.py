@@ -369,7 +369,6 @@ def test_work_in_time_gives_its_result(colour: Colour) -> None:
     alarm = colour.runtime(FakeClock()).alarm()
     assert colour.run(alarm.until(FAR, work())) == 7
     assert colour.run(alarm.until(None, work())) == 7
-    alarm.off()
 
 
 def test_a_late_wait_is_a_timeout_and_no_cancellation() -> None:
@@ -381,7 +380,6 @@ def test_a_late_wait_is_a_timeout_and_no_cancellation() -> None:
         assert task is not None
         assert task.cancelling() == 0
         assert await alarm.until(FAR, soon()) == 7
-        alarm.off()
 
     on_a_loop(act)
 
@@ -452,7 +450,6 @@ def test_work_that_swallows_the_cancellation_leaves_nothing_behind() -> None:
         inner.cancel()
         with pytest.raises(asyncio.CancelledError):
             await inner
-        alarm.off()
 
     on_a_loop(act)
 
@@ -482,17 +479,48 @@ def test_inside_asyncio_timeout_each_limit_is_told_for_what_it_is() -> None:
     on_a_loop(act)
 
 
-def test_many_short_waits_set_few_timers_and_leave_none() -> None:
+def test_the_waits_of_many_calls_set_one_timer() -> None:
     async def act(loop: CountingLoop) -> None:
-        alarm = ringing()
-        before = loop.timers
-        for chunk in range(5000):
-            await alarm.until(FAR + chunk, soon())
-        assert loop.timers - before == 1
-        alarm.off()
-        alarm.off()
-        assert loop.pending() == []
+        runtime, before = Awaiting(FakeClock(100.0)), loop.timers
 
+        async def call() -> None:
+            alarm = runtime.alarm()
+            for chunk in range(50):
+                await alarm.until(FAR + chunk, soon())
+
+        await asyncio.gather(*[call() for _ in range(100)])
+        assert loop.timers - before == 1
+        assert len(loop.pending()) == 1
+
+    on_a_loop(act)
+
+
+def test_of_many_that_wait_only_who_is_late_is_told_so() -> None:
+    async def act(loop: CountingLoop) -> None:
+        clock = FakeClock(100.0)
+        runtime = Awaiting(clock)
+
+        async def call(moment: float) -> int:
+            ended = loop.create_future()
+            loop.call_later(0.05, lambda: ended.done() or ended.set_result(7))
+            return await runtime.alarm().until(moment, ended)
+
+        told = await asyncio.gather(*[call(moment) for moment in (FAR, LATE, FAR, LATE)], return_exceptions=True)
+        assert [each if isinstance(each, int) else type(each) for each in told] == [7, TimeoutError, 7, TimeoutError]
+
+    on_a_loop(act)
+
+
+def test_an_alarm_serves_one_loop_after_another() -> None:
+    runtime = Awaiting(FakeClock(100.0))
+    alarm = runtime.alarm()
+
+    async def act(loop: CountingLoop) -> None:
+        assert await alarm.until(FAR, soon()) == 7
+        with pytest.raises(TimeoutError):
+            await alarm.until(LATE, forever())
+
+    on_a_loop(act)
     on_a_loop(act)
 
 
@@ -502,7 +530,6 @@ def test_a_moment_that_comes_nearer_is_kept() -> None:
         await alarm.until(FAR, soon())
         with pytest.raises(TimeoutError):
             await alarm.until(LATE, forever())
-        alarm.off()
         assert loop.pending() == []
 
     on_a_loop(act)
@@ -518,7 +545,6 @@ def test_a_timer_that_rings_early_is_set_again() -> None:
             for _ in range(5):
                 await asyncio.sleep(0)
             clock.advance(50.0)
-            alarm.off()
 
         passing = asyncio.ensure_future(time_passes())
         assert await alarm.until(100.0 + 1e-9, several_turns()) == 7  # nobody is cancelled before the moment

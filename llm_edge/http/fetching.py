@@ -74,8 +74,6 @@ class Fetching:
         except NetworkFailed as error:
             outside = " at an address of the public internet" if self.source == "public" else ""
             fault = _refused(host, "did not answer in time" if error.timed_out else f"could not be asked{outside}")
-        finally:
-            alarm.off()
             await send.aclose()
         raise fault
 

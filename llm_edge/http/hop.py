@@ -264,7 +264,6 @@ class _Call:
         except (StopAsyncIteration, TimeoutError, NetworkFailed):
             pass
         finally:
-            self._alarm.off()
             await source.aclose()
 
     def over(self, error: BaseException | None) -> None:
@@ -272,7 +271,6 @@ class _Call:
         if self._over:
             return
         self._over = True
-        self._alarm.off()
         attempt, notes = self._attempt, self._request.notes
         attempt.ended = self._hop.runtime.clock.now()
         attempt.outcome = _outcome(error)

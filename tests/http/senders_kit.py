@@ -216,14 +216,11 @@ class Wires:
         """Send, read to the end, close: as the hop does it for a body."""
         patience = patience or patient()
         alarm = self.alarm()
+        answer: Answer = await alarm.until(patience.moment, send(wire, patience))
         try:
-            answer: Answer = await alarm.until(patience.moment, send(wire, patience))
-            try:
-                return answer.status, answer.headers, await rest(answer.source, alarm, patience)
-            finally:
-                await answer.source.aclose()
+            return answer.status, answer.headers, await rest(answer.source, alarm, patience)
         finally:
-            alarm.off()
+            await answer.source.aclose()
 
     def get(self, send: Sender, url: str, patience: Patience | None = None, **more: Any) -> tuple[int, Headers, bytes]:
         result: tuple[int, Headers, bytes] = self.run(self.fetch(send, post(url, **more), patience))

@@ -122,7 +122,6 @@ def test_the_moment_moves_as_the_stream_goes_on(wires: Wires) -> None:
             return 5
         finally:
             await answer.source.aclose()
-            alarm.off()
 
     with Upstream(script) as upstream:
         send = wires.sender()
@@ -611,7 +610,6 @@ def test_a_child_forked_in_mid_stream_disturbs_nobody(wires: Wires) -> None:
         alarm = wires.alarm()
         data += await rest(answer.source, alarm, patient())
         await answer.source.aclose()
-        alarm.off()
         return data
 
     with Upstream(script) as upstream:
