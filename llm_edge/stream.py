@@ -184,8 +184,13 @@ def tell(call: Callable[[Any], None], fact: Any, about: str = "") -> None:
     """Tell one listener; its mistake must never cost the caller a byte. `about`: the id of the call."""
     try:
         call(fact)
-    except Exception:
-        log.exception("a stream listener failed", extra={"request_id": about})
+    except Exception as error:
+        mistaken(error, about)
+
+
+def mistaken(error: Exception, about: str) -> None:
+    """Log that a listener failed."""
+    log.error("a stream listener failed", exc_info=error, extra={"request_id": about})
 
 
 @dataclass(slots=True)

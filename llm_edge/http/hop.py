@@ -9,10 +9,10 @@ before it begins) is raised while another attempt or another target is still pos
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..errors import BadAnswer, CallError, NetworkFailed, ProviderFailed, StreamBroken, Unauthorized
 from ..layers.deadline import Allowed
@@ -24,6 +24,7 @@ from ..providers.base import Adapter, Credential, Dialect, Reframing, Target, Wi
 from ..providers.cargo import string
 from ..providers.keyless import told
 from ..runtime import GivenUp, Runtime
+from .flow import Flow
 from .sender import Answer, Patience, Sender
 from .senders.decode import decoded, too_large
 from .senders.transport import Given
@@ -60,7 +61,7 @@ class Hop:
         recall = request.notes.recall
         if recall is not None and recall.is_set:
             raise GivenUp
-        call = _Call(self, request)
+        call = Call(self, request)
         try:
             return await call.answer()
         except BaseException as error:
@@ -68,16 +69,16 @@ class Hop:
             raise
 
 
-class _Call:
+class Call:
     """One attempt under way: its clock, its alarm, and what is written down about it."""
 
-    __slots__ = ("_alarm", "_allowed", "_attempt", "_hop", "_known", "_over", "_patience", "_patient", "_request")
+    __slots__ = ("_allowed", "_attempt", "_hop", "_known", "_over", "_patient", "_request", "alarm", "patience")
 
     def __init__(self, hop: Hop, request: Request) -> None:
         self._hop, self._request = hop, request
         self._known = known = hop.dialect(request.dialect)
         self._allowed = allowed = hop.allowed.of(request.route)
-        self._alarm = hop.runtime.alarm()
+        self.alarm = hop.runtime.alarm()
         self._over = False
         clock = hop.runtime.clock
         self._attempt = Attempt(hop.target.name, clock.now(), connection=hop.send.name)
@@ -89,15 +90,15 @@ class _Call:
         if whole and allowed.attempt is not None:
             ends = clock.now() + allowed.attempt
             total = ends if total is None or ends < total else total
-        self._patience = Patience(clock, total=total, connect=hop.connect, silence=silence, whole=whole)
-        self._patience.recall = request.notes.recall
+        self.patience = Patience(clock, total=total, connect=hop.connect, silence=silence, whole=whole)
+        self.patience.recall = request.notes.recall
         if known is None and isinstance(hop.send, Given) and request.native is not None:
             pass  # that transport knows the app's timeout as well as we do
         elif known is None:
-            self._patience.within(request.timeout)
+            self.patience.within(request.timeout)
         elif request.streaming:
             first, attempt = allowed.first_token, allowed.attempt
-            self._patience.within(attempt if first is None or (attempt is not None and attempt < first) else first)
+            self.patience.within(attempt if first is None or (attempt is not None and attempt < first) else first)
 
     async def answer(self) -> Response:
         hop, known = self._hop, self._known
@@ -106,15 +107,15 @@ class _Call:
         if traced is not None:
             wire = replace(wire, headers=wire.headers.having(traced(self._attempt)))
         if hop.credential is not None:
-            shown = hop.credential.show(wire, hop.runtime, self._patience.remaining())
+            shown = hop.credential.show(wire, hop.runtime, self.patience.remaining())
             wire = await self._bounded(shown)
-        answer = await self._bounded(hop.send(wire, self._patience))
+        answer = await self._bounded(hop.send(wire, self.patience))
         self._attempt.status = answer.status
         self._patient = answer.patient
         if known is None or (hop.target.addressed and 300 <= answer.status < 400):
             # A redirect is for the client above us to follow, as it would without us.
             silence = None if answer.native is not None else self._request.timeout
-            source = _Flow(self, answer.source, None, silence)
+            source = Flow(self, answer.source, None, silence)
             passed = Response(status=answer.status, headers=answer.headers, stream=Stream(source), native=answer.native)
             return self._streamed(passed)
         try:
@@ -197,7 +198,7 @@ class _Call:
         notes = self._request.notes
         notes.first_byte = self._hop.runtime.clock.now()
         watcher = known.watcher()
-        flow = _Flow(self, source, watcher, self._allowed.idle, began)
+        flow = Flow(self, source, watcher, self._allowed.idle, began)
         return self._streamed(
             Response(status=status, headers=headers, stream=Stream(flow, watcher, call=notes.request_id))
         )
@@ -225,7 +226,7 @@ class _Call:
 
     async def _bounded(self, work: Awaitable[T]) -> T:
         try:
-            return await self._alarm.until(self._patience.moment, work)
+            return await self.alarm.until(self.patience.moment, work)
         except TimeoutError:
             failed = NetworkFailed(f"{self._hop.target.name} did not answer in time", kind="ReadTimeout")
             failed.late = self._late()
@@ -235,32 +236,29 @@ class _Call:
             raise
 
     def _late(self) -> bool:
-        moment = self._patience.moment
+        moment = self.patience.moment
         return moment is not None and self._hop.runtime.clock.now() - moment > LATE
 
-    async def step(self, source: ByteSource, silence: float | None) -> bytes:
-        """The next bytes of a stream that has begun; `silence` moves the moment they are due."""
-        if silence is not None:
-            self._patience.within(silence)
-        try:
-            return await self._alarm.until(self._patience.moment, source.__anext__())
-        except TimeoutError:
-            broken = StreamBroken(f"{self._hop.target.name} fell silent in mid-answer", kind="ReadTimeout")
+    def broken(self, error: TimeoutError | NetworkFailed) -> NetworkFailed | StreamBroken:
+        """What it means that a stream that has begun goes no further."""
+        name = self._hop.target.name
+        if isinstance(error, TimeoutError):
+            broken = StreamBroken(f"{name} fell silent in mid-answer", kind="ReadTimeout")
             broken.late = self._late()
-        except NetworkFailed as error:
-            if self._known is None:
-                raise
-            broken = StreamBroken(f"{self._hop.target.name} broke off in mid-answer: {error}", kind=error.kind)
-            broken.late = error.timed_out and self._late()
-        raise broken from None
+            return broken
+        if self._known is None:
+            return error
+        broken = StreamBroken(f"{name} broke off in mid-answer: {error}", kind=error.kind)
+        broken.late = error.timed_out and self._late()
+        return broken
 
     async def finish(self, source: ByteSource, *, drain: bool) -> None:
         """Close the upstream; when its last event is in, give it a moment to end properly first."""
         try:
             if drain and self._patient:
-                self._patience.within(DRAIN)
+                self.patience.within(DRAIN)
                 while True:
-                    await self._alarm.until(self._patience.moment, source.__anext__())
+                    await self.alarm.until(self.patience.moment, source.__anext__())
         except (StopAsyncIteration, TimeoutError, NetworkFailed):
             pass
         finally:
@@ -316,43 +314,3 @@ def _free(status: int | None, error: BaseException | None) -> bool:
 
 def _json(content_type: str) -> bool:
     return content_type.startswith("application/json")
-
-
-class _Flow:
-    """The bytes of one stream, each wait bounded: what was read to judge it first, then the rest."""
-
-    __slots__ = ("_began", "_call", "_closed", "_seen", "_silence", "_source", "_watcher")
-
-    def __init__(
-        self,
-        call: _Call,
-        source: ByteSource,
-        watcher: Watcher | None,
-        silence: float | None,
-        began: list[bytes] | None = None,
-    ) -> None:
-        self._call, self._source, self._watcher, self._silence = call, source, watcher, silence
-        self._began = began[::-1] if began else []
-        self._seen = 0
-        self._closed = False
-
-    # Not async itself: each chunk would pay for one more coroutine.
-    def __anext__(self) -> Coroutine[Any, Any, bytes]:
-        if self._began:
-            return self._next_begun()
-        watcher = self._watcher
-        if watcher is None:
-            return self._call.step(self._source, self._silence)
-        # Only an event buys more time; comments and keep-alives do not.
-        fresh = watcher.events != self._seen
-        self._seen = watcher.events
-        return self._call.step(self._source, self._silence if fresh else None)
-
-    async def _next_begun(self) -> bytes:
-        return self._began.pop()
-
-    async def aclose(self) -> None:
-        if not self._closed:
-            self._closed = True
-            complete = self._watcher is not None and self._watcher.complete
-            await self._call.finish(self._source, drain=complete)

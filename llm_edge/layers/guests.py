@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import CallError, StreamBroken
 from ..message import Abandoned, Body, Request, Stream, tell
 from ..runtime import Runtime
+from ..stream import mistaken
 
 if TYPE_CHECKING:
     from .reading import Reading
@@ -118,7 +119,10 @@ class First(Stream):
         except BaseException as error:
             return await self._broken_off(error)
         for listener in stream._hearing:
-            tell(listener.heard, chunk, stream.call)
+            try:  # as in `tell`
+                listener.heard(chunk)
+            except Exception as error:
+                mistaken(error, stream.call)
         guest.at += 1
         reading.chunks.append(chunk)
         reading.size += len(chunk)

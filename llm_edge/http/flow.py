@@ -1,0 +1,56 @@
+"""A stream on its way from a provider, each wait for its bytes bounded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import NetworkFailed
+from ..message import ByteSource, Watcher
+
+if TYPE_CHECKING:
+    from .hop import Call
+
+
+class Flow:
+    """The bytes of one stream, each wait bounded: what was read to judge it first, then the rest."""
+
+    __slots__ = ("_began", "_call", "_closed", "_seen", "_silence", "_source", "_watcher")
+
+    def __init__(
+        self,
+        call: Call,
+        source: ByteSource,
+        watcher: Watcher | None,
+        silence: float | None,
+        began: list[bytes] | None = None,
+    ) -> None:
+        self._call, self._source, self._watcher, self._silence = call, source, watcher, silence
+        self._began = began[::-1] if began else []
+        self._seen = 0
+        self._closed = False
+
+    async def __anext__(self) -> bytes:
+        if self._began:
+            return self._began.pop()
+        call, watcher, silence = self._call, self._watcher, self._silence
+        if watcher is not None:
+            # Only an event buys more time; comments and keep-alives do not.
+            events = watcher.events
+            if events == self._seen:
+                silence = None
+            self._seen = events
+        if silence is not None:
+            call.patience.within(silence)
+        try:
+            return await call.alarm.until(call.patience.moment, self._source.__anext__())
+        except (TimeoutError, NetworkFailed) as error:
+            broken = call.broken(error)
+            if broken is error:
+                raise
+        raise broken from None
+
+    async def aclose(self) -> None:
+        if not self._closed:
+            self._closed = True
+            complete = self._watcher is not None and self._watcher.complete
+            await self._call.finish(self._source, drain=complete)
