@@ -107,7 +107,9 @@ class Flight:
         if self._sight is not None:
             flights.by_sight[self._sight[0]] = self._sight[1]
         self._guests = 1
-        self._landed = Crowd()
+        self._landed = False
+        self._waited: Crowd | None = None
+        """What those wait for who came before it landed, where there are any."""
         self._head: Response | None = None
         self._error: BaseException | None = None
         self._reading: Reading | None = None
@@ -121,6 +123,8 @@ class Flight:
 
     def board(self) -> None:
         """One guest more; inside the guard."""
+        if self._waited is None and not self._landed:
+            self._waited = Crowd()
         if self._reading is None:
             self._guests += 1
         else:
@@ -152,7 +156,7 @@ class Flight:
             else:
                 await self._fly(request, ask)
         except BaseException as gone:
-            if self._running is None and not self._landed.is_set:
+            if self._running is None and not self._landed:
                 self._lands(None, gone)
             await self.leave(runtime)
             if self.guests == 0 and self._running is not None:
@@ -169,7 +173,8 @@ class Flight:
         broken: BaseException | None = None
         try:
             # Not in a coroutine of its own: that many wait here at once.
-            if not self._landed.is_set and not await runtime.wait(self._landed, _left(request, runtime)):
+            waited = None if self._landed else self._waited
+            if waited is not None and not await runtime.wait(waited, _left(request, runtime)):
                 raise _late()
             reading = self._reading
             while reading is not None and reading.lone:
@@ -218,17 +223,19 @@ class Flight:
                 self._reading = Reading(
                     response.stream, self._home, self._guard, self._guests, self._gone, until=self._deadline
                 )
+            self._landed = True
             return self._guests == 0
 
         forsaken = self._guard.do(land)
-        self._landed.set()
+        if self._waited is not None:
+            self._waited.set()
         if self._running is not None:
             self._running.tell()
         return forsaken
 
     def _lost(self) -> None:
         """The task is over: it may never have begun, where its loop was being closed."""
-        if not self._landed.is_set:
+        if not self._landed:
             self._lands(None, Abandoned())
 
     def _own(self, error: BaseException | None, request: Request, now: float) -> Exception | None:
