@@ -104,6 +104,40 @@ def test_a_whole_answer_is_read_and_its_usage_noted(colour: Any) -> None:
     assert [(each.target, each.outcome, each.status) for each in request.notes.attempts] == [("p/m", "ok", 200)]
 
 
+class Prompt(Engine):
+    """Has the whole body when it has the head; there is nothing left to read."""
+
+    def __init__(self, status: int, kind: str, body: bytes, **headers: str) -> None:
+        super().__init__(status, kind, failed("ReadError"), **headers)
+        self.answer.at_once = lambda: body
+
+
+def test_a_body_that_came_with_its_head_is_taken_and_not_waited_for(colour: Any) -> None:
+    request, engine = ask(), Prompt(200, JSON, WHOLE)
+    response = told(colour, engine, request)
+    assert response.body is not None
+    assert response.body.raw == WHOLE
+    assert engine.source.left != []
+    with pytest.raises(Overloaded, match="busy"):
+        told(colour, Prompt(503, JSON, b'{"error":{"message":"busy"}}'), ask())
+
+
+def test_a_body_that_came_with_its_head_may_be_no_larger_than_others(colour: Any) -> None:
+    small = replace(hop(Prompt(200, JSON, WHOLE), colour), largest=len(WHOLE) - 1)
+    request = ask()
+    with pytest.raises(NetworkFailed, match="max_body") as caught:
+        colour.ask(small, request)
+    assert caught.value.kind == "DecodingError"
+    assert request.notes.attempts[0].outcome == "NetworkFailed"
+
+
+def test_what_is_compressed_or_streamed_is_read_as_it_comes_though_it_be_here(colour: Any) -> None:
+    with pytest.raises(NetworkFailed):
+        told(colour, Prompt(200, JSON, WHOLE, content_encoding="gzip"), ask())
+    with pytest.raises(NetworkFailed):
+        told(colour, Prompt(200, EVENTS, FIRST + LAST + DONE), ask(streaming=True))
+
+
 @pytest.mark.parametrize(
     ("engine", "kind", "words"),
     [
