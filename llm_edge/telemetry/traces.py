@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..message import Json, Request, Response
 from ..notes import Attempt, Notes
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _BUCKETS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
-_LOADED: Final = frozenset({"opentelemetry.trace", "opentelemetry.metrics"})
 
 
 class Traces:
@@ -53,8 +52,9 @@ class Traces:
         self._meter: tuple[Any, _Meters] | None = None
 
     def begin(self, request: Request, /) -> _Call | None:
-        if self._unasked and sys.modules.keys().isdisjoint(_LOADED):
-            return None  # as in most apps: nobody has loaded OpenTelemetry
+        loaded = sys.modules
+        if self._unasked and "opentelemetry.trace" not in loaded and "opentelemetry.metrics" not in loaded:
+            return None  # as in most apps
         tracer, meters = self._tracing(), self._metering()
         return None if tracer is None and meters is None else _Call(self, tracer, meters, request)
 

@@ -108,7 +108,7 @@ class Prompt(Engine):
     """Has the whole body when it has the head; there is nothing left to read."""
 
     def __init__(self, status: int, kind: str, body: bytes, **headers: str) -> None:
-        super().__init__(status, kind, failed("ReadError"), **headers)
+        super().__init__(status, kind, failed("ReadError"), patient=True, **headers)
         self.answer.at_once = lambda: body
 
 
