@@ -182,7 +182,8 @@ class _Lines:
 
     def __init__(self, most: int, places: Places) -> None:
         self._most, self._places = most, places
-        self._change = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()  # taken by itself where nobody has to wait: a condition takes it the long way
+        self._change = threading.Condition(self._lock)
         self._resting: dict[Way, list[_Line]] = {}
         self._count = self._waiting = 0
         self._closed = False
@@ -206,7 +207,7 @@ class _Lines:
 
     def _claim(self, way: Way, patience: Patience, fresh: bool) -> tuple[_Line | None, _Line | None]:
         """A line at rest; or none, and with it room for a new one, if need be in place of another at rest."""
-        with self._change:
+        with self._lock:
             while True:
                 resting = self._resting.get(way)
                 if resting and not fresh:
@@ -257,7 +258,7 @@ class _Lines:
     def give(self, line: _Line) -> None:
         """It rests until somebody takes it."""
         line.since = time.monotonic()
-        with self._change:
+        with self._lock:
             if not self._closed:
                 self._resting.setdefault(line.way, []).append(line)
                 if self._waiting:
@@ -271,14 +272,14 @@ class _Lines:
         self._drop()
 
     def _drop(self) -> None:
-        with self._change:
+        with self._lock:
             self._count -= 1
             if self._waiting:
                 self._change.notify()
 
     def close(self) -> None:
         """Close those at rest now, those in use as soon as they would rest."""
-        with self._change:
+        with self._lock:
             self._closed = True
             lines = [line for resting in self._resting.values() for line in resting]
             self._resting.clear()
