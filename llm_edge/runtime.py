@@ -66,7 +66,7 @@ class Runtime(Protocol):
     apart: bool
     """Whether work can be had beside its caller at no great cost: on a loop it can."""
 
-    async def wait(self, signal: Signal, seconds: float | None, /) -> bool:
+    def wait(self, signal: Signal, seconds: float | None, /) -> Awaitable[bool]:
         """Until the signal is set (True) or the time is up (False)."""
         ...
 
@@ -171,14 +171,16 @@ class Awaiting:
         self._home: Loop | None = None
         self._bell: Bell | None = None
 
-    async def wait(self, signal: Signal, seconds: float | None, /) -> bool:
+    def wait(self, signal: Signal, seconds: float | None, /) -> Awaitable[bool]:
         import asyncio
 
+        loop = asyncio.get_running_loop()
+        # Many wait in a crowd: no coroutine for each of them.
+        return signal.on(loop).wait(seconds) if isinstance(signal, Crowd) else self._wait(signal, seconds, loop)
+
+    async def _wait(self, signal: Signal, seconds: float | None, loop: asyncio.AbstractEventLoop) -> bool:
         if signal.is_set:
             return True
-        loop = asyncio.get_running_loop()
-        if isinstance(signal, Crowd):
-            return await signal.on(loop).wait(seconds) or signal.is_set
         happened: asyncio.Future[None] = loop.create_future()
 
         def happen() -> None:
