@@ -174,13 +174,17 @@ class Awaiting:
     def wait(self, signal: Signal, seconds: float | None, /) -> Awaitable[bool]:
         import asyncio
 
-        loop = asyncio.get_running_loop()
         # Many wait in a crowd: no coroutine for each of them.
-        return signal.on(loop).wait(seconds) if isinstance(signal, Crowd) else self._wait(signal, seconds, loop)
+        if isinstance(signal, Crowd):
+            return signal.on(asyncio.get_running_loop()).wait(seconds)
+        return self._wait(signal, seconds)
 
-    async def _wait(self, signal: Signal, seconds: float | None, loop: asyncio.AbstractEventLoop) -> bool:
+    async def _wait(self, signal: Signal, seconds: float | None) -> bool:
+        import asyncio
+
         if signal.is_set:
             return True
+        loop = asyncio.get_running_loop()
         happened: asyncio.Future[None] = loop.create_future()
 
         def happen() -> None:
