@@ -89,6 +89,7 @@ def under_the_sdk() -> tuple[float, float]:
     import httpx2
     from openai import OpenAI
 
+    from llm_edge.http._clients_httpx2 import Client
     from llm_edge.http._httpx2 import Transport
 
     raw = answer(900)
@@ -106,7 +107,7 @@ def under_the_sdk() -> tuple[float, float]:
             sdk.chat.completions.create(**asked)
         return (time.process_time() - began) / 20 * 1e6
 
-    clients = [httpx2.Client(transport=transport) for transport in (Transport(front), Canned())]
+    clients = [Client(Transport(front)), httpx2.Client(transport=Canned())]  # ours as `edge.http_client()` gives it
     over, alone = (OpenAI(api_key=KEY, base_url="http://127.0.0.1:9/v1", http_client=client) for client in clients)
     rounds = [(once(over), once(alone)) for _ in range(4 * _ROUNDS)][_ROUNDS:]
     return median([ours for ours, _ in rounds]), median([theirs for _, theirs in rounds])
