@@ -134,6 +134,7 @@ class _Building:
         waits = {"timeout": timeout.as_dict()}
         stream = httpx.ByteStream(content)
         request = httpx.Request(method, address, headers=headers, stream=stream, extensions=waits)
+        request.url = address  # the very one, and not a copy: by it the face knows where the last request went
         request.headers["Content-Length"] = str(len(content))
         request.headers.encoding = headers.encoding
         request.read()

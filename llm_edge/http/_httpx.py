@@ -31,14 +31,14 @@ class Transport(httpx.BaseTransport):
     """A transport for `httpx.Client` whose calls go through llm_edge."""
 
     def __init__(self, front: Front) -> None:
-        self._front, self._said = front, Remembered()
+        self._front, self._said, self._places = front, Remembered(), _Places()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if ANSWERED in request.extensions:
             answered: httpx.Response = request.extensions.pop(ANSWERED)
             return answered
         front, headers = self._front, _headers(request, self._said)
-        method, url, path, timeout = request.method, *_place(request.url), total_timeout(request.extensions)
+        method, url, path, timeout = request.method, *self._places.of(request.url), total_timeout(request.extensions)
         try:
             if isinstance(request.stream, httpx.ByteStream) or front.whole(method, path, headers):
                 call = front.inward(method, url, path, headers, timeout, Body(request.read()))
@@ -61,14 +61,14 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     """A transport for `httpx.AsyncClient` whose calls go through llm_edge."""
 
     def __init__(self, front: Front) -> None:
-        self._front, self._said = front, Remembered()
+        self._front, self._said, self._places = front, Remembered(), _Places()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if ANSWERED in request.extensions:
             answered: httpx.Response = request.extensions.pop(ANSWERED)
             return answered
         front, headers = self._front, _headers(request, self._said)
-        method, url, path, timeout = request.method, *_place(request.url), total_timeout(request.extensions)
+        method, url, path, timeout = request.method, *self._places.of(request.url), total_timeout(request.extensions)
         try:
             if isinstance(request.stream, httpx.ByteStream) or front.whole(method, path, headers):
                 call = front.inward(method, url, path, headers, timeout, Body(await request.aread()))
@@ -131,10 +131,20 @@ class _Whole(httpx.Response):
         return super().json(**given)
 
 
-def _place(url: httpx.URL) -> tuple[str, str]:
-    """Where a request goes, without the user and password that may stand in a URL; and its path with the query."""
-    path = url.raw_path.decode("ascii")
-    return str(url.copy_with(userinfo=b"") if url.userinfo else url), path
+class _Places:
+    """Where requests go; that of the last one is given again for the very same URL, as our own clients use it again."""
+
+    def __init__(self) -> None:
+        self._last: tuple[httpx.URL, tuple[str, str]] | None = None
+
+    def of(self, url: httpx.URL) -> tuple[str, str]:
+        """The address without the user and password that may stand in it, and its path with the query."""
+        last = self._last
+        if last is not None and last[0] is url:
+            return last[1]
+        place = str(url.copy_with(userinfo=b"") if url.userinfo else url), url.raw_path.decode("ascii")
+        self._last = url, place
+        return place
 
 
 def _origin(url: httpx.URL) -> Origin:

@@ -51,6 +51,8 @@ _CLAUDE_ON_VERTEX = re.compile(
     r"/publishers/anthropic/models/(?!count-tokens)([^/:]+):(?:rawPredict|streamRawPredict)$"
 )
 _AMAZON = re.compile(r"/model/([^/]+)/(converse(?:-stream)?|count-tokens)$")
+_GOOGLES = frozenset({GENERATE.name, EMBED.name, GEMINI.name})
+_AMAZONS = frozenset({CONVERSE.name, BEDROCK.name})
 _STREAMED = frozenset({"chat", "completions"})
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
 
@@ -67,6 +69,10 @@ def recognise(method: str, path: str) -> Dialect | None:
     """
     if method != "POST":
         return None
+    return _recognised(path) if "?" in path else _often_recognised(path)
+
+
+def _recognised(path: str) -> Dialect | None:
     path, query = _split(path)
     for ending, dialect in _ENDINGS:
         if path.endswith(ending):
@@ -85,16 +91,28 @@ def recognise(method: str, path: str) -> Dialect | None:
 
 def describe(dialect: Dialect, path: str, json: Json) -> tuple[str, bool]:
     """The model a call asks (empty when it names none), and whether it asks for a stream."""
+    model, streaming = (_said if "?" in path else _often_said)(dialect.name, path)
+    if streaming is None:
+        return model or string(json.get("model")), json.get("stream") is True and dialect.operation in _STREAMED
+    return model, streaming
+
+
+def _said(dialect: str, path: str) -> tuple[str, bool | None]:
+    """The model that a path names, and whether it asks for a stream; None where paths do not say that."""
     path, _ = _split(path)
-    if dialect is GENERATE or dialect is EMBED or dialect is GEMINI:
+    if dialect in _GOOGLES:
         match = _GOOGLE.search(path)
         return (unquote(match[1]), match[2] == "streamGenerateContent") if match else ("", False)
-    if dialect is CONVERSE or dialect is BEDROCK:
+    if dialect in _AMAZONS:
         match = _AMAZON.search(path)
         return (unquote(match[1]), match[2] == "converse-stream") if match else ("", False)
     named = _DEPLOYMENT.search(path) or _CLAUDE_ON_VERTEX.search(path)
-    model = unquote(named[1]) if named else string(json.get("model"))
-    return model, json.get("stream") is True and dialect.operation in _STREAMED
+    return unquote(named[1]) if named else "", None
+
+
+# Apps ask the same few addresses all the time. Those with a query are not remembered: a key may stand there.
+_often_recognised = lru_cache(maxsize=256)(_recognised)
+_often_said = lru_cache(maxsize=256)(_said)
 
 
 def _split(path: str) -> tuple[str, str]:
