@@ -120,10 +120,12 @@ def test_the_sidecars_promises_are_judged_by_the_rounds() -> None:
         "/health": 21e3, "cached": 12e3, "bare ASGI": 19e3, "a Starlette route": 10e3, "uncached": 3000.0,
         "streams of 50 chunks": 1600.0, "litellm's proxy": 75.0,
     }  # fmt: skip
-    found = Measured({name: [load.Took(rate, 90.0)] * 3 for name, rate in rates.items()}, [0.9], [1.2], 62.0, 35.0)
+    took = {name: [load.Took(rate, 90.0)] * 3 for name, rate in rates.items()}
+    found = Measured(took, [0.9], [1.2], 62.0, 35.0, alone_p95=[0.7], alone_first=[0.8])
     rows = {row.what.removeprefix("sidecar: "): row for row in sidecar(found)}
     assert rows["/health"].kept
     assert rows["cached, to a bare ASGI app on the same server"].measured == "0.63"
+    assert rows["both, by one worker"].measured == "0.70 and 0.80 ms"
     assert rows["uncached, to litellm's proxy"].measured == "40.0 times its 75 a second"
     assert [what for what, row in rows.items() if not row.kept] == [
         "uncached", "uncached, to the 3,300 a second once measured of TensorZero's gateway",

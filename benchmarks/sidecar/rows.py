@@ -19,6 +19,10 @@ TENSORZERO = 3300
 """Answers a second of TensorZero's gateway, uncached, once measured on two such cores; it has no package to install."""
 
 
+MODERATE = 0.004
+"""Seconds between two calls, whole or streamed, where the load is moderate: 250 a second."""
+
+
 @dataclass(slots=True)
 class Measured:
     """Everything one run found."""
@@ -33,6 +37,9 @@ class Measured:
     """KB of each open stream."""
     missing: list[str] = field(default_factory=list[str])
     """Peers that are not installed, with the reason."""
+    alone_p95: list[float] = field(default_factory=list[float])
+    alone_first: list[float] = field(default_factory=list[float])
+    """Milliseconds that a sidecar of one worker adds, which is how it starts unless told otherwise."""
 
     def rate(self, what: str) -> float:
         return median(each.rate for each in self.took[what])
@@ -75,21 +82,27 @@ def measure(*, rounds: int = 3, seconds: float = 2.0, workers: int = 2, folder: 
                     raise RuntimeError(f"{what}: errors, or no answers at all")
                 if turn:  # the first only warms up
                     found.took.setdefault(what, []).append(took)
-        asyncio.run(_latency(found, upstream, off, rounds))
+        alone = running.enter_context(servers.ours(upstream.url, home, 1, cached=False))
+        asyncio.run(_latency(found, upstream, off, alone, rounds))
         found.stream = asyncio.run(held(off, 200))
     _peers(found, folder, rounds, seconds)
     return found
 
 
-async def _latency(found: Measured, upstream: Server, ours: Server, rounds: int) -> None:
-    """Each round asks the provider and the sidecar in turn, 250 times a second."""
+async def _latency(found: Measured, upstream: Server, ours: Server, alone: Server, rounds: int) -> None:
+    """Each round asks the provider and the sidecars in turn, for whole answers and for streams at the same pace."""
     for _ in range(rounds + 2):
-        direct = await timed(upstream, body(upstream), every=0.004, count=400)
-        through = await timed(ours, body(ours), every=0.004, count=400)
-        found.added_p95.append((quantiles(through, n=20)[-1] - quantiles(direct, n=20)[-1]) * 1e3)
-        direct = await timed(upstream, body(upstream, stream=True), every=0.01, count=100)
-        through = await timed(ours, body(ours, stream=True), every=0.01, count=100)
-        found.added_first.append((median(through) - median(direct)) * 1e3)
+        for stream, at in ((False, _p95), (True, median)):
+            direct, through, single = [
+                at(await timed(each, body(each, stream=stream), every=MODERATE, count=400)) * 1e3
+                for each in (upstream, ours, alone)
+            ]
+            (found.added_first if stream else found.added_p95).append(through - direct)
+            (found.alone_first if stream else found.alone_p95).append(single - direct)
+
+
+def _p95(seconds: list[float]) -> float:
+    return quantiles(seconds, n=20)[-1]
 
 
 def _peers(found: Measured, folder: Path | None, rounds: int, seconds: float) -> None:
@@ -146,5 +159,8 @@ def _others(found: Measured) -> Iterator[Promise]:
     p95, first = median(found.added_p95), median(found.added_first)
     yield Promise("sidecar: added p95 at 250 calls a second", "≤ 1.1 ms", f"{p95:.2f} ms", p95 <= 1.1)
     yield Promise("sidecar: added to a stream's first byte", "≤ 1 ms", f"{first:.2f} ms", first <= 1)
+    if found.alone_p95 and found.alone_first:
+        words = f"{median(found.alone_p95):.2f} and {median(found.alone_first):.2f} ms"
+        yield Promise("sidecar: both, by one worker", "told beside it", words, True)
     yield Promise("sidecar: memory of a worker, idle", "≤ 70 MB", f"{found.idle:.0f} MB", found.idle <= 70)
     yield Promise("sidecar: memory of an open stream", "≤ 100 KB", f"{found.stream:.0f} KB", found.stream <= 100)

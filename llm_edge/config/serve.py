@@ -101,6 +101,11 @@ class ServeConfig(Section):
         default="127.0.0.1", description='Where it listens: "127.0.0.1" for this machine, "0.0.0.0" for all that ask.'
     )
     port: Port = Field(default=8080, description="The port it listens on.")
+    share_port: bool = Field(
+        default=False,
+        description="Whether another sidecar may listen there already, to be stopped when this one answers. The system"
+        " deals the connections out between them.",
+    )
     workers: values.Count = Field(default=1, description="Processes that answer.")
     connections: values.Count = Field(default=1024, description="Connections at most, for each process.")
     max_body: values.Size = Field(

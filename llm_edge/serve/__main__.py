@@ -19,6 +19,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", help="the port to listen on (default: 8080)")
     parser.add_argument("--workers", help="processes that answer (default: 1)")
     parser.add_argument(
+        "--share-port",
+        action="store_true",
+        default=None,
+        help="listen where another sidecar does, which is to be stopped when this one answers",
+    )
+    parser.add_argument(
         "--reload-config",
         action="store_true",
         help="reload when the configuration or a certificate changes, as SIGHUP does",
@@ -33,7 +39,8 @@ def serve(options: argparse.Namespace) -> int:
     except ImportError as error:
         print(f"llm-edge: the sidecar needs more packages ({error}): pip install 'llm_edge[serve]'", file=sys.stderr)
         return BAD
-    given = {name: value for name in ("host", "port", "workers") if (value := getattr(options, name)) is not None}
+    named = ("host", "port", "workers", "share_port")
+    given = {name: value for name in named if (value := getattr(options, name)) is not None}
     plan = Plan(options.config, options.environment, {"serve": given} if given else None)
     try:
         with share_counts(plan.config()):

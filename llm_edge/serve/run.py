@@ -247,18 +247,24 @@ def claim(config: EdgeConfig) -> None:
     """
     Raises ConfigError when the address cannot be listened on.
 
-    Workers share their port (SO_REUSEPORT), and so would a second sidecar: each would get some of the calls.
+    Workers share their port (SO_REUSEPORT), and so would a second sidecar: each would get some of the calls. That is
+    refused, unless it is meant: then all that listen there must be willing to share.
     """
     serve = config.serve
     family = socket.AF_INET6 if ":" in serve.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger are in nobody's way
+        if serve.share_port and hasattr(socket, "SO_REUSEPORT"):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             probe.bind((serve.host, serve.port))
         except OSError as error:
             name, fix = "host", "Set an address of this machine"
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                name, fix = "port", "Stop what listens there, or set another port"
+                name, fix = (
+                    "port",
+                    "Stop what listens there, set another port, or serve.share_port to take over",
+                )
             place = config.place(("serve", name))
             raise ConfigError(f"serve.{name} ({place}): cannot be listened on, {error.strerror}. {fix}.") from None
 

@@ -103,8 +103,10 @@ def free_port() -> int:
 class Process:
     """`python -m llm_edge.serve` in a process of its own."""
 
-    def __init__(self, folder: Path, toml: str, *options: str, env: Mapping[str, str] | None = None) -> None:
-        self.port = free_port()
+    def __init__(
+        self, folder: Path, toml: str, *options: str, env: Mapping[str, str] | None = None, port: int | None = None
+    ) -> None:
+        self.port = port or free_port()
         self.file = folder / "edge.toml"
         self.file.write_text(toml)
         clean = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_TOKEN"))}
@@ -193,8 +195,10 @@ def everything(sock: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def running(folder: Path, toml: str, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Process]:
-    process = Process(folder, toml, *options, env=env)
+def running(
+    folder: Path, toml: str, *options: str, env: Mapping[str, str] | None = None, port: int | None = None
+) -> Iterator[Process]:
+    process = Process(folder, toml, *options, env=env, port=port)
     try:
         yield process.up()
     finally:

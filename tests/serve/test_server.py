@@ -313,3 +313,23 @@ def test_a_port_where_somebody_listens_is_refused_even_if_it_could_be_shared(
         assert main(["--port", str(other.getsockname()[1])]) == 2
     said = capsys.readouterr().err
     assert said.startswith("llm-edge: serve.port (keyword serve): cannot be listened on, Address already in use. Stop")
+
+
+def test_a_port_is_shared_with_nobody_who_would_not_share_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        assert main(["--port", str(other.getsockname()[1]), "--share-port"]) == 2
+    assert "cannot be listened on, Address already in use" in capsys.readouterr().err
+
+
+def test_a_sidecar_takes_over_from_another_on_the_same_port(upstream: str, tmp_path: Path) -> None:
+    later = toml(upstream, '[routes.later]\ntargets = ["openai/gpt-5.4-mini"]\n')
+    (tmp_path / "later").mkdir()
+    asked = b"GET /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    with running(tmp_path, toml(upstream)) as old:
+        with running(tmp_path / "later", later, "--share-port", port=old.port) as new:
+            until(lambda: b'"later"' in new.raw(asked), new)
+            old.signal(signal.SIGTERM)
+            assert old.ended() == 0
+            assert b'"later"' in new.raw(asked)
