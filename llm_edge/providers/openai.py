@@ -112,16 +112,20 @@ def usage_of(usage: Any, served: object = None) -> Mapping[str, Any] | None:
     total = count(usage.get("total_tokens"))
     if prompt is None and completion is None and total is None:
         return None
+    if total is None:
+        total = add(prompt, completion)
+    counts: dict[str, Any] = known(prompt_tokens=prompt, completion_tokens=completion, total_tokens=total)
     before, after = mapping(usage.get("prompt_tokens_details")), mapping(usage.get("completion_tokens_details"))
-    counts = known(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=total if total is not None else add(prompt, completion),
-        cached_tokens=count(before.get("cached_tokens")),
-        cache_write_tokens=count(before.get("cache_write_tokens")),
-        reasoning_tokens=count(after.get("reasoning_tokens")),
-    )
-    return {**counts, **spoken_and_seen(before, after), **tier(served)}
+    if before or after:
+        counts |= known(
+            cached_tokens=count(before.get("cached_tokens")),
+            cache_write_tokens=count(before.get("cache_write_tokens")),
+            reasoning_tokens=count(after.get("reasoning_tokens")),
+        )
+        counts |= spoken_and_seen(before, after)
+    if served is not None:
+        counts |= tier(served)
+    return counts
 
 
 _OTHERWISE = frozenset({"audio_tokens", "image_tokens"})
