@@ -146,16 +146,20 @@ def test_the_real_clocks_tell_the_same_time(colour: Colour) -> None:
 # ---------------------------------------------------------------- signals
 
 
+async def waited(colour: Colour, signal: Signal, seconds: float | None) -> bool:
+    return await colour.runtime().wait(signal, seconds)
+
+
 def test_a_signal_that_is_set_is_not_waited_for(colour: Colour) -> None:
     happened = Signal()
     happened.set()
-    assert colour.run(colour.runtime().wait(happened, None)) is True
+    assert colour.run(waited(colour, happened, None)) is True
 
 
 @pytest.mark.parametrize("patience", [0.0, -1.0, 0.001])
 def test_a_signal_nobody_sets_is_waited_for_in_vain(colour: Colour, patience: float) -> None:
     happened, calls = Signal(), list[str]()
-    assert colour.run(colour.runtime().wait(happened, patience)) is False
+    assert colour.run(waited(colour, happened, patience)) is False
     happened.subscribe(lambda: calls.append("woken"))
     happened.set()
     assert calls == ["woken"]
