@@ -6,7 +6,9 @@ import argparse
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 
+from .disks import DISKS, live_through
 from .invariants import Tally
 from .memory import everybody_is_new
 from .scenes import SCENES, play
@@ -29,8 +31,8 @@ def main() -> int:
     print(f"  ends: {dict(report.outcomes.most_common())}\n{report.table()}")
     whole.add(report)
 
-    for scene in [*SCENES, everybody_is_new]:
-        outcome = play(scene, options.scale)
+    played = (play(scene, options.scale) for scene in [*SCENES, everybody_is_new])
+    for outcome in chain(played, (live_through(scene, options.scale) for scene in DISKS)):
         ends = dict(outcome.ends.most_common())
         print(f"{outcome.name}\n  {outcome.asked:,} calls, {outcome.answered:.2%} answered, ", end="")
         print(f"slowest {outcome.slowest:.2f} s, loop {outcome.lag:.2f} s late; {ends}\n{outcome.table()}", flush=True)

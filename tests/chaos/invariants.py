@@ -24,6 +24,7 @@ INVARIANTS = {
 GATES = {
     "answered": "as many calls are answered as have to be",
     "breaker": "a breaker opens when it has to, and swings no faster than it stays open",
+    "disk": "an answer on disk is whole and its own, or a miss, whatever is done to the disk",
     "store": "no call waits for a store that does not answer",
 }
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from .crowd import Outcome
+from .disks import DISKS, live_through
 from .invariants import INVARIANTS, Tally
 from .memory import everybody_is_new
 from .scenes import SCENES, Scene, play
@@ -53,6 +56,13 @@ def test_a_bad_day_is_lived_through(scene: Scene) -> None:
     outcome = play(scene, 0.1)
     assert outcome.breaches == []
     assert {"I2", "I8", "I10", "I11"} <= outcome.checked.keys()
+
+
+@pytest.mark.parametrize("scene", DISKS, ids=lambda scene: scene.__name__)
+def test_what_is_done_to_a_disk_gives_no_wrong_answer(scene: Callable[[Outcome, float], None]) -> None:
+    outcome = live_through(scene, 0.004)
+    assert outcome.breaches == []
+    assert outcome.checked["disk"]
 
 
 def test_a_breach_is_counted_and_named() -> None:
