@@ -8,6 +8,7 @@ that of other workers (`sums.py`).
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections import deque
@@ -166,9 +167,17 @@ class Live:
             return
         self._told += 1
         self._number += 1
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._tell(request, time, self._number)
+        else:
+            loop.call_soon(self._tell, request, time, self._number)  # the answer goes out first
+
+    def _tell(self, request: Request, time: float, number: int) -> None:
         notes = request.notes
         self._stories.append({
-            "n": f"{os.getpid()}-{self._number}", "at": time, "tenant": request.controls.tenant or "",
+            "n": f"{os.getpid()}-{number}", "at": time, "tenant": request.controls.tenant or "",
             "status": notes.status, "stream": request.streaming, "story": notes.explain(),
         })  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import urllib.error
@@ -129,6 +130,19 @@ def test_under_load_calls_are_counted_and_not_all_told(fake_clock: FakeClock) ->
     for _ in range(STORIES):
         call(fake_clock, live, 1.0)
     assert len(live.told(FINE)["stories"]) == STORIES
+
+
+def test_on_a_loop_a_story_is_told_when_the_answer_is_on_its_way(fake_clock: FakeClock) -> None:
+    live = Live(fake_clock)
+
+    async def stories() -> list[int]:
+        call(fake_clock, live)
+        call(fake_clock, live)
+        at_once = len(live.told(FINE)["stories"])
+        await asyncio.sleep(0)
+        return [at_once, *[story["at"] == fake_clock.time() for story in live.told(FINE)["stories"]]]
+
+    assert asyncio.run(stories()) == [0, False, True]  # in their order; each call takes a while
 
 
 def test_targets_beyond_many_are_counted_together(fake_clock: FakeClock) -> None:
