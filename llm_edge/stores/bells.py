@@ -29,7 +29,7 @@ class Bell(Protocol):
 
 def bell(*, prompt: bool) -> Bell:
     """A new one; `prompt` where somebody waits for who is woken."""
-    if prompt and os.name == "posix":
+    if prompt and hasattr(select, "poll"):  # not on every system
         try:
             return _Pipe(*os.pipe())
         except OSError:
