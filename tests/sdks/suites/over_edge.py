@@ -15,16 +15,20 @@ import httpx2
 
 from llm_edge import EdgeClient
 
-EDGE = EdgeClient(cache={"policy": "off"}, retry={"attempts": 1}, breaker={"enabled": False}, env={})
+EDGE = EdgeClient(
+    cache={"policy": "off"}, retry={"attempts": 1}, breaker={"enabled": False}, telemetry={"traces": False}, env={}
+)
 
 
-def under(client: Any, wrap: Callable[[Any], Any]) -> None:
-    """Every transport this kind of client chooses is wrapped once."""
+def under(client: Any, kind: type[Any], wrap: Callable[[Any], Any]) -> None:
+    """Every transport this kind of client chooses is wrapped once; what a test plays instead of one is left alone."""
     chosen = client._transport_for_url
     wrapped: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
     def choose(self: Any, url: Any) -> Any:
         transport = chosen(self, url)
+        if not isinstance(transport, kind):
+            return transport
         if transport not in wrapped:
             wrapped[transport] = wrap(transport)
         return wrapped[transport]
@@ -33,8 +37,10 @@ def under(client: Any, wrap: Callable[[Any], Any]) -> None:
 
 
 def put_under(library: Any, edges: Any) -> None:
-    under(library.Client, lambda given: edges.EdgeTransport(EDGE, transport=given))
-    under(library.AsyncClient, lambda given: edges.AsyncEdgeTransport(EDGE, transport=given))
+    # Loaded now: later a test may have put something of its own in place of the classes they are made of.
+    edge, async_edge = edges.EdgeTransport, edges.AsyncEdgeTransport
+    under(library.Client, library.BaseTransport, lambda given: edge(EDGE, transport=given))
+    under(library.AsyncClient, library.AsyncBaseTransport, lambda given: async_edge(EDGE, transport=given))
 
 
 def install() -> None:
