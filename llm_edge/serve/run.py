@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import signal
@@ -95,6 +96,9 @@ class Worker(Sidecar):
     def start(self) -> None:
         super().start()
         births.over(asyncio.get_running_loop(), self._stopping)
+        # What is here now stays: a full collection that walked it would have all calls stand still for 20 ms and more.
+        gc.collect()
+        gc.freeze()
 
     def _stopping(self) -> None:
         self.health.stopping = True  # whoever can still ask is told while running answers finish

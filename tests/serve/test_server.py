@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import anthropic
@@ -333,3 +334,24 @@ def test_a_sidecar_takes_over_from_another_on_the_same_port(upstream: str, tmp_p
             old.signal(signal.SIGTERM)
             assert old.ended() == 0
             assert b'"later"' in new.raw(asked)
+
+
+BEGUN = """
+import asyncio, gc
+from llm_edge.serve.run import Plan
+
+async def main():
+    worker = Plan().app()
+    worker.start()
+    kept = gc.get_freeze_count()
+    await worker.stop()
+    return kept
+
+print(asyncio.run(main()))
+"""
+
+
+def test_what_a_worker_begins_with_is_not_walked_again_by_the_garbage_collector() -> None:
+    env = {**os.environ, "OPENAI_API_KEY": "k"}
+    done = subprocess.run([sys.executable, "-c", BEGUN], env=env, capture_output=True, text=True, check=False)
+    assert int(done.stdout or 0) > 10_000, done.stderr
