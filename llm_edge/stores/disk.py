@@ -95,7 +95,7 @@ class DiskShelf:
     async def _soon(self, work: Callable[[], T], runtime: Runtime, workers: Workers) -> T:
         """The work's result. The first to come opens the database and waits a little longer; others then do not."""
         if self._open is not None:
-            return await workers.run(work, runtime, self._patience)
+            return await workers.run(work, runtime, self._patience, glance=True)
         if self._begun:
             raise NotYet
         self._begun = True

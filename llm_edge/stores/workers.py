@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from ..runtime import Blocking, Guard, Runtime, Signal, mind_forks
 from .bells import Bell, bell
@@ -21,6 +21,12 @@ from .bells import Bell, bell
 T = TypeVar("T")
 Work: TypeAlias = Callable[[], object]
 Jobs: TypeAlias = "deque[Work | None]"
+
+
+GLANCE: Final = 0.001
+"""Seconds for which an event loop, too, waits here for what is mostly there sooner than a loop comes round."""
+_LATE: Final = 32
+"""How many glances are left out after one in vain: a slow disk costs a loop no more than that one now and then."""
 
 
 class NotYet(Exception):
@@ -48,6 +54,8 @@ class Workers:
         self._idle: list[Bell] = []
         self._end = weakref.finalize(self, _end, self._jobs, self._idle, self._count)
         self._end.atexit = False
+        self._late = 0
+        """Glances still to be left out."""
 
     def after_fork(self) -> None:
         # The threads are the parent's, and so is what they were asked to do.
@@ -86,12 +94,22 @@ class Workers:
         finally:
             self._starting.release()
 
-    async def run(self, work: Callable[[], T], runtime: Runtime, seconds: float) -> T:
-        """The work's result. TimeoutError when it is not there in time, NotYet when it was not even begun."""
+    async def run(self, work: Callable[[], T], runtime: Runtime, seconds: float, *, glance: bool = False) -> T:
+        """
+        The work's result. TimeoutError when it is not there in time, NotYet when it was not even begun.
+
+        `glance`: an event loop waits for it here a moment, before it goes on to other things.
+        """
         asked = _Asked(work)
         if isinstance(runtime, Blocking):
             over = self._here(asked, seconds)
+        elif glance and self._late <= 0:
+            over = self._here(asked, GLANCE)
+            if not over:
+                self._late = _LATE
+                over = await runtime.wait(asked.over, seconds)
         else:
+            self._late -= 1
             self.submit(asked.do)
             over = await runtime.wait(asked.over, seconds)
         if not over:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import threading
@@ -175,3 +176,40 @@ def test_a_bell_is_heard_once_and_by_who_comes_later_too(rings: Bell) -> None:
     assert not rings.wait(0.0)
     rings.ring()
     assert rings.wait(BOUND)
+
+
+def test_a_loop_that_waits_a_moment_first_is_given_the_same(workers: Workers) -> None:
+    def wrong() -> None:
+        raise LookupError("not there")
+
+    async def ask() -> list[object]:
+        running = Awaiting()
+        found: list[object] = [
+            await workers.run(functools.partial(abs, each), running, BOUND, glance=True) for each in range(3)
+        ]
+        with pytest.raises(LookupError, match="not there"):
+            await workers.run(wrong, running, BOUND, glance=True)
+        with pytest.raises(TimeoutError):
+            await workers.run(functools.partial(release.wait, BOUND), running, 0.01, glance=True)
+        return found
+
+    release = threading.Event()
+    try:
+        assert asyncio.run(ask()) == [0, 1, 2]
+    finally:
+        release.set()
+
+
+def test_a_loop_goes_on_while_slow_work_is_done() -> None:
+    async def ask() -> list[str]:
+        workers = Workers("test", 1, lambda: None, prompt=True)
+        found: list[str] = []
+        for _ in range(3):
+            told = threading.Event()
+            asyncio.get_running_loop().call_soon(told.set)  # by the loop itself: it must not stand still
+            work = functools.partial(told.wait, BOUND)
+            found.append(str(await workers.run(work, Awaiting(), BOUND, glance=True)))
+        workers.close()
+        return found
+
+    assert asyncio.run(ask()) == ["True"] * 3
