@@ -164,6 +164,7 @@ class CacheTools:
     ) -> bool:
         answers, tier = self._answers, self._answers.tier(runtime)
         answers.flights.part()
+        answers.sights.forget()
         if key is not None:
             answers.memory.remove(key)
             if tier is not None:

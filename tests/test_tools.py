@@ -57,6 +57,15 @@ def test_what_is_named_is_forgotten_and_nothing_else(
     assert [name for name, status in again.items() if status == "HIT"] == left
 
 
+def test_of_the_questions_too_nothing_is_left(colour: Colour, edge: EdgeClient) -> None:
+    for _ in range(3):
+        colour.chat(edge, "p/m", "my secret question")
+    sights = edge._house.answers.sights  # pyright: ignore[reportPrivateUsage]  # no caller can see them
+    assert len(sights) == 1
+    assert clear(colour, edge)
+    assert len(sights) == 0
+
+
 def test_one_key_is_forgotten(colour: Colour, edge: EdgeClient) -> None:
     key = colour.chat(edge, "p/m", "Hi").explain()["cache"]["key"]
     colour.chat(edge, "p/m", "Ho")

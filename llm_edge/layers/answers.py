@@ -12,6 +12,7 @@ from ..stores.tier import SecondTier
 from ..stores.tombstones import Tombstones
 from .flight import Flights
 from .kept import Held
+from .sights import Sights
 from .tally import CacheStats
 
 LAST: Final = 2.0
@@ -27,6 +28,7 @@ class Answers:
     ) -> None:  # fmt: skip
         self.memory, self.second, self.secret = memory, second, secret
         self.flights, self.stats = Flights(), CacheStats()
+        self.sights = Sights(self.flights.by_sight)
         self.tombstones = Tombstones() if second is None else second.tombstones
         self._idle = idle
         self._guard = Guard()
@@ -36,6 +38,7 @@ class Answers:
     def after_fork(self) -> None:
         # Who was renewing them is in the parent.
         self._renewing = set()
+        self.sights.forget()
 
     @property
     def alone(self) -> bool:

@@ -22,7 +22,6 @@ from .asking import Asking
 from .inputs import Inputs, inputs_of
 from .kept import Understanding
 from .rules import Rules
-from .sights import Sights
 from .tell import Cost
 
 
@@ -69,7 +68,7 @@ class Cache:
         self.answers, self.runtime, self.clock = answers, runtime, runtime.clock
         self._rules, self.understand, self._place, self.cost, self.chance = rules, understand, place, cost, chance
         self.tier = answers.tier(runtime)
-        self._seen = Sights(answers.flights.by_sight)
+        self._seen = answers.sights
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         notes, rule, controls = request.notes, self._rules.of(request.route), request.controls

@@ -20,6 +20,14 @@ class Sights:
         self._known: dict[bytes, Keyed] = {}
         self._under_way = under_way
 
+    def __len__(self) -> int:
+        """How many bodies are remembered whose answers were kept."""
+        return len(self._known)
+
+    def forget(self) -> None:
+        """What is cleared is gone: of its questions nothing stays behind either."""
+        self._known.clear()
+
     def of(self, body: Body) -> Keyed | None:
         """What was found of these bytes; ValueError or TypeError for a body that has none."""
         raw = body.raw
