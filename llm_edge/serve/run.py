@@ -118,6 +118,21 @@ def _stamp(file: Path) -> object:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
+class Waking(threading.Event):
+    """
+    What the parent waits for; whoever waits for it looks up twice a second.
+
+    A signal interrupts a wait, but not one that is only about to begin: it would be heard at the next signal. So a
+    reload was lost that was asked for in the very moment in which another one had been refused.
+    """
+
+    def wait(self, timeout: float | None = None) -> bool:
+        while timeout is None:
+            if super().wait(0.5):
+                return True
+        return super().wait(timeout)
+
+
 class Server(MPServer):
     """granian, minding our configuration: a reload that could not start is refused, and the old one goes on."""
 
@@ -148,6 +163,7 @@ class Server(MPServer):
             respawn_failed_workers=True,
             respawn_interval=1.0,
         )
+        self.main_loop_interrupt = Waking()
 
     def run(self, *, watch: bool = False) -> None:
         """Serves until told to stop. With `watch` a file that changes is a reload, too."""

@@ -355,3 +355,20 @@ def test_what_a_worker_begins_with_is_not_walked_again_by_the_garbage_collector(
     env = {**os.environ, "OPENAI_API_KEY": "k"}
     done = subprocess.run([sys.executable, "-c", BEGUN], env=env, capture_output=True, text=True, check=False)
     assert int(done.stdout or 0) > 10_000, done.stderr
+
+
+UNHEARD = """
+import signal, threading
+from llm_edge.serve.run import Waking
+
+heard = Waking()
+signal.signal(signal.SIGHUP, lambda *_: heard.set())
+# Another thread's: the wait of the main one is not interrupted, as if the signal had come just before it began.
+threading.Timer(0.2, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGHUP)).start()
+print(heard.wait())
+"""
+
+
+def test_a_signal_that_comes_just_before_the_parent_waits_is_heard() -> None:
+    done = subprocess.run([sys.executable, "-c", UNHEARD], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.strip() == "True", done.stderr
