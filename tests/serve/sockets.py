@@ -39,3 +39,12 @@ def connections(process: int) -> Iterator[list[socket.socket]]:
         os.close(handle)
         for each in found:
             each.close()
+
+
+def listens(process: int) -> bool:
+    """Whether it takes connections by now: a worker is there some time before."""
+    try:
+        with connections(process) as found:
+            return any(each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for each in found)
+    except OSError:
+        return False  # it closed one while we looked

@@ -23,7 +23,7 @@ from llm_edge.testing import Provider, answer, stream
 
 from .conftest import toml
 from .kit import CHAT, Process, everything, free_port, post, running, until
-from .sockets import children, connections
+from .sockets import children, connections, listens
 from .test_server import body
 
 HEAD = f"POST {CHAT} HTTP/1.1\r\nHost: a\r\n".encode()
@@ -230,7 +230,7 @@ def test_others_go_on_when_a_worker_is_killed(upstream: str, provider: Provider,
     go_on = Signal()
     provider.script(stream("Par", "is.").stall(after_events=2, until=go_on))
     with running(tmp_path, toml(upstream), "--workers", "2") as process, contextlib.ExitStack() as stack:
-        until(lambda: len(children(process.process.pid)) == 2)
+        until(lambda: [listens(each) for each in children(process.process.pid)] == [True, True])
         before = children(process.process.pid)
         streams = [stack.enter_context(process.connected()) for _ in range(16)]
         for number, sock in enumerate(streams):
@@ -240,9 +240,10 @@ def test_others_go_on_when_a_worker_is_killed(upstream: str, provider: Provider,
         here = {sock.getsockname(): sock for sock in streams}
         with connections(before[1]) as found:
             others = [here[peer] for each in found if (peer := _peer(each)) in here]
+        assert others
         os.kill(before[0], signal.SIGKILL)
         go_on.set()
         assert all(b"[DONE]" in everything(sock) for sock in others)
-        until(lambda: len(children(process.process.pid)) == 2)
+        until(lambda: before[0] not in (now := children(process.process.pid)) and len(now) == 2)
         assert before[1] in children(process.process.pid)
         assert until(lambda: b" 200 " in process.raw(LIVE))
