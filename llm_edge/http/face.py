@@ -25,14 +25,13 @@ from ..policy.keys import fingerprint
 from ..providers.base import Dialect
 from ..providers.cargo import mapping
 from ..providers.dialects import by_name, describe, recognise
-from ..providers.passing import secret
+from ..providers.passing import IN_SCOPE, secret
 from ..runtime import Clock
 from .senders.requests import readable
 
 RawPairs: TypeAlias = list[tuple[bytes, bytes]]
 
 _EMPTY = Body(b"")
-_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie")
 _BUFFERED = 10 * 2**20
 """Bytes a body may announce and still be read whole, to be understood and sent again if need be."""
 
@@ -232,7 +231,7 @@ def _scope(headers: Headers, url: str) -> str:
 
 def _carried(headers: Headers, *further: str) -> str:
     named = headers.named
-    carried = [*[named.get(name, "") for name in _CREDENTIALS], *further]
+    carried = [*[named.get(name, "") for name in IN_SCOPE], *further]
     return fingerprint(*carried) if any(carried) else ""
 
 

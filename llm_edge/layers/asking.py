@@ -123,7 +123,7 @@ class Asking:
                 return await self.fetched(request) or await self._ask(request)
             ask: Ask = self._ask if self._cache.tier is None or rule.lease <= 0 else self._ask_for_all
             response = await self._answers.flights.share(
-                f"{self._key} {form_of(request)} {controls.max_age}", request, self._cache.runtime,
+                self._flight(form_of(request)), request, self._cache.runtime,
                 look=self.fetched, ask=ask, other=self._other_form, turn=self._turned,
             )  # fmt: skip
             if request.notes.cache == "COALESCED":
@@ -135,13 +135,19 @@ class Asking:
                 raise
             return stale
 
+    def _flight(self, form: str) -> str:
+        """The name of this question while it is on its way: who would not take another's answer does not share it."""
+        words = self._request.controls
+        narrow = "" if words.fallbacks and words.semantic else f" {words.fallbacks} {words.semantic}"
+        return f"{self._key} {form} {words.max_age}{narrow}"
+
     def _other_form(self) -> str:
         """Under which name the same question is on its way that is asked in the other form; empty where none can be."""
         request = self._request
         if request.operation == "embeddings":
             return ""
         twin = "" if request.streaming else self._cache.understand(request.dialect).complete
-        return f"{self._key} {twin} {request.controls.max_age}"
+        return self._flight(twin)
 
     async def _turned(self, response: Response, request: Request) -> Response | None:
         """The answer of whoever asks for it in the other form, in this one; None when this call has to ask, too."""
@@ -154,6 +160,7 @@ class Asking:
             own = None
         if own is None:  # as if it had never been a guest
             notes.cache, notes.cost, notes.target, notes.targets, notes.usage = "MISS", None, "", [], None
+            notes.fallbacks = 0
         elif stream is not None:
             notes.usage = stream.watcher.usage
         return own
@@ -230,7 +237,8 @@ class Asking:
         if response.stream is not None:
 
             def keep(payload: bytes, watcher: Watcher) -> None:
-                if watcher.finished and fit(watcher.finished):
+                # Asked again: where the stream broke off, another may have told the rest.
+                if watcher.finished and fit(watcher.finished) and not request.notes.fallbacks:
                     model = str(getattr(watcher, "model", ""))
                     self.put("stream", payload, headers, request, watcher.usage, began, lease, model)
 

@@ -8,14 +8,15 @@ back, or when nobody else answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from ..errors import NotCached
 from ..message import Body, Controls, Handler, Headers, Request, Response
 from ..policy.cacheable import Policy, why_not
-from ..policy.keys import LEFT_OUT, STREAMED_BY_ADDRESS, address, answer_key
+from ..policy.keys import LEFT_OUT, STREAMED_BY_ADDRESS, address, answer_key, fingerprint
+from ..providers.passing import IN_SCOPE, secret
 from ..runtime import Runtime
 from .answers import Answers
 from .asking import Asking
@@ -134,7 +135,8 @@ class Cache:
             dialect, request.route, address(url, dialect) if dialect == STREAMED_BY_ADDRESS else url,
             self._place(request), controls.tenant, request.scope, controls.namespace,
         )  # fmt: skip
-        return words if headers.lack(_AFFECTING) else (*words, *_affecting(headers))
+        further = headers.once(_affecting)
+        return (*words, *further.values()) if further else words
 
 
 def _parts(route: str, url: str, controls: Controls, scope: str, headers: Headers, body: Body) -> list[str]:
@@ -144,16 +146,38 @@ def _parts(route: str, url: str, controls: Controls, scope: str, headers: Header
         "namespace": controls.namespace,
     }  # fmt: skip
     parts = [name for name, value in around.items() if value]
-    parts += [f"header {name}" for name in sorted(_AFFECTING) if name in headers]
+    parts += [f"header {name}" for name in _affecting(headers)]
     return parts + [f"body.{name}" for name in body.json if name not in LEFT_OUT]
 
 
-def _affecting(headers: Headers) -> tuple[str, ...]:
-    """Request headers that change the answer, as words for the key."""
-    return tuple([f"{name}={headers[name]}" for name in sorted(_AFFECTING) if name in headers])
+def _affecting(headers: Headers) -> Mapping[str, str]:
+    """
+    Request headers that change the answer, each as a word for the key.
+
+    And what else smells of a credential, which gateways before providers call by names of their own: who may not see
+    what another may is told apart. The usual ones are in the request's scope.
+    """
+    named = headers.named
+    return {
+        name: f"{name}={named[name]}" if name in _AFFECTING else fingerprint(name, named[name])
+        for name in _telling(tuple(named))
+    }
+
+
+@lru_cache(maxsize=1024)
+def _telling(names: tuple[str, ...]) -> Sequence[str]:
+    """Which of these names of fields count. SDKs send the same names in call after call."""
+    others = {name for name in names if name not in IN_SCOPE and secret(name) and "idempotency" not in name}
+    return sorted(others.union(_AFFECTING.intersection(names)))
 
 
 _AFFECTING = frozenset({
-    "anthropic-version", "anthropic-beta", "anthropic-workspace-id",
+    "anthropic-version", "anthropic-beta", "anthropic-workspace-id", "anthropic-user-profile-id",
     "openai-organization", "openai-project", "openai-beta", "accept-language",
+    "api-version", "x-api-version", "x-github-api-version", "x-goog-user-project",
+    # Filters that a cloud puts around the model, and which deployment it asks.
+    "x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion", "x-amzn-bedrock-trace",
+    "extra-parameters", "azureml-model-deployment", "x-ms-model-mesh-model-name",
+    # Gateways that are told by header whom to ask.
+    "x-portkey-config", "x-portkey-provider", "x-portkey-custom-host", "helicone-target-url",
 })  # fmt: skip

@@ -254,6 +254,7 @@ class Flight:
         if not first:
             notes, theirs = request.notes, led.notes
             notes.target, notes.targets, notes.cost = theirs.target, list(theirs.targets), theirs.cost
+            notes.fallbacks = theirs.fallbacks
         if self._reading is not None:
             guest = Guest(self._reading, request, runtime, first=first)
             if first:

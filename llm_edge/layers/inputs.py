@@ -8,7 +8,7 @@ out from its length; the shares add up to what was told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ class Inputs:
         """The answer, put together from what is kept and what had to be asked. Raises what asking raises."""
         request, controls = self._request, self._request.controls
         known = {} if controls.no_cache else await self._known()
+        if not _alike(known.values()):
+            known = {}
         wanted = {key: each for key, each in zip(self._keys, self._inputs, strict=True) if key not in known}
         notes = request.notes
         if not wanted:
@@ -63,7 +65,7 @@ class Inputs:
         response = await self._ask(part, list(wanted))
         order = list(wanted)
         known.update((order[place], single) for place, single in (_singles(response, len(wanted)) or {}).items())
-        if len(known) < len(set(self._keys)):
+        if len(known) < len(set(self._keys)) or notes.fallbacks or not _alike(known.values()):
             return await self._handler(request)  # what came is not what was asked for, and cannot be put together
         assert response.body is not None, "it has been taken apart"
         usage = response.body.json.get("usage")
@@ -154,6 +156,11 @@ class Inputs:
 
 async def _nothing(request: Request) -> Response | None:
     return None
+
+
+def _alike(singles: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one model made them all: the vectors of two cannot be compared, and do not stand in one answer."""
+    return len({str(single.get("model")) for single in singles}) < 2
 
 
 def _used(single: Mapping[str, Any]) -> int:

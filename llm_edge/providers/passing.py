@@ -39,6 +39,8 @@ _HELD = frozenset(
 _FAMILIES = ("x-stainless-", "x-llm-edge-", "x-goog-", "x-amz-", "x-ms-", "x-forwarded-", "proxy-", "cf-", "sec-")
 _SECRET = re.compile(r"auth|token|secret|key|cookie|credential|passw|session|signature|jwt")
 _FINE = frozenset({"idempotency-key"})
+IN_SCOPE = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie")
+"""The fields that providers' own SDKs carry a credential in: a request's scope is their fingerprint."""
 
 
 def passable(headers: Headers) -> Pairs:

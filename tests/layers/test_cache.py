@@ -242,6 +242,10 @@ APART: list[dict[str, Any]] = [
     asked(namespace="acme"),
     {"headers": Headers({"Anthropic-Beta": "x"})},
     {"headers": Headers({"OpenAI-Project": "p"})},
+    {"headers": Headers({"Ocp-Apim-Subscription-Key": "k"})},
+    {"headers": Headers({"Helicone-Auth": "Bearer k"})},
+    {"headers": Headers({"X-Amzn-Bedrock-GuardrailIdentifier": "g"})},
+    {"headers": Headers({"x-goog-user-project": "p"})},
     {"body": {"model": "m", "messages": [{"role": "user", "content": "Hi "}]}},
 ]
 
@@ -275,6 +279,7 @@ def test_of_bytes_that_are_known_by_sight_there_are_only_so_many_and_the_others_
 
 SHARED: list[dict[str, Any]] = [
     {"headers": Headers({"User-Agent": "other", "X-Request-Id": "1"})},
+    {"headers": Headers({"Idempotency-Key": "1", "X-Idempotency-Key": "2", "Authorization": "in the scope"})},
     {"timeout": 3.0},
     asked(deadline=3.0, fallbacks=False),
     {"body": {"messages": [{"content": "Hi", "role": "user"}], "user": "u-1", "model": "m"}},
@@ -361,3 +366,19 @@ def test_an_entry_weighs_at_least_its_bytes(colour: Colour) -> None:
         found = kept.store.get(request.notes.cache_key)
         assert found is not None
         assert found.size > least
+
+
+def test_a_stream_that_another_has_told_the_rest_of_is_not_kept(colour: Colour) -> None:
+    kept = Kept(colour, STREAM)
+
+    async def gone_on_with() -> None:
+        request = call(streaming=True)
+        response = await kept.layer(request, kept.script)
+        assert response.stream is not None
+        await response.stream.__anext__()
+        request.notes.fallbacks += 1  # as the layer below says when it has the rest told
+        async for _ in response.stream:
+            pass
+
+    colour.run(gone_on_with())
+    assert kept.ask(streaming=True)[0] == "MISS"

@@ -245,3 +245,27 @@ def test_a_failure_of_only_if_cached_is_told_as_such(colour: Colour) -> None:
     kept = Kept(colour, stale_if_error=600.0)
     with pytest.raises(NotCached):
         kept.ask(**asked(only_if_cached=True))
+
+
+@pytest.mark.parametrize("control", ["fallbacks", "semantic"])
+def test_who_would_not_take_anothers_answer_does_not_share_a_call_that_may_bring_it(control: str) -> None:
+    with asyncio.Runner() as runner:
+        kept, gate = Kept(Async(runner)), asyncio.Event()
+
+        async def slow(request: Request) -> Response:
+            response = await kept.script(request)
+            await gate.wait()
+            request.notes.fallbacks += 1
+            return response
+
+        async def both() -> list[tuple[str, int]]:
+            requests = [call(), call(), call(controls=Controls(**{control: False}))]
+            tasks = [asyncio.create_task(kept.layer(request, slow)) for request in requests]
+            async with asyncio.timeout(20.0):
+                while len(kept.script.asked) < 2:
+                    await asyncio.sleep(0)
+            gate.set()
+            await asyncio.gather(*tasks)
+            return [(request.notes.cache, request.notes.fallbacks) for request in requests]
+
+        assert runner.run(both()) == [("MISS", 1), ("COALESCED", 1), ("MISS", 1)]

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -179,3 +180,38 @@ def test_the_same_batch_at_the_same_time_is_asked_once() -> None:
 
         assert runner.run(many()) == ["COALESCED"] * 3 + ["MISS"]
     assert len(cache.script.asked) == 1
+
+
+def by_another(request: Request) -> Response:
+    """As a fallback answers: another model's vectors."""
+    response = embedded(request)
+    request.notes.fallbacks += 1
+    assert response.body is not None
+    return Response(status=200, body=Body(json={**response.body.json, "model": "other"}))
+
+
+def renamed(request: Request) -> Response:
+    """As one of several targets answers that share a route."""
+    response = embedded(request)
+    assert response.body is not None
+    return Response(status=200, body=Body(json={**response.body.json, "model": "other"}))
+
+
+@pytest.mark.parametrize("second", [by_another, renamed])
+def test_vectors_of_two_models_do_not_stand_in_one_answer(
+    colour: Colour, second: Callable[[Request], Response]
+) -> None:
+    cache = kept(colour, embedded, second)
+    ask(cache, ["a"])
+    _, found = ask(cache, ["a", "b"])
+    assert (found["model"], len(found["data"])) == ("other", 2)
+    assert [each.body.json["input"] for each in cache.script.asked] == [["a"], ["b"], ["a", "b"]]
+
+
+def test_a_batch_of_which_two_models_made_a_part_each_is_asked_for_anew(colour: Colour) -> None:
+    cache = kept(colour, embedded, renamed)
+    ask(cache, ["a"])
+    ask(cache, ["b"])
+    request, found = ask(cache, ["a", "b"])
+    assert (request.notes.cache, found["model"]) == ("MISS", "other")
+    assert ask(cache, ["a", "b"])[0].notes.cache == "HIT"
