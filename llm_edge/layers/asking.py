@@ -167,6 +167,15 @@ class Asking:
 
     def _instead(self, error: CallError) -> Response | None:
         """What is given in place of a failure, where that is allowed."""
+        held = self.spare(error)
+        if held is None:
+            return None
+        now = self._cache.clock.now()
+        self._request.notes.say(now, "cache", stale=True, instead_of=type(error).__name__)
+        return self._given(held, now, stale=held.expires <= now)
+
+    def spare(self, error: CallError) -> Held | None:
+        """What memory has to be given in place of this failure, where that is allowed."""
         if not freshness.excused(error):
             return None
         now = self._cache.clock.now()
@@ -177,11 +186,7 @@ class Asking:
         window = controls.stale_if_error or 0.0
         if not controls.no_cache:  # who wants none of what is kept has to say so, to be given it all the same
             window = max(window, self._rule.stale_if_error)
-        left = held.expires - now
-        if -left >= window:
-            return None
-        self._request.notes.say(now, "cache", stale=True, instead_of=type(error).__name__)
-        return self._given(held, now, stale=left <= 0)
+        return held if now - held.expires < window else None
 
     async def _ask_for_all(self, request: Request, look: Look | None = None) -> Response:
         """Ask while other processes wait for the answer; or wait for theirs, as long as it makes sense."""

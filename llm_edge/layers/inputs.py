@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import exact
-from ..errors import NotCached
+from ..errors import CallError, NotCached
 from ..message import Body, Handler, Headers, Request, Response
 from ..stores.entry import Entry, belongs, digest
 from .asking import Asking
@@ -46,7 +46,20 @@ class Inputs:
         self._ages: list[float] = []
 
     async def answered(self) -> Response:
-        """The answer, put together from what is kept and what had to be asked. Raises what asking raises."""
+        """
+        The answer, put together from what is kept and what had to be asked.
+
+        Raises what asking raises, where what is kept may not be given in its place past its end.
+        """
+        try:
+            return await self._answered()
+        except CallError as error:
+            stale = self._instead(error)
+            if stale is None:
+                raise
+            return stale
+
+    async def _answered(self) -> Response:
         request, controls = self._request, self._request.controls
         known = {} if controls.no_cache else await self._known()
         if not _alike(known.values()):
@@ -115,6 +128,25 @@ class Inputs:
         data = [{**known[key]["data"][0], "index": number} for number, key in enumerate(self._keys)]
         first = known[self._keys[0]]
         return Body(exact.write({**first, "data": data, "usage": usage}))
+
+    def _instead(self, error: CallError) -> Response | None:
+        """All inputs as they were answered before; None when one was not, or that may not be given any more."""
+        known: dict[str, Mapping[str, Any]] = {}
+        self._ages, now = [], self._cache.clock.now()
+        for key in dict.fromkeys(self._keys):
+            held = Asking(self._cache, key, self._request, self._rule, self._handler).spare(error)
+            if held is None:
+                return None
+            known[key] = Body(held.entry.payload).json
+            self._ages.append(now - held.made)
+            self._answers.stats.served(held.entry, stale=held.expires <= now)
+            self._request.notes.target = held.entry.target
+        if not _alike(known.values()):
+            return None
+        response = self._from_memory(known)
+        self._request.notes.cache = "STALE"
+        self._request.notes.say(now, "cache", stale=True, instead_of=type(error).__name__)
+        return response
 
     # ------------------------------------------------------------------ what has to be asked
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 from ..exact import is_list, is_object
@@ -21,17 +23,29 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "previous_response_id": "it goes on from an answer the provider keeps",
     "conversation": "it goes on from a conversation the provider keeps",
     "cachedContent": "it goes on from what the provider keeps",
+    "cached_content": "it goes on from what the provider keeps",
     "background": "its answer comes later",
     "container": "it works in a container the provider keeps",
     "mcp_servers": "tools run at the provider",
     "web_search_options": "tools run at the provider",
+    "search_parameters": "the provider searches",  # xAI
+    "search_settings": "the provider searches",  # Groq
+    "compound_custom": "tools run at the provider",  # Groq
+    "enable_search": "the provider searches",  # DashScope
+    "plugins": "the provider searches or reads files",  # OpenRouter
+    "data_sources": "the provider looks into data of its own",  # Azure OpenAI
+    "promptVariables": "the prompt is kept, and may be changed, at the provider",  # Bedrock
 }
 
 _NOTHING: Final[tuple[object, ...]] = (None, False, "", [])
 
+_SEARCHING: Final = re.compile(r"-search-(?:preview|api)|deep-research|:online\b|(?:^|/)(?:sonar|compound)\b")
+"""Names of models that search whatever they are asked."""
+
 # Tools that the app itself runs; all others run at the provider and see the world.
 _OWN_TOOLS: Final = frozenset({"function", "custom"})
 _GEMINI_TOOLS: Final = frozenset({"functionDeclarations", "function_declarations"})
+_CONVERSE_TOOLS: Final = frozenset({"toolSpec", "cachePoint"})
 
 
 def why_not(dialect: str, body: Mapping[str, Any], policy: Policy, *, operation: str) -> str:
@@ -53,6 +67,11 @@ def why_not(dialect: str, body: Mapping[str, Any], policy: Policy, *, operation:
         return "`prompt`: it is kept, and may be changed, at the provider"
     if "tools" in body and _hosted_tools(body["tools"]):
         return "`tools`: some of them run at the provider"
+    if "toolConfig" in body and _hosted_converse_tools(body["toolConfig"]):
+        return "`toolConfig`: some of its tools run at the provider"
+    model = body.get("model")
+    if isinstance(model, str) and _searching(model):
+        return "`model`: it searches whatever it is asked"
     if _remote_images(body):
         return "an image is named by its address, and may change there"
     return ""
@@ -64,7 +83,7 @@ def fit(finished: Sequence[str]) -> bool:
 
 
 def _deterministic(body: Mapping[str, Any]) -> bool:
-    config: Any = body.get("generationConfig", body)
+    config: Any = body.get("generationConfig", body.get("inferenceConfig", body))
     return is_object(config) and (config.get("temperature") == 0 or config.get("seed") is not None)
 
 
@@ -82,10 +101,29 @@ def _own_tool(tool: Any) -> bool:
     return "input_schema" in tool or tool.keys() <= _GEMINI_TOOLS
 
 
+def _hosted_converse_tools(config: Any) -> bool:
+    tools: Any = config.get("tools") if is_object(config) else None
+    return is_list(tools) and not all(is_object(tool) and tool.keys() <= _CONVERSE_TOOLS for tool in tools)
+
+
+@lru_cache(maxsize=1024)
+def _searching(model: str) -> bool:
+    return _SEARCHING.search(model) is not None
+
+
 _WORDS: Final = ("messages", "input", "contents")
-_INSIDE: Final = ("content", "parts", "output")
-_PLACES: Final = frozenset({"image_url", "file_url", "source", "fileData", "file_data"})
-_ADDRESSES: Final = ("url", "fileUri", "file_uri")
+_INSIDE: Final = frozenset(
+    {"content", "parts", "output", "images", "toolResult", "functionResponse", "function_response"}
+)
+_PLACES: Final = frozenset({
+    "image_url", "video_url", "audio_url", "document_url", "file_url", "input_audio", "file", "source",
+    "image", "video", "audio", "document", "fileData", "file_data",
+})  # fmt: skip
+"""Where pictures, sound and files stand, or their addresses."""
+_LOOKED_INTO: Final = _INSIDE | _PLACES
+_ADDRESS: Final = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_TEXT: Final = frozenset({"text", "title", "context", "filename", "name"})
+"""What stands beside an address in such a place and is none itself."""
 
 
 def _remote_images(body: Mapping[str, Any]) -> bool:
@@ -98,13 +136,23 @@ def _remote_images(body: Mapping[str, Any]) -> bool:
         if isinstance(item, (list, tuple)):
             waiting.extend([part for part in listed if not isinstance(part, str)])
         elif isinstance(item, dict):
-            if not _PLACES.isdisjoint(mapped) and any(_remote(mapped[place]) for place in _PLACES if place in mapped):
-                return True
-            waiting.extend([mapped[inner] for inner in _INSIDE if not isinstance(mapped.get(inner, ""), str)])
+            for name in _LOOKED_INTO.intersection(mapped):
+                if name in _PLACES and _remote(mapped[name]):
+                    return True
+                if name in _INSIDE and not isinstance(mapped[name], str):
+                    waiting.append(mapped[name])
     return False
 
 
 def _remote(place: Any) -> bool:
-    if is_object(place):
-        return any(_remote(place[name]) for name in _ADDRESSES if name in place)
-    return isinstance(place, str) and place.lower().startswith(("http://", "https://", "gs://"))
+    """Whether there is an address anywhere in what stands in such a place."""
+    waiting: list[Any] = [place]
+    for item in waiting:
+        if isinstance(item, str):
+            if _ADDRESS.match(item):
+                return True
+        elif is_list(item):
+            waiting.extend(item)
+        elif is_object(item):
+            waiting.extend([value for name, value in item.items() if name not in _TEXT])
+    return False

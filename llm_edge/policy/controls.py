@@ -15,6 +15,8 @@ PREFIX: Final = "x-llm-edge-"
 
 
 _WHOLE = re.compile(r"-?[0-9]{1,3}")
+_DIGITS = re.compile(r"0*[1-9][0-9]{9,}")
+_FOR_EVER: Final = 1e9
 
 
 def _number(value: object) -> float:
@@ -176,7 +178,14 @@ def _cache_control(value: str) -> dict[str, Any]:
         elif name == "only-if-cached":
             found["only_if_cached"] = True
         elif name == "max-age":
-            found["max_age"] = _seconds("cache-control: max-age", argument.strip('"'))
+            asked = _directed(name, argument)
+            found["max_age"] = min(asked, found.get("max_age", asked))
         elif name == "stale-if-error":
-            found["stale_if_error"] = _seconds("cache-control: stale-if-error", argument.strip('"'))
+            found["stale_if_error"] = _directed(name, argument)
     return found
+
+
+def _directed(name: str, argument: str) -> float:
+    """The seconds of a directive. RFC 9111 has clients say 2**31 and more when they mean for ever."""
+    value = argument.strip().strip('"')
+    return _FOR_EVER if _DIGITS.fullmatch(value) else _seconds(f"cache-control: {name}", value)

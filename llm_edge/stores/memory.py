@@ -66,12 +66,14 @@ class MemoryStore(Generic[T]):
         return self._map.get(key)
 
     def put(self, key: str, value: T, /) -> None:
-        if value.size <= self._capacity:
-            known = self._map.get(key) is not None
-            self._map.set(key, value)
-            if not known:
-                with self._counting:
-                    self._added += 1
+        if value.size > self._capacity:
+            self.remove(key)  # what was there is not the latest any more
+            return
+        known = self._map.get(key) is not None
+        self._map.set(key, value)
+        if not known:
+            with self._counting:
+                self._added += 1
 
     def remove(self, key: str, /) -> None:
         if self._map.remove(key) is not None:

@@ -247,8 +247,8 @@ def test_a_failure_of_only_if_cached_is_told_as_such(colour: Colour) -> None:
         kept.ask(**asked(only_if_cached=True))
 
 
-@pytest.mark.parametrize("control", ["fallbacks", "semantic"])
-def test_who_would_not_take_anothers_answer_does_not_share_a_call_that_may_bring_it(control: str) -> None:
+@pytest.mark.parametrize("narrow", [Controls(fallbacks=False), Controls(semantic=False)])
+def test_who_would_not_take_anothers_answer_does_not_share_a_call_that_may_bring_it(narrow: Controls) -> None:
     with asyncio.Runner() as runner:
         kept, gate = Kept(Async(runner)), asyncio.Event()
 
@@ -259,7 +259,7 @@ def test_who_would_not_take_anothers_answer_does_not_share_a_call_that_may_bring
             return response
 
         async def both() -> list[tuple[str, int]]:
-            requests = [call(), call(), call(controls=Controls(**{control: False}))]
+            requests = [call(), call(), call(controls=narrow)]
             tasks = [asyncio.create_task(kept.layer(request, slow)) for request in requests]
             async with asyncio.timeout(20.0):
                 while len(kept.script.asked) < 2:

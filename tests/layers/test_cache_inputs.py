@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llm_edge.errors import NotCached
+from llm_edge.errors import CallError, NotCached
 from llm_edge.message import Body, Request, Response
 
-from .kit import call
+from .kit import call, failed
 from .test_cache import UNDERSTOOD, Kept, asked
 
 if TYPE_CHECKING:
@@ -215,3 +215,20 @@ def test_a_batch_of_which_two_models_made_a_part_each_is_asked_for_anew(colour: 
     request, found = ask(cache, ["a", "b"])
     assert (request.notes.cache, found["model"]) == ("MISS", "other")
     assert ask(cache, ["a", "b"])[0].notes.cache == "HIT"
+
+
+def test_when_nobody_answers_a_batch_is_given_past_its_end_where_that_is_allowed(colour: Colour) -> None:
+    cache = kept(colour, embedded, embedded, failed(), ttl=60.0, stale_if_error=600.0)
+    ask(cache, ["a"])
+    cache.clock.advance(50.0)
+    _, first = ask(cache, ["a", "b"])
+    cache.clock.advance(50.0)
+    request, again = ask(cache, ["b", "a"])
+    assert (request.notes.cache, request.notes.cache_age, request.notes.target) == ("STALE", 100.0, "openai/e")
+    assert [each["embedding"] for each in again["data"]] == [each["embedding"] for each in first["data"]][::-1]
+    for batch, words in ((["a", "c"], {}), (["a", "b"], asked(no_cache=True))):
+        with pytest.raises(CallError):
+            ask(cache, batch, **words)
+    cache.clock.advance(600.0)
+    with pytest.raises(CallError):
+        ask(cache, ["a", "b"])

@@ -9,6 +9,8 @@ import pytest
 from llm_edge.policy.cacheable import Policy, fit, why_not
 
 CHAT, RESPONSES, CLAUDE, GEMINI = "openai.chat", "openai.responses", "anthropic.messages", "gemini.generate"
+CONVERSE = "bedrock.converse"
+TOLD = {"toolSpec": {"name": "f", "inputSchema": {"json": {}}}}
 HI = {"messages": [{"role": "user", "content": "Hi"}]}
 URL = "https://example.com/a.png"
 DATA = "data:image/png;base64,AAAA"
@@ -26,6 +28,26 @@ MAY: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {**HI, "functions": [{"name": "f"}]}),
     (CHAT, said({"type": "text", "text": URL}, {"type": "image_url", "image_url": {"url": DATA}})),
     ("openai.completions", {"prompt": "Once"}),
+    (CHAT, {**HI, "model": "sonarqube-7b", "plugins": [], "enable_search": False}),
+    (CHAT, {"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": URL}}]}]}),
+    (CHAT, said({"type": "file", "file": {"filename": URL, "file_data": DATA}})),
+    (CLAUDE, said({"type": "tool_use", "id": "t", "name": "fetch", "input": {"url": URL}})),
+    (CLAUDE, said({"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": URL}]}})),
+    (CONVERSE, {**HI, "toolConfig": {"tools": [TOLD, {"cachePoint": {"type": "default"}}]}}),
+    (CONVERSE, said({"image": {"format": "png", "source": {"bytes": "AAAA"}}})),
+    (
+        GEMINI,
+        {
+            "contents": [
+                {
+                    "parts": [
+                        {"functionCall": {"args": {"url": URL}}},
+                        {"functionResponse": {"response": {"source": URL}}},
+                    ]
+                }
+            ]
+        },
+    ),
     ("openai.embeddings", {"input": ["a", URL]}),
     (RESPONSES, {"input": "Hi", "store": False, "background": False}),
     (RESPONSES, {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": DATA}]}], "store": False}),
@@ -36,6 +58,42 @@ MAY: list[tuple[str, dict[str, Any]]] = [
 ]
 
 MUST_NOT: list[tuple[str, dict[str, Any], str]] = [
+    (CHAT, {**HI, "data_sources": [{"type": "azure_search"}]}, "`data_sources`"),
+    (CHAT, {**HI, "search_parameters": {}}, "`search_parameters`"),
+    (CHAT, {**HI, "search_settings": {"include_domains": ["a.org"]}}, "`search_settings`"),
+    (CHAT, {**HI, "compound_custom": {"tools": {"enabled_tools": ["web_search"]}}}, "`compound_custom`"),
+    (CHAT, {**HI, "enable_search": True}, "`enable_search`"),
+    (CHAT, {**HI, "plugins": [{"id": "web"}]}, "`plugins`"),
+    (CHAT, {**HI, "model": "gpt-4o-mini-search-preview"}, "`model`"),
+    (CHAT, {**HI, "model": "gpt-5-search-api"}, "`model`"),
+    (CHAT, {**HI, "model": "perplexity/sonar-pro"}, "`model`"),
+    (CHAT, {**HI, "model": "openrouter/openai/gpt-5.4:online"}, "`model`"),
+    (CHAT, {**HI, "model": "groq/compound-mini"}, "`model`"),
+    (RESPONSES, {"input": "Hi", "store": False, "model": "o4-mini-deep-research"}, "`model`"),
+    (CHAT, said({"type": "document_url", "document_url": URL}), "image"),
+    (CHAT, said({"type": "video_url", "video_url": {"url": URL}}), "image"),
+    (CHAT, said({"type": "audio_url", "audio_url": {"url": URL}}), "image"),
+    (CHAT, said({"type": "input_audio", "input_audio": URL}), "image"),
+    (CHAT, said({"type": "input_audio", "input_audio": {"data": URL, "format": "wav"}}), "image"),
+    (CHAT, said({"type": "file", "file": {"filename": "a.pdf", "file_data": URL}}), "image"),
+    (CHAT, said({"type": "image_url", "image_url": {"url": f" {URL}"}}), "image"),
+    (CHAT, {"messages": [{"role": "assistant", "content": "", "images": [{"image_url": {"url": URL}}]}]}, "image"),
+    (
+        CLAUDE,
+        said({"type": "document", "source": {"type": "content", "content": [{"source": {"type": "url", "url": URL}}]}}),
+        "image",
+    ),
+    (CONVERSE, said({"image": {"format": "png", "source": {"s3Location": {"uri": "s3://bucket/key"}}}}), "image"),
+    (
+        CONVERSE,
+        said({"toolResult": {"content": [{"document": {"source": {"s3Location": {"uri": "s3://b/k"}}}}]}}),
+        "image",
+    ),
+    (CONVERSE, {**HI, "toolConfig": {"tools": [TOLD, {"systemTool": {"name": "nova_grounding"}}]}}, "`toolConfig`"),
+    (CONVERSE, {**HI, "promptVariables": {"topic": {"text": "cats"}}}, "`promptVariables`"),
+    (GEMINI, {"contents": [], "cached_content": "cachedContents/1"}, "`cached_content`"),
+    (GEMINI, {"contents": [{"parts": [{"functionResponse": {"parts": [{"fileData": {"fileUri": URL}}]}}]}]}, "image"),
+    ("openai.embeddings", {"input": [{"image": URL}]}, "image"),
     (CHAT, {**HI, "store": True}, "`store`"),
     (CHAT, {**HI, "web_search_options": {}}, "`web_search_options`"),
     (CHAT, {**HI, "tools": [OWN, {"type": "web_search"}]}, "`tools`"),
@@ -90,6 +148,8 @@ def test_these_must_not_and_the_reason_is_named(dialect: str, body: dict[str, An
         ({**HI, "seed": 0}, "chat", True),
         ({"contents": [], "generationConfig": {"temperature": 0}}, "chat", True),
         ({"contents": [], "generationConfig": None, "temperature": 0}, "chat", False),
+        ({**HI, "inferenceConfig": {"temperature": 0}}, "chat", True),
+        ({**HI, "inferenceConfig": {}}, "chat", False),
         ({"input": "a"}, "embeddings", True),
     ],
 )

@@ -148,3 +148,10 @@ def test_the_first_to_ask_may_be_a_thread_that_ends() -> None:
     # A process of its own: it would end with a segmentation fault.
     done = subprocess.run([sys.executable, "-c", _SHORT_LIVED], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.split()) == (0, ["50", "50"]), done.stderr
+
+
+def test_a_later_answer_that_is_too_large_leaves_no_earlier_one_behind() -> None:
+    store: MemoryStore[Item] = MemoryStore(bytes=100)
+    store.put("a", Item(60))
+    store.put("a", Item(101))
+    assert store.get("a") is None
