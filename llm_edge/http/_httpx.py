@@ -142,7 +142,10 @@ class _Places:
         last = self._last
         if last is not None and last[0] is url:
             return last[1]
-        place = str(url.copy_with(userinfo=b"") if url.userinfo else url), url.raw_path.decode("ascii")
+        address = str(url.copy_with(userinfo=b"") if url.userinfo else url)
+        if not url.is_absolute_url:
+            address = f"://{address}"  # meant for somewhere, and so for nobody else whose model it may seem to be
+        place = address, url.raw_path.decode("ascii")
         self._last = url, place
         return place
 

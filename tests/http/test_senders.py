@@ -235,6 +235,8 @@ def test_a_thousand_headers_end_soon_one_way_or_the_other(wires: Wires) -> None:
         ("http://nowhere.invalid/", "ConnectError"),
         ("ftp://127.0.0.1/", "UnsupportedProtocol"),
         ("no address", "UnsupportedProtocol"),
+        (":///v1/no/host", "UnsupportedProtocol"),
+        ("://host:1/v1", "UnsupportedProtocol"),
         ("http://", "LocalProtocolError"),
         ("http://127.0.0.1:99999/", "LocalProtocolError"),
     ],

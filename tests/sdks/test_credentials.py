@@ -155,3 +155,18 @@ def test_a_key_that_cannot_be_sent_is_not_shown_in_the_error(
     assert got.status_code >= 500
     assert CANARY not in got.text + str(got.headers)
     provider.never_asked()
+
+
+@pytest.mark.parametrize("base_url", ["localhost:1/v1", "127.0.0.1/v1", "api.mine.test/v1", "//api.mine.test/v1"])
+def test_a_call_to_an_address_without_http_goes_to_nobody(
+    base_url: str, sdks: Any, edges: Callable[..., EdgeClient], provider: Provider, colour: Any
+) -> None:
+    """It was meant for a host of the app's: not for the provider whose model it names, with a key of ours."""
+    edge = edges(providers={"openai": {"base_url": provider.url + "/v1", "api_key": "sk-ours"}})
+    client = colour.openai(edge, base_url)
+    with pytest.raises(openai.APIStatusError, match="must begin with http") as caught:
+        colour.finish(client.chat.completions.create(**{**ASK, "model": "gpt-5.4-mini"}))
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    with pytest.raises(openai.APIConnectionError):
+        colour.finish(client.files.retrieve("f"))
+    provider.never_asked()
