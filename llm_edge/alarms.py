@@ -105,6 +105,12 @@ class LoopAlarm:
             if self._rung:
                 self._taken_back(task)  # work may end in another way although it was cancelled
 
+    def move(self, moment: float | None) -> None:
+        """As `runtime.Alarm` says."""
+        self.moment = inf if moment is None else moment
+        if self._bell is not None and self.moment < self._bell.next:
+            self._bell.by(self.moment)
+
     def _taken_back(self, task: asyncio.Task[Any]) -> bool:
         """Whether the task was cancelled by this alarm and by nobody else; then it is no longer."""
         if not self._rung:

@@ -322,7 +322,7 @@ def _allowed(config: EdgeConfig) -> Allowed:
     times = config.deadline
     return Allowed(
         chat=times.total or times.chat, stream=times.total or times.stream, embeddings=times.total or times.embeddings,
-        first_token=times.first_token, idle=times.idle, attempt=times.attempt,
+        first_token=times.first_token, idle=times.idle, attempt=times.attempt, untouched=times.untouched,
     )  # fmt: skip
 
 

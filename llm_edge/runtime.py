@@ -58,6 +58,10 @@ class Alarm(Protocol):
         """
         ...
 
+    def move(self, moment: float | None, /) -> None:
+        """The wait under way, which was given a moment, has another one from now on."""
+        ...
+
 
 class Runtime(Protocol):
     """One colour: a clock, and the few ways to wait that need to know about threads or loops."""
@@ -154,6 +158,8 @@ class Blocking:
 class _NoAlarm:
     async def until(self, moment: float | None, work: Awaitable[T], /) -> T:
         return await work
+
+    def move(self, moment: float | None, /) -> None: ...
 
 
 _NO_ALARM = _NoAlarm()

@@ -637,3 +637,25 @@ def test_importing_does_not_watch_forks() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_wait_that_is_moved_rings_at_its_new_moment() -> None:
+    async def act(loop: CountingLoop) -> None:
+        alarm = ringing()
+
+        async def moved(*moments: float | None) -> int:
+            for moment in moments:
+                alarm.move(moment)
+            return await (forever_7() if moments[-1] == LATE else soon())
+
+        assert await alarm.until(LATE, moved(None)) == 7
+        assert await alarm.until(LATE, moved(FAR)) == 7
+        with pytest.raises(TimeoutError):
+            await alarm.until(FAR, moved(None, LATE))
+
+    on_a_loop(act)
+
+
+async def forever_7() -> int:
+    await forever()
+    return 7

@@ -173,6 +173,10 @@ class DeadlineConfig(Section):
         " Default: as long as the call.",
         examples=[10.0],
     )
+    untouched: values.Seconds = Field(
+        default=600.0,
+        description="Without a byte in what passes untouched (files, audio, batches), where the app sets no timeout.",
+    )
 
 
 class CacheDiskConfig(Section):

@@ -1,4 +1,4 @@
-"""A stream on its way from a provider, each wait for its bytes bounded."""
+"""Bytes on their way, there and back, each wait for them bounded."""
 
 from __future__ import annotations
 
@@ -54,3 +54,31 @@ class Flow:
             self._closed = True
             complete = self._watcher is not None and self._watcher.complete
             await self._call.finish(self._source, drain=complete)
+
+
+class Pieces:
+    """
+    A body that the app sends piece by piece.
+
+    How long the app takes to make a piece is its own affair; from then on the wait begins anew, so that what is
+    large may take long as long as it moves.
+    """
+
+    __slots__ = ("_call", "_silence", "_source")
+
+    def __init__(self, call: Call, source: ByteSource, silence: float | None) -> None:
+        self._call, self._source, self._silence = call, source, silence
+
+    async def __anext__(self) -> bytes:
+        self._wait(None)
+        try:
+            return await self._source.__anext__()
+        finally:
+            self._wait(self._silence)
+
+    def _wait(self, seconds: float | None) -> None:
+        self._call.patience.within(seconds)
+        self._call.alarm.move(self._call.patience.moment)
+
+    async def aclose(self) -> None:
+        await self._source.aclose()

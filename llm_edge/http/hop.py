@@ -24,7 +24,7 @@ from ..providers.base import Adapter, Credential, Dialect, Reframing, Target, Wi
 from ..providers.cargo import string
 from ..providers.keyless import told
 from ..runtime import GivenUp, Runtime
-from .flow import Flow
+from .flow import Flow, Pieces
 from .sender import Answer, Patience, Sender
 from .senders.decode import decoded, too_large
 from .senders.transport import Given
@@ -72,7 +72,9 @@ class Hop:
 class Call:
     """One attempt under way: its clock, its alarm, and what is written down about it."""
 
-    __slots__ = ("_allowed", "_attempt", "_hop", "_known", "_over", "_patient", "_request", "alarm", "patience")
+    __slots__ = (
+        "_allowed", "_attempt", "_hop", "_known", "_over", "_patient", "_request", "_silence", "alarm", "patience",
+    )  # fmt: skip
 
     def __init__(self, hop: Hop, request: Request) -> None:
         self._hop, self._request = hop, request
@@ -84,7 +86,11 @@ class Call:
         self._attempt = Attempt(hop.target.name, clock.now(), connection=hop.send.name)
         request.notes.attempts.append(self._attempt)
         # What we do not understand is the app's own affair: its timeout bounds each wait, nothing bounds the whole.
-        silence = request.timeout if known is None else (allowed.idle or inf) if request.streaming else None
+        if known is None:
+            silence = allowed.untouched if request.timeout is None else request.timeout
+        else:
+            silence = (allowed.idle or inf) if request.streaming else None
+        self._silence = silence
         whole = known is not None and not request.streaming
         total = request.deadline
         if whole and allowed.attempt is not None:
@@ -95,7 +101,7 @@ class Call:
         if known is None and isinstance(hop.send, Given) and request.native is not None:
             pass  # that transport knows the app's timeout as well as we do
         elif known is None:
-            self.patience.within(request.timeout)
+            self.patience.within(silence)
         elif request.streaming:
             first, attempt = allowed.first_token, allowed.attempt
             self.patience.within(attempt if first is None or (attempt is not None and attempt < first) else first)
@@ -109,12 +115,14 @@ class Call:
         if hop.credential is not None:
             shown = hop.credential.show(wire, hop.runtime, self.patience.remaining())
             wire = await self._bounded(shown)
+        if wire.upload is not None:
+            wire = replace(wire, upload=Pieces(self, wire.upload, self._silence))
         answer = await self._bounded(hop.send(wire, self.patience))
         self._attempt.status = answer.status
         self._patient = answer.patient
         if known is None or (hop.target.addressed and 300 <= answer.status < 400):
             # A redirect is for the client above us to follow, as it would without us.
-            silence = None if answer.native is not None else self._request.timeout
+            silence = None if answer.native is not None else self._silence
             source = Flow(self, answer.source, None, silence)
             passed = Response(status=answer.status, headers=answer.headers, stream=Stream(source), native=answer.native)
             return self._streamed(passed)

@@ -23,6 +23,8 @@ class Allowed:
     """Seconds between two events of a stream; comments and keep-alives do not count."""
     attempt: float | None = None
     """Seconds one attempt may take, to its end or to the first event of its stream."""
+    untouched: float | None = None
+    """Seconds without a byte in what passes untouched, where the app sets no timeout."""
 
     def total(self, request: Request) -> float | None:
         if request.streaming:
@@ -39,7 +41,7 @@ class Deadline:
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         if request.operation == "opaque":
-            # An upload or a batch takes as long as the app's own timeout says.
+            # An upload or a batch takes as long as it moves; the hop sees to that.
             return await handler(request)
         seconds = self._seconds(request)
         if seconds is None:

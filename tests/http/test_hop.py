@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -354,3 +355,61 @@ def test_what_nobody_waits_for_any_more_is_not_sent(colour: Any) -> None:
     with pytest.raises(GivenUp):
         told(colour, engine, request)
     assert (engine.asked, request.notes.attempts) == ([], [])
+
+
+class Pieces(Source):
+    """A file that takes a minute for each piece."""
+
+    def __init__(self, engine: Loading, *pieces: bytes) -> None:
+        super().__init__(*pieces)
+        self.engine = engine
+
+    async def __anext__(self) -> bytes:
+        self.engine.waits.append(self.engine.asked[0][1].remaining())
+        self.engine.clock.advance(60.0)
+        return await super().__anext__()
+
+
+class Loading(Engine):
+    """Sends a body piece by piece; remembers how long it might wait for each, and after it."""
+
+    def __init__(self) -> None:
+        super().__init__(200, JSON, b"{}")
+        self.waits: list[float | None] = []
+        self.clock: Any = None
+
+    async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
+        answer = await super().__call__(wire, patience)
+        assert wire.upload is not None
+        with suppress(StopAsyncIteration):
+            while await wire.upload.__anext__():
+                self.waits.append(patience.remaining())
+                self.clock.advance(2.0)  # the other side takes it slowly
+        return answer
+
+
+@pytest.mark.parametrize(("timeout", "each"), [(5.0, 5.0), (None, 600.0)])
+def test_a_body_that_is_sent_piece_by_piece_may_take_long_as_long_as_it_moves(
+    colour: Any, timeout: float | None, each: float
+) -> None:
+    engine = Loading()
+    made = hop(engine, colour, untouched=600.0)
+    engine.clock = made.runtime.clock
+    request = ask(dialect="opaque", operation="opaque", timeout=timeout, upload=Pieces(engine, b"a", b"b"))
+    response: Response = colour.ask(made, request)
+    assert engine.waits == [None, each, None, each, None]  # making a piece is the app's own affair
+    assert engine.asked[0][1].remaining() == each
+    assert read(colour, response.stream) == [b"{}"]
+
+
+def test_what_passes_untouched_without_a_timeout_is_bounded_all_the_same(colour: Any) -> None:
+    engine = Engine(200, JSON, b"a", b"b")
+    made = hop(engine, colour, untouched=600.0)
+    clock: Any = made.runtime.clock
+    response: Response = colour.ask(made, ask(dialect="opaque", operation="opaque"))
+    patience = engine.asked[0][1]
+    assert (patience.total, patience.remaining(), patience.silence) == (None, 600.0, 600.0)
+    clock.advance(599.0)
+    assert response.stream is not None
+    colour.run(response.stream.__anext__())
+    assert patience.remaining() == 600.0
