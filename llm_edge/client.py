@@ -169,6 +169,10 @@ class EdgeClient(Accounting):
     def chat(
         self, model: str, messages: Messages, *, stream: Literal[True], edge: Edge | None = None, **fields: Any
     ) -> ReplyStream: ...
+    @overload
+    def chat(
+        self, model: str, messages: Messages, *, stream: bool, edge: Edge | None = None, **fields: Any
+    ) -> Reply | ReplyStream: ...
     def chat(
         self, model: str, messages: Messages, *, stream: bool = False, edge: Edge | None = None, **fields: Any
     ) -> Reply | ReplyStream:
@@ -194,6 +198,10 @@ class EdgeClient(Accounting):
     async def achat(
         self, model: str, messages: Messages, *, stream: Literal[True], edge: Edge | None = None, **fields: Any
     ) -> AsyncReplyStream: ...
+    @overload
+    async def achat(
+        self, model: str, messages: Messages, *, stream: bool, edge: Edge | None = None, **fields: Any
+    ) -> Reply | AsyncReplyStream: ...
     async def achat(
         self, model: str, messages: Messages, *, stream: bool = False, edge: Edge | None = None, **fields: Any
     ) -> Reply | AsyncReplyStream:

@@ -8,6 +8,7 @@ from .client import EdgeClient
 from .http._httpx import AsyncTransport, Transport
 from .http.senders.transport import AsyncTransportSender, TransportSender
 from .runtime import drive
+from .under_sdks import given_or_new
 
 
 class EdgeTransport(Transport):
@@ -19,7 +20,7 @@ class EdgeTransport(Transport):
     """
 
     def __init__(self, edge: EdgeClient | None = None, *, transport: httpx.BaseTransport | None = None) -> None:
-        self._own, self._edge = edge is None, edge or EdgeClient()
+        self._own, self._edge = edge is None, given_or_new(edge)
         self._given = None if transport is None else TransportSender(transport)
         self._edge.face_opened("sync")
         super().__init__(self._edge.front("sync", self._given))
@@ -41,7 +42,7 @@ class AsyncEdgeTransport(AsyncTransport):
     """The same for `httpx.AsyncClient`."""
 
     def __init__(self, edge: EdgeClient | None = None, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._own, self._edge = edge is None, edge or EdgeClient()
+        self._own, self._edge = edge is None, given_or_new(edge)
         self._given = None if transport is None else AsyncTransportSender(transport)
         self._edge.face_opened("async")
         super().__init__(self._edge.front("async", self._given))

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .errors import ConfigError
+
+_OF_THE_ENGINE: Final = {
+    "verify": (True, "http.ca_file"),
+    "cert": (None, "http.cert_file and http.key_file"),
+    "proxy": (None, "http.proxy"),
+    "http1": (True, "http.engine"),
+    "http2": (False, "http.http2"),
+    "limits": (None, "http.pool"),
+    "transport": (None, ""),
+}
+"""Options of the library's clients that say how to send, which is not for them here: what changes nothing, and ours."""
 
 if TYPE_CHECKING:
     import httpx
@@ -14,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def http_client(edge: EdgeClient, library: str, options: dict[str, Any]) -> httpx2.Client | httpx.Client:
-    """A client of that library. Raises ConfigError for one we do not know."""
-    options = {"timeout": None, "follow_redirects": True, **options}
+    """A client of that library. Raises ConfigError for one we do not know, and for options that nobody would heed."""
+    options = {"timeout": None, "follow_redirects": True, **_heeded(options)}
     if library == "httpx":
         from .http._clients_httpx import Client as OldClient
         from .httpx import EdgeTransport as OldTransport
@@ -32,7 +43,7 @@ def async_http_client(
     edge: EdgeClient, library: str, options: dict[str, Any]
 ) -> httpx2.AsyncClient | httpx.AsyncClient:
     """The same for event loops."""
-    options = {"timeout": None, "follow_redirects": True, **options}
+    options = {"timeout": None, "follow_redirects": True, **_heeded(options)}
     if library == "httpx":
         from .http._clients_httpx import AsyncClient as OldClient
         from .httpx import AsyncEdgeTransport as OldTransport
@@ -48,3 +59,24 @@ def async_http_client(
 def _one_of_two(library: str) -> None:
     if library != "httpx2":
         raise ConfigError(f'library={library!r} is not known: use "httpx2", or "httpx" for SDKs that still use it')
+
+
+def _heeded(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a client that sends nothing itself: a proxy of its own would lead past llm_edge."""
+    for name, (nothing, ours) in _OF_THE_ENGINE.items():
+        if name in options and options[name] is not nothing:
+            setting = f"set {ours}, or " if ours else ""
+            raise ConfigError(
+                f"http_client({name}=…) has no effect, for llm_edge sends the calls: {setting}give a transport of your"
+                " own, as in httpx2.Client(transport=EdgeTransport(edge, transport=…))"
+            )
+    return {name: value for name, value in options.items() if name not in _OF_THE_ENGINE}
+
+
+def given_or_new(edge: EdgeClient | None) -> EdgeClient:
+    """Whose transport it is to be. Raises TypeError for what was meant as `transport=`."""
+    from .client import EdgeClient
+
+    if edge is not None and not isinstance(edge, EdgeClient):  # pyright: ignore[reportUnnecessaryIsInstance]  # not all check types
+        raise TypeError(f"an EdgeClient comes first, not {type(edge).__name__}; a transport goes in as transport=…")
+    return edge or EdgeClient()

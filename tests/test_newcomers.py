@@ -13,6 +13,7 @@ import pytest
 
 from llm_edge import ConfigError, EdgeClient, NetworkFailed, Unauthorized
 from llm_edge.message import Handler, Request, Response
+from llm_edge.reply import AsyncReplyStream, ReplyStream
 from llm_edge.testing import Provider, status
 
 from .conftest import Colour
@@ -97,3 +98,15 @@ def test_a_stream_shows_whose_it_is_and_nothing_of_its_content(
     edge = edges(providers={"a": {"base_url": f"{provider.url}/v1"}})
     with edge.chat("a/m", "hi", stream=True) as stream:
         assert repr(stream).startswith("<ReplyStream a/m MISS ")
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_flag_may_say_whether_an_answer_is_streamed(
+    flag: bool, colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    """That type checkers take it is part of this test: they check it, too."""
+    edge = edges(providers={"a": {"base_url": f"{provider.url}/v1"}})
+    if colour.name == "sync":
+        assert isinstance(edge.chat("a/m", "hi", stream=flag), ReplyStream) is flag
+    else:
+        assert isinstance(colour.finish(edge.achat("a/m", "hi", stream=flag)), AsyncReplyStream) is flag

@@ -108,7 +108,7 @@ def _answer(
 
 
 class _Whole(httpx2.Response):
-    """An answer whose bytes are here, read already: httpx2 would wind them through its decoders."""
+    """An answer whose bytes are here: httpx2 would wind them through its decoders."""
 
     def __init__(self, status: int, headers: RawPairs, content: bytes, request: httpx2.Request) -> None:
         names = {name.lower() for name, _ in headers}
@@ -120,8 +120,25 @@ class _Whole(httpx2.Response):
         super().__init__(status, headers=headers, stream=httpx2.ByteStream(content), request=request)
         if b"".join(map(b"".join, headers)).isascii():
             self.headers.encoding = "ascii"  # as it would find out, field by field, when it is asked for the first
-        self._content = content
-        self.is_closed = self.is_stream_consumed = True
+        self._content, self._num_bytes_downloaded = content, len(content)
+
+    def read(self) -> bytes:
+        """The bytes, which are here. What was read is closed: the client above learns from that how long it took."""
+        content = super().read()
+        if not self.is_closed:
+            self.is_closed = self.is_stream_consumed = True
+            assert isinstance(self.stream, httpx2.SyncByteStream), "a sync client reads here"
+            self.stream.close()
+        return content
+
+    async def aread(self) -> bytes:
+        """The same for event loops."""
+        content = await super().aread()
+        if not self.is_closed:
+            self.is_closed = self.is_stream_consumed = True
+            assert isinstance(self.stream, httpx2.AsyncByteStream), "an async client reads here"
+            await self.stream.aclose()
+        return content
 
     def json(self, **given: Any) -> Any:
         """As httpx2 reads it, by a faster reader where that gives the same."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, NoReturn, SupportsFloat, TypeAlias
 from urllib.parse import parse_qsl
 
 from ..errors import CallError, NetworkFailed, StreamBroken
@@ -238,7 +238,17 @@ def _carried(headers: Headers, *further: str) -> str:
 def total_timeout(extensions: Mapping[str, object]) -> float | None:
     """The caller's own timeout for the whole call: httpx's read timeout, which SDKs fill from their `timeout`."""
     read = mapping(extensions.get("timeout")).get("read")
-    return float(read) if isinstance(read, (int, float)) else None
+    if read is None:
+        return None
+    seconds = float(read) if isinstance(read, (float, int, str, SupportsFloat)) else _no_number(read)
+    return _FOREVER if seconds > _FOREVER else seconds  # no clock can be told of infinity
+
+
+def _no_number(given: object) -> NoReturn:
+    raise TypeError(f"a timeout is a number of seconds, not {type(given).__name__}")
+
+
+_FOREVER: Final = 1e8
 
 
 class Remembered:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -205,10 +206,20 @@ def test_headers_go_to_the_library_and_back_without_loss(pairs: list[tuple[str, 
 
 @pytest.mark.parametrize(
     ("given_", "seconds"),
-    [({}, None), ({"timeout": None}, None), ({"timeout": {"read": None}}, None), ({"timeout": {"read": 3}}, 3.0)],
-)
+    [
+        ({}, None), ({"timeout": None}, None), ({"timeout": {"read": None}}, None), ({"timeout": {"read": 3}}, 3.0),
+        ({"timeout": {"read": Decimal("2.5")}}, 2.5), ({"timeout": {"read": "4"}}, 4.0),
+        ({"timeout": {"read": float("inf")}}, 1e8), ({"timeout": {"read": 1e300}}, 1e8),
+    ],
+)  # fmt: skip
 def test_the_callers_timeout_is_the_time_it_reads(given_: Any, seconds: float | None) -> None:
     assert total_timeout(given_) == seconds
+
+
+@pytest.mark.parametrize("wrong", ["soon", [1], object()])
+def test_a_timeout_that_is_no_number_is_refused_as_the_library_would(wrong: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        total_timeout({"timeout": {"read": wrong}})
 
 
 def test_a_failure_without_a_class_of_its_own_is_a_read_error() -> None:

@@ -665,3 +665,9 @@ def test_nothing_is_open_when_all_is_closed(wires: Wires) -> None:
         wires.run(send.aclose())
         assert all(peer.gone.wait(2) for peer in upstream.peers)
     assert CLOCK.now() > 0
+
+
+@pytest.mark.parametrize("seconds", [3e6, 3e7, 1e8])
+def test_a_call_may_be_allowed_a_month_or_a_year(wires: Wires, seconds: float) -> None:
+    with Upstream(answering) as upstream:
+        assert wires.get(wires.sender(), upstream.url, patient(seconds))[0] == 200

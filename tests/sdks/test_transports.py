@@ -14,7 +14,7 @@ import pytest
 
 import llm_edge
 import llm_edge.httpx
-from llm_edge import EdgeClient
+from llm_edge import ConfigError, EdgeClient
 from llm_edge.testing import Provider, answer, status, stream
 
 ASK: Any = {"model": "gpt-x", "messages": [{"role": "user", "content": "hello"}]}
@@ -180,3 +180,79 @@ def test_a_transport_without_an_edge_makes_its_own(family: Any, colour: Any, pro
 def test_what_is_no_transport_is_refused_at_once(family: Any, edges: Any, wrong: Any) -> None:
     with pytest.raises(TypeError, match="a transport of httpx2 or httpx is needed"):
         family[1].EdgeTransport(edges(), transport=wrong)
+
+
+def test_what_is_mixed_up_is_told_at_once(family: Any, edges: Any) -> None:
+    library, ours = family
+    with pytest.raises(TypeError, match="comes first, not MockTransport; a transport goes in as transport="):
+        ours.EdgeTransport(library.MockTransport(lambda request: library.Response(200)))
+    with pytest.raises(TypeError, match="AsyncHTTPTransport has no handle_request: it is a transport for AsyncEdgeTra"):
+        ours.EdgeTransport(edges(), transport=library.AsyncHTTPTransport())
+    with pytest.raises(TypeError, match="HTTPTransport has no handle_async_request: it is a transport for Edge"):
+        ours.AsyncEdgeTransport(edges(), transport=library.HTTPTransport())
+
+
+@pytest.mark.parametrize(
+    ("option", "setting"),
+    [
+        ({"verify": False}, "http.ca_file"),
+        ({"cert": "client.pem"}, "http.cert_file"),
+        ({"proxy": "http://127.0.0.1:1"}, "http.proxy"),
+        ({"http2": True}, "http.http2"),
+        ({"limits": httpx2.Limits(max_connections=1)}, "http.pool"),
+        ({"transport": httpx2.HTTPTransport()}, "transport=EdgeTransport"),
+    ],
+)
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_an_option_of_a_client_that_nobody_would_heed_is_refused(
+    option: dict[str, Any], setting: str, library: str, edges: Any, colour: Any
+) -> None:
+    with pytest.raises(ConfigError, match=setting):
+        colour.http_client(edges(), library, **option)
+
+
+def test_an_option_that_changes_nothing_is_taken(edges: Any, colour: Any, provider: Provider) -> None:
+    plain = {"verify": True, "cert": None, "proxy": None, "http1": True, "http2": False, "transport": None}
+    http = colour.http_client(edges(), **plain)
+    colour.opened.append(http)
+    got = colour.finish(http.post(f"{provider.url}/v1/chat/completions", json=ASK))
+    assert got.headers["x-llm-edge-cache"] == "MISS"
+
+
+@pytest.fixture(params=["a client of ours", "a transport"])
+def http(request: pytest.FixtureRequest, family: Any, edges: Any, colour: Any) -> Any:
+    library, ours = family
+    edge = edges()
+    if request.param == "a client of ours":
+        client = colour.http_client(edge, library.__name__)
+    elif colour.name == "sync":
+        client = library.Client(transport=ours.EdgeTransport(edge))
+    else:
+        client = library.AsyncClient(transport=ours.AsyncEdgeTransport(edge))
+    colour.opened.append(client)
+    return client
+
+
+def test_an_answer_says_how_long_it_took_and_how_much_came(http: Any, colour: Any, provider: Provider) -> None:
+    got = colour.finish(http.post(f"{provider.url}/v1/chat/completions", json=ASK))
+    assert got.elapsed.total_seconds() > 0
+    assert got.num_bytes_downloaded == len(got.content) > 0
+    assert got.is_closed
+    assert got.is_stream_consumed
+
+
+def test_the_bytes_of_a_whole_answer_are_given_to_who_asks_for_a_stream(
+    http: Any, colour: Any, provider: Provider
+) -> None:
+    """As proxies do, that pass on what they are given: `StreamingResponse(answer.aiter_raw())`."""
+    url = f"{provider.url}/v1/chat/completions"
+    whole = colour.finish(http.post(url, json=ASK)).content
+    for _ in range(2):
+        got = colour.finish(http.send(http.build_request("POST", url, json=ASK), stream=True))
+        assert not got.is_closed
+        assert b"".join(colour.items(got.iter_raw() if colour.name == "sync" else got.aiter_raw())) == whole
+        assert got.num_bytes_downloaded == len(whole)
+        assert got.is_closed
+    got = colour.finish(http.send(http.build_request("POST", url, json=ASK), stream=True))
+    assert colour.finish(got.read() if colour.name == "sync" else got.aread()) == whole
+    assert got.is_closed

@@ -15,6 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from ...providers.base import Wire
 from ..sender import Answer, Patience
@@ -174,7 +175,11 @@ def _waiting(sock: socket.socket, *, write: bool) -> Callable[[float | None], bo
     poll = select.poll()
     poll.register(sock, select.POLLOUT if write else select.POLLIN)
     # Rounded up: a wait that ends too early would only be begun again.
-    return lambda seconds: bool(poll.poll(None if seconds is None else math.ceil(seconds * 1e3)))
+    return lambda seconds: bool(poll.poll(None if seconds is None or seconds > _WEEKS else math.ceil(seconds * 1e3)))
+
+
+_WEEKS: Final = 2e6
+"""Seconds that poll can be told; whoever waits longer waits for ever."""
 
 
 class _Lines:

@@ -40,8 +40,14 @@ def _family(transport: object) -> Any:
 class Given:
     """What both colours share: making the family's request and understanding its failures."""
 
+    method: str
+    """What it calls of the transport."""
+
     def __init__(self, transport: object) -> None:
         self._library = _family(transport)
+        if not hasattr(transport, self.method):
+            other = "AsyncEdgeTransport" if self.method == "handle_request" else "EdgeTransport"
+            raise TypeError(f"{type(transport).__name__} has no {self.method}: it is a transport for {other}")
         self.name = self._library.__name__
         # A library's own transport takes that library's requests; one of the app's own takes what its client sends.
         self._stranger = {"httpx": "httpx2", "httpx2": "httpx"}.get(type(transport).__module__.partition(".")[0])
@@ -74,6 +80,8 @@ class Given:
 class TransportSender(Given):
     """Sends through a blocking transport."""
 
+    method = "handle_request"
+
     def __init__(self, transport: BlockingTransport) -> None:
         super().__init__(transport)
         self._transport: Any = transport  # of one of two families with the same methods
@@ -99,6 +107,8 @@ class TransportSender(Given):
 
 class AsyncTransportSender(Given):
     """Sends through an awaitable transport."""
+
+    method = "handle_async_request"
 
     def __init__(self, transport: LoopTransport) -> None:
         super().__init__(transport)
