@@ -402,3 +402,10 @@ class EdgeClient(Accounting):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def given_or_new(edge: EdgeClient | None) -> EdgeClient:
+    """Whose transport one is to be. Raises TypeError for what was meant as `transport=`."""
+    if edge is not None and not isinstance(edge, EdgeClient):  # pyright: ignore[reportUnnecessaryIsInstance]  # not all check types
+        raise TypeError(f"an EdgeClient comes first, not {type(edge).__name__}; a transport goes in as transport=…")
+    return edge or EdgeClient()

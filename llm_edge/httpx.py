@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import httpx
 
-from .client import EdgeClient
+from .client import EdgeClient, given_or_new
 from .http._httpx import AsyncTransport, Transport
 from .http.senders.transport import AsyncTransportSender, TransportSender
 from .runtime import drive
-from .under_sdks import given_or_new
 
 
 class EdgeTransport(Transport):

@@ -71,12 +71,3 @@ def _heeded(options: dict[str, Any]) -> dict[str, Any]:
                 " own, as in httpx2.Client(transport=EdgeTransport(edge, transport=…))"
             )
     return {name: value for name, value in options.items() if name not in _OF_THE_ENGINE}
-
-
-def given_or_new(edge: EdgeClient | None) -> EdgeClient:
-    """Whose transport it is to be. Raises TypeError for what was meant as `transport=`."""
-    from .client import EdgeClient
-
-    if edge is not None and not isinstance(edge, EdgeClient):  # pyright: ignore[reportUnnecessaryIsInstance]  # not all check types
-        raise TypeError(f"an EdgeClient comes first, not {type(edge).__name__}; a transport goes in as transport=…")
-    return edge or EdgeClient()
