@@ -15,6 +15,7 @@ from .config import EdgeConfig, ProviderConfig, Resolved, ResolvedProvider
 from .errors import ConfigError, InvalidRequest, NoTarget
 from .layers.keys import GuardedKeyring
 from .message import Body, Request
+from .policy.keys import fingerprint
 from .providers.base import Adapter, Credential, Family, Target, Wire
 from .providers.compatible import Compatible
 from .providers.dialects import load
@@ -34,7 +35,8 @@ class Targets:
         for name in self._own:
             self._named(f"{name}/")  # a mistake in it is told now, and not at the first call
         self._routes = {
-            name: _found([self._named(each.target) for each in route.targets]) for name, route in config.routes.items()
+            name: self._understood([self._named(each.target) for each in route.targets])
+            for name, route in config.routes.items()
         }
         self._known: dict[tuple[str, str], _Found] = {}
         """Who answers for a model that was asked for at an address, or at none."""
@@ -75,11 +77,16 @@ class Targets:
         asked = request.model, request.url
         found = self._known.get(asked)
         if found is None:
-            found = _found(self._without_route(request))
+            found = self._understood(self._without_route(request))
             if len(self._known) >= _MOST:
                 self._known.clear()
             self._known[asked] = found
         return found
+
+    def _understood(self, targets: Sequence[Target]) -> _Found:
+        known = self._secrets.providers
+        words = [f"{each.name} {each.base_url}{_manner(known.get(each.provider))}" for each in targets]
+        return _Found(tuple(targets), " ".join(words))
 
     def _without_route(self, request: Request) -> Sequence[Target]:
         """What a request's model and address say, and nothing else of it."""
@@ -218,8 +225,17 @@ class _Found(NamedTuple):
     """A word for who they are."""
 
 
-def _found(targets: Sequence[Target]) -> _Found:
-    return _Found(tuple(targets), " ".join([f"{target.name} {target.base_url}" for target in targets]))
+def _manner(found: ResolvedProvider | None) -> str:
+    """A word for what is set of a provider, besides its address and its keys, and can change its answers."""
+    if found is None:
+        return ""
+    given = found.settings
+    words = [f"{name}={value}" for name in _TELLING if (value := getattr(given, name))]
+    words += [f"{name.lower()}: {value.get_secret_value()}" for name, value in sorted(found.headers.items())]
+    return f" {fingerprint(*words)}" if words else ""
+
+
+_TELLING = ("kind", "api", "api_version", "region")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,8 @@ class CacheTools:
 
         `key` is what `explain()["cache"]["key"]` tells; one that is on its way under it is kept.
 
-        False when it is forgotten here and the second tier cannot be told yet; it is told when it answers again.
+        False when it is forgotten here and the second tier cannot be told yet; it is told when it answers again, but
+        of a single `key`, which is then to be cleared once more.
         """
         return drive(self._clear(Blocking(self._clock), tenant, namespace, model, key))
 
@@ -137,9 +138,10 @@ class CacheTools:
         """
         Take in what `export` wrote, and give how many answers are still of use; they are believed as they stand.
 
-        Raises ConfigError for a file that cannot be read, InvalidRequest for a line signed with another secret.
+        Raises ConfigError for a file that cannot be read and a second tier that does not take all of it in,
+        InvalidRequest for a line signed with another secret.
         """
-        runtime, count = Blocking(self._clock), 0
+        runtime, count, lost = Blocking(self._clock), 0, self._dropped()
         tier, wall = self._answers.tier(runtime), runtime.clock.time()
         if self._answers.second is not None:
             with _told():
@@ -157,7 +159,14 @@ class CacheTools:
                     drive(tier.drain(10.0))  # what waits to be written is bounded
         if tier is not None:
             drive(tier.drain(10.0))
+            lost = self._dropped() - lost
+            if lost:
+                raise ConfigError(f"cache: its second tier did not take in {lost} of {count} answers. Is it full?")
         return count
+
+    def _dropped(self) -> int:
+        second = self._answers.second
+        return 0 if second is None else second.counts().dropped
 
     async def _clear(
         self, runtime: Runtime, tenant: str | None, namespace: str | None, model: str | None, key: str | None
@@ -167,9 +176,7 @@ class CacheTools:
         answers.sights.forget()
         if key is not None:
             answers.memory.remove(key)
-            if tier is not None:
-                await tier.remove(key)
-            return True
+            return tier is None or await tier.remove(key)
         named = tag(tenant=None if tenant is None else digest(tenant), namespace=namespace, model=model)
         if tenant is None and namespace is None and model is None:
             answers.memory.clear()

@@ -112,3 +112,23 @@ def test_a_broken_key_is_told_when_its_provider_is_asked(colour: Colour, edges: 
     with pytest.raises(ConfigError, match="GROQ_API_KEY") as told:
         colour.chat(edge, "groq/m", "hi")
     assert "canary" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"headers": {"OpenAI-Project": "p"}},
+        {"headers": {"anthropic-beta": "b"}, "kind": "azure", "api_version": "2024-10-21"},
+        {"kind": "azure", "api_version": "2024-10-21"},
+        {"kind": "azure", "api_version": "2025-01-01"},
+    ],
+)
+def test_what_is_set_of_a_provider_tells_its_answers_apart(
+    colour: Colour, edges: Edges, provider: Provider, other: dict[str, object]
+) -> None:
+    """Processes that share what they keep may be set otherwise; a key that is changed keeps what is there."""
+    place = {"base_url": f"{provider.url}/v1", "api_key": "k"}
+    plain = {"kind": "azure", "api_version": "2026-01-01"} if "kind" in other else {}
+    settings = ({**place, **plain}, {**place, **plain, "api_key": "later"}, {**place, **other})
+    keys = [colour.chat(edges(providers={"a": each}), "a/m", "hi").explain()["cache"]["key"] for each in settings]
+    assert keys[0] == keys[1] != keys[2]

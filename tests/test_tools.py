@@ -13,6 +13,7 @@ from llm_edge import ConfigError, EdgeClient
 from llm_edge.cli import main
 from llm_edge.errors import InvalidRequest
 from llm_edge.testing import Provider, answer
+from tests.stores.valkey import valkey
 
 if TYPE_CHECKING:
     from tests.conftest import Colour
@@ -196,3 +197,27 @@ def test_the_command_fills_tells_copies_and_empties(
 def test_the_command_needs_a_second_tier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cache", "stats"], {}) == 2
     assert "cache.disk" in capsys.readouterr().err
+
+
+def test_a_store_that_takes_nothing_in_is_told_of(
+    provider: Provider, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What could not be forgotten or taken in is never said to be."""
+    provider.script(answer("Hello"))
+    secret, copy, file = "0123456789abcdef" * 2, str(tmp_path / "copy"), tmp_path / "edge.toml"
+    with EdgeClient.from_file(settings(provider, tmp_path / "one", secret=secret), {}) as edge:
+        key = edge.chat("p/m", "a").explain()["cache"]["key"]
+    with EdgeClient.from_file(settings(provider, tmp_path / "one", secret=secret), {}) as edge:
+        assert edge.cache.export(copy) == 1
+    with valkey() as server:
+        file.write_text(f'[cache]\nsecret = "{secret}"\n[cache.redis]\nurl = "{server.url}"\n')
+        raw = server.client()
+        raw.config_set("maxmemory-policy", "noeviction")
+        raw.config_set("maxmemory", 1)
+        assert main(["cache", "--config", str(file), "import", copy], {}) == 2
+        assert "did not take in 1 of 1 answers" in capsys.readouterr().err
+        raw.config_set("maxmemory", 0)
+        assert main(["cache", "--config", str(file), "import", copy], {}) == 0
+        assert main(["cache", "--config", str(file), "clear", "--key", key], {}) == 0
+    assert main(["cache", "--config", str(file), "clear", "--key", key], {}) == 1
+    assert "nothing was forgotten" in capsys.readouterr().err

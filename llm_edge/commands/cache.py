@@ -59,7 +59,7 @@ def _done(edge: EdgeClient, options: argparse.Namespace) -> int:
         if not edge.cache.clear(
             tenant=options.tenant, namespace=options.namespace, model=options.model, key=options.key
         ):
-            print("llm-edge: the store does not answer; nothing was forgotten", file=sys.stderr)
+            print("llm-edge: the store cannot be told; nothing was forgotten", file=sys.stderr)
             return FAILED
     elif options.act == "warm":
         from ..bulk.lines import lines

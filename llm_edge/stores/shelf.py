@@ -27,8 +27,8 @@ class Tier(Protocol):
         """Have it written soon; never waits. Under a lease: not when somebody else has claimed the key since."""
         ...
 
-    async def remove(self, key: str, /) -> None:
-        """Have one entry deleted; waits a moment for it."""
+    async def remove(self, key: str, /) -> bool:
+        """Have one entry deleted; waits a moment for it. False when that could not be done."""
         ...
 
     async def purge(self, tag: str, /) -> bool:

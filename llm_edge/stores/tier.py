@@ -260,8 +260,8 @@ class SecondTier:
 
         self._behind.add(write)
 
-    async def remove(self, key: str, runtime: Runtime) -> None:
-        await self._written(lambda: self._shelf.remove(key), runtime)
+    async def remove(self, key: str, runtime: Runtime) -> bool:
+        return await self._written(lambda: self._shelf.remove(key), runtime)
 
     async def purge(self, tag: str, runtime: Runtime) -> bool:
         moment = self._clock.time()
@@ -334,8 +334,8 @@ class _View:
     def put(self, entry: Entry, lease: Lease | None = None, /) -> None:
         self._tier.put(entry, lease)
 
-    async def remove(self, key: str, /) -> None:
-        await self._tier.remove(key, self._runtime)
+    async def remove(self, key: str, /) -> bool:
+        return await self._tier.remove(key, self._runtime)
 
     async def purge(self, tag: str, /) -> bool:
         return await self._tier.purge(tag, self._runtime)
