@@ -8,9 +8,10 @@ out from its length; the shares add up to what was told.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import exact
 from ..errors import CallError, NotCached
@@ -21,6 +22,9 @@ from .kept import kept_headers
 
 if TYPE_CHECKING:
     from .cache import Cache, Keeping
+
+_IN_VAIN: Final = 0.1
+"""Seconds that the second tier is asked in vain for the inputs of one batch; what is new here is new there, too."""
 
 
 def inputs_of(request: Request) -> Sequence[Any] | None:
@@ -88,20 +92,32 @@ class Inputs:
 
     async def _known(self) -> dict[str, Mapping[str, Any]]:
         known: dict[str, Mapping[str, Any]] = {}
+        clock, until, in_vain = self._cache.clock, self._until(), 0.0
         for key in dict.fromkeys(self._keys):
-            entry = await self._entry(key)
-            if entry is not None:
+            began = clock.now()
+            entry = await self._entry(key, further=in_vain < _IN_VAIN and began < until)
+            if entry is None:
+                in_vain += clock.now() - began
+            else:
                 known[key] = Body(entry.payload).json
                 self._answers.stats.served(entry, stale=False)
                 self._request.notes.target = entry.target
         return known
 
-    async def _entry(self, key: str) -> Entry | None:
+    def _until(self) -> float:
+        """Until when the second tier is looked through, one input after the other; its answers come one by one."""
+        now, request = self._cache.clock.now(), self._request
+        if request.deadline is None or request.controls.only_if_cached:
+            return math.inf
+        return now + (request.deadline - now) / 4
+
+    async def _entry(self, key: str, *, further: bool) -> Entry | None:
+        """What is kept under a key; in memory alone, where the second tier is not to be looked through any further."""
         cache, most = self._cache, self._request.controls.max_age
         now = cache.clock.now()
         held = self._answers.recall(key, now)
         if held is None or now >= held.until:
-            if cache.tier is None:
+            if cache.tier is None or not (further or self._request.controls.only_if_cached):
                 return None
             self._request.notes.further = "l2"
             entry = await cache.tier.get(key, belongs(self._request.controls.tenant, self._request.scope))

@@ -7,17 +7,19 @@ import base64
 import json
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from llm_edge.errors import CallError, NotCached
 from llm_edge.message import Body, Request, Response
+from llm_edge.stores.entry import Entry
 
 from .kit import call, failed
 from .test_cache import UNDERSTOOD, Kept, asked
 
 if TYPE_CHECKING:
+    from llm_edge.stores.shelf import Tier
     from tests.conftest import Colour
 
 
@@ -232,3 +234,53 @@ def test_when_nobody_answers_a_batch_is_given_past_its_end_where_that_is_allowed
     cache.clock.advance(600.0)
     with pytest.raises(CallError):
         ask(cache, ["a", "b"])
+
+
+class Far:
+    """A second tier whose every answer takes a while; it knows the inputs whose keys it was given."""
+
+    def __init__(self, cache: Kept, seconds: float) -> None:
+        self._clock, self._seconds, self.kept, self.asked = cache.clock, seconds, dict[str, Entry](), 0
+
+    async def get(self, key: str, scope: str, /) -> Entry | None:
+        self.asked += 1
+        self._clock.advance(self._seconds)
+        return self.kept.get(key)
+
+    def put(self, entry: Entry, lease: object = None, /) -> None:
+        self.kept[entry.key] = entry
+
+
+def far(colour: Colour, seconds: float) -> tuple[Kept, Far]:
+    cache = kept(colour)
+    tier = Far(cache, seconds)
+    cache.layer.tier = cast("Tier", tier)  # what else a tier can do has no part in this
+    return cache, tier
+
+
+def test_a_long_batch_that_is_new_is_not_looked_for_one_by_one_far_away(colour: Colour) -> None:
+    cache, tier = far(colour, 0.005)
+    request, found = ask(cache, words(1000))
+    assert (request.notes.cache, len(found["data"])) == ("MISS", 1000)
+    assert tier.asked < 25
+
+
+def test_what_is_far_away_is_fetched_for_a_quarter_of_the_time_there_is(colour: Colour) -> None:
+    cache, _tier = far(colour, 0.005)
+    ask(cache, words(1000))
+    cache.answers.memory.clear()
+    request, found = ask(cache, words(1000), deadline=cache.clock.now() + 4.0)
+    assert (request.notes.cache, len(found["data"])) == ("MISS", 1000)
+    assert 750 < len(cache.script.asked[1].body.json["input"]) < 850
+    cache.answers.memory.clear()
+    assert ask(cache, words(1000))[0].notes.cache == "HIT"
+
+
+def test_who_asks_for_nothing_but_what_is_kept_has_all_of_it_looked_for(colour: Colour) -> None:
+    cache, _tier = far(colour, 0.005)
+    ask(cache, words(1000))
+    cache.answers.memory.clear()
+    only = asked(only_if_cached=True)
+    assert ask(cache, words(1000), deadline=cache.clock.now() + 4.0, **only)[0].notes.cache == "HIT"
+    with pytest.raises(NotCached):
+        ask(cache, ["new", *words(100)], **only)
