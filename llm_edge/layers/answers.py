@@ -61,6 +61,8 @@ class Answers:
 
     def hold(self, entry: Entry, *, now: float, age: float, seconds: float) -> Held:
         """Keep an entry in memory, for so many seconds at most before the second tier is asked again."""
+        if entry.made > self.tombstones.newest:
+            self.tombstones.newest = entry.made
         made = now - age
         expires = made + entry.ttl
         until = expires if self.second is None else min(expires, now + seconds)

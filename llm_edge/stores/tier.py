@@ -264,8 +264,7 @@ class SecondTier:
         return await self._written(lambda: self._shelf.remove(key), runtime)
 
     async def purge(self, tag: str, runtime: Runtime) -> bool:
-        moment = self._clock.time()
-        self.tombstones.purge(tag, moment)
+        moment = self.tombstones.purge(tag, self._clock.time())
         return await self._written(lambda: self._shelf.mark({tag: moment}), runtime)
 
     async def _written(self, work: Work, runtime: Runtime) -> bool:

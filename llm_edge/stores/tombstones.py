@@ -64,14 +64,23 @@ class Tombstones:
         self._marks: dict[str, float] = {}
         self._shapes: frozenset[tuple[str, ...]] = frozenset()
         self._guard = Guard()
+        self.newest = 0.0
+        """When the youngest answer was made that passed here, in seconds since 1970."""
 
     @property
     def marks(self) -> Marks:
         return self._marks
 
-    def purge(self, tag: str, moment: float) -> None:
-        """Forget what carries this tag and was asked for up to this moment."""
+    def purge(self, tag: str, now: float) -> float:
+        """
+        Forget what carries this tag and was asked for up to now; gives the moment that this was.
+
+        It is later than now where an answer says that it was made later: a clock was set back, or another machine's is
+        ahead. What is asked until then is not kept either.
+        """
+        moment = max(now, min(self.newest, now + AHEAD))
         self._guard.do(lambda: self._join({tag: moment}))
+        return moment
 
     def merge(self, found: Marks, now: float) -> Marks:
         """Take in what a store knows; gives what the store does not know yet."""

@@ -343,3 +343,18 @@ def test_an_answer_that_was_on_its_way_when_it_was_purged_is_kept_nowhere(proces
     one.written()
     assert processes().ask()[0] == "HIT", "the later one is"
     assert one.tier.counts().written == 1
+
+
+def test_what_was_made_by_a_clock_that_was_ahead_is_purged_too(processes: Any) -> None:
+    """Clocks are set back, and those of two machines differ."""
+    one = processes(lambda request: answer())
+    one.clock._offset += 30.0
+    one.ask()
+    one.written()
+    one.clock._offset -= 30.0
+    assert one.ask()[0] == "HIT"
+    one.colour.run(one.tier.view(one.colour.runtime(one.clock)).purge(tag(model="m")))
+    one.written()
+    assert [one.ask()[0], processes(lambda request: answer()).ask()[0]] == ["MISS", "MISS"]
+    one.clock.advance(31.0)
+    assert [one.ask()[0], one.ask()[0]] == ["MISS", "HIT"]
