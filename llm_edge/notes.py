@@ -155,6 +155,8 @@ class Notes:
     """Told of each attempt, where somebody traces the call; gives headers for the provider."""
     over: Callable[[], None] | None = None
     """Told when an attempt has ended, once the call itself is over."""
+    later: list[Callable[[], None]] | None = None
+    """From a face that sends the answer itself: what can wait until that is done is put here, and done then."""
     recall: Signal | None = None
     """Set when nobody waits for this call any more; threads, which cannot be cancelled, look at it."""
     limits: Sequence[tuple[str, int, int, float]] = ()

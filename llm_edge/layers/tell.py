@@ -3,7 +3,8 @@ Closes the books of each call, and tells those who listen: metrics, spans, logs,
 
 It stands before everything else, so that it sees what the caller sees. A call is over when its answer is, and every
 attempt made for it: only then is it known what was used. What is worked out here (cost, outcome, times) stands in
-`notes`, and nobody works it out again.
+`notes`, and nobody works it out again. A face that sends the answer itself may have the telling wait until that is
+done (`notes.later`), for nobody who waits for an answer waits for that.
 """
 
 from __future__ import annotations
@@ -86,12 +87,12 @@ class Tell:
         if stream is None and not hearings and _all_over(notes):
             # As most calls end: at once, and heard by nobody who would want to know each step.
             notes.ended = self.clock.now()
-            self.close(request, None)
+            self.hear(request, None, self.bill(request))
             return response
         books = _Books(self, request, hearings)
         books.answered(response)
         if stream is None:
-            books.ended(None)
+            books.ended(None, notes.later)
         else:
             stream.call = notes.request_id
             response.finally_(books.ended)
@@ -109,23 +110,22 @@ class Tell:
                 log.exception("a listener failed at the beginning of a call", extra=request.notes.about)
         return hearings
 
-    def close(self, request: Request, error: BaseException | None) -> None:
-        """The call is over, and all its attempts: its bill is made, and those are told who want to hear of the end."""
-        now = self.clock.time()
-        self._bill(request, now)
+    def hear(self, request: Request, error: BaseException | None, now: float) -> None:
+        """The call is over, and its bill made: those are told who want to hear of the end alone."""
         for close in self.closes:
             try:
                 close(request, error, now)
             except Exception:
                 log.exception("a listener failed at the end of a call", extra=request.notes.about)
 
-    def _bill(self, request: Request, now: float) -> None:
-        notes, cost = request.notes, self.cost
+    def bill(self, request: Request) -> float:
+        """Work out what a call has cost that is over, and all its attempts. Gives the time it was."""
+        notes, cost, now = request.notes, self.cost, self.clock.time()
         if notes.cache in HITS:
             notes.cost = 0
             if notes.saved is None:
                 notes.saved = cost(notes.target, notes.usage, now, notes.answered)
-            return
+            return now
         total: int | None = 0
         for attempt in notes.attempts:
             if attempt.usage is None and not attempt.free:  # cut off before anybody said
@@ -137,6 +137,7 @@ class Tell:
         notes.cost = total
         if notes.usage is None and notes.attempts:
             notes.usage = next((each.usage for each in reversed(notes.attempts) if each.usage is not None), None)
+        return now
 
 
 class _Books:
@@ -156,14 +157,15 @@ class _Books:
             except Exception:
                 log.exception("a listener failed at an answer", extra=self._request.notes.about)
 
-    def ended(self, error: BaseException | None) -> None:
+    def ended(self, error: BaseException | None, later: list[Callable[[], None]] | None = None) -> None:
+        """The answer is over; what nobody waits for is put into `later`, where there is such a list."""
         notes = self._request.notes
         self._error = error
         notes.ended = self._tell.clock.now()
         if error is not None:
             notes.error, notes.status = _word(error), status_of(error)
         if _all_over(notes):
-            self._close()
+            self._close(later)
         else:  # an attempt's end comes after its stream's, or it is a hedge that lost
             notes.over = self._attempt_over
 
@@ -171,12 +173,20 @@ class _Books:
         if _all_over(self._request.notes):
             self._close()
 
-    def _close(self) -> None:
+    def _close(self, later: list[Callable[[], None]] | None = None) -> None:
         if not self._closed.acquire(blocking=False):
             return
         request = self._request
         request.notes.over = None
-        self._tell.close(request, self._error)
+        now = self._tell.bill(request)  # of which the answer tells
+        if later is None:
+            self._hear(now)
+        else:
+            later.append(lambda: self._hear(now))
+
+    def _hear(self, now: float) -> None:
+        request = self._request
+        self._tell.hear(request, self._error, now)
         for hearing in self._hearings:
             try:
                 hearing.over(request, self._error)

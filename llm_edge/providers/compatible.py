@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from ..errors import InvalidRequest
@@ -15,6 +15,9 @@ from .counting import for_google
 from .gemini import action_of, embedding_of
 from .passing import passable
 from .table import Row
+
+Making: TypeAlias = Callable[[Headers], Headers]
+"""Makes the fields of a request of those that its caller gave."""
 
 _COMPRESSED = "gzip, deflate"
 _GENERATE = ("generateContent", "streamGenerateContent")
@@ -30,9 +33,11 @@ class Compatible:
     """In place of the row's own; a target's goes before both."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Sent with every call, in place of any of the same name."""
-    _direct: dict[tuple[str, str, bool, str], Headers] = field(
-        default_factory=dict[tuple[str, str, bool, str], Headers], init=False, repr=False, compare=False
+    _making: dict[tuple[str, str, bool, str], Making] = field(
+        default_factory=dict[tuple[str, str, bool, str], Making], init=False, repr=False, compare=False
     )
+    _unsaid: Headers = field(default_factory=Headers, init=False, repr=False, compare=False)
+    """Of direct calls, which bring no fields."""
 
     def __post_init__(self) -> None:
         # Frozen, so filled in the long way: a name of its own is only needed beside another of the same kind.
@@ -69,30 +74,29 @@ class Compatible:
         return _filled(path, request, target) if "{" in path else path
 
     def _headers(self, request: Request, target: Target, dialect: str) -> Headers:
-        if request.headers.pairs:
-            return self._fields(request, target, dialect)
+        """Made once of fields that are given again: a client says the same in call after call."""
         asked = target.key, dialect, request.streaming, request.operation
-        known = self._direct.get(asked)  # direct calls bring no fields: theirs are ever the same
-        if known is None:
-            known = self._direct[asked] = self._fields(request, target, dialect)
-        return known
+        make = self._making.get(asked)
+        if make is None:
+            make = self._making[asked] = lambda given: self._fields(*asked, given)
+        return (request.headers if request.headers.pairs else self._unsaid).once(make)
 
-    def _fields(self, request: Request, target: Target, dialect: str) -> Headers:
-        row, given = self.row, request.headers
+    def _fields(self, key: str, dialect: str, streaming: bool, operation: str, given: Headers) -> Headers:
+        row = self.row
         fields = {
             "content-type": "application/json",
-            "accept": given.get("accept") or ("text/event-stream" if request.streaming else "application/json"),
+            "accept": given.get("accept") or ("text/event-stream" if streaming else "application/json"),
             # A compressed stream comes in lumps.
-            "accept-encoding": "identity" if request.streaming else _COMPRESSED,
+            "accept-encoding": "identity" if streaming else _COMPRESSED,
         }
-        if request.operation == "models":
+        if operation == "models":
             del fields["content-type"]
         fields.update({name: value for name, value in row.headers.get(dialect, {}).items() if name not in given})
         if "user-agent" not in given:
             fields["user-agent"] = "llm_edge"
-        if target.key:
+        if key:
             header = row.key_headers.get(dialect, "authorization")
-            fields[header] = f"Bearer {target.key}" if header == "authorization" else target.key
+            fields[header] = f"Bearer {key}" if header == "authorization" else key
         fields.update(self.headers)
         kept = (pair for pair in passable(given) if pair[0].lower() not in fields)
         return Headers((*fields.items(), *kept))

@@ -174,6 +174,7 @@ class _One:
         except Exception as error:
             await self._refuse(error)
         finally:
+            self._tell_of_it()
             calls.active -= 1
             if watch is not None:
                 watch.over()
@@ -199,7 +200,7 @@ class _One:
         same = (head, scope["path"], scope.get("query_string", b""), raw)
         known = calls.repeats.call(same, caller)
         call = calls.request(self._dialect, scope, head, caller, raw) if known is None else calls.front.again(known)
-        self._call = call
+        self._call, call.notes.later = call, []
         response = await calls.front.handler(call)
         if response.stream is not None:
             await self._stream(call, response, watch)
@@ -216,7 +217,18 @@ class _One:
             headers += marks
         self._started = True
         await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": raw})
+        sent = self._send({"type": "http.response.body", "body": raw})
+        # granian has begun to send, on a thread of its own: meanwhile the books are closed, before anybody else's turn.
+        self._tell_of_it()
+        await sent
+
+    def _tell_of_it(self) -> None:
+        """Tell those who listen that the call is over, if they do not know."""
+        notes = None if self._call is None else self._call.notes
+        if notes is not None and notes.later is not None:
+            later, notes.later = notes.later, None
+            for tell in later:
+                tell()
 
     async def _stream(self, call: Request, response: Response, watch: Watch) -> None:
         stream, config = response.stream, self._calls.config
