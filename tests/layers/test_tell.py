@@ -72,6 +72,28 @@ def test_an_answer_closes_the_books(colour: Colour) -> None:
     assert request.notes.ended == clock.now()
 
 
+def test_a_face_may_have_the_telling_wait_until_its_answer_is_out(colour: Colour) -> None:
+    heard, request = Heard(), call()
+    request.notes.later = later = []
+    colour.run(told(heard, tried(Attempt("a/m", 0, 1, status=200, **GOOD), then=answer()))(request))
+    assert heard.said == ["answered"]
+    assert request.notes.cost == 10  # the answer tells it
+    for tell in later:
+        tell()
+    assert heard.said == ["answered", (10, "NoneType")]
+
+
+def test_a_failure_and_the_end_of_a_stream_wait_for_no_face(colour: Colour) -> None:
+    heard, request, other = Heard(), call(), call()
+    request.notes.later, other.notes.later = [], []
+    with pytest.raises(Overloaded):
+        colour.run(told(heard, tried(then=failed()))(request))
+    assert heard.said == ["not answered", (0, "Overloaded")]
+    heard.said.clear()
+    colour.run(read_all(colour.run(told(heard, tried(then=streamed()))(other))))
+    assert heard.said == ["answered", (0, "NoneType")]
+
+
 def test_a_stream_closes_them_at_its_end(colour: Colour) -> None:
     heard, request = Heard(), call()
     response = colour.run(told(heard, tried(Attempt("a/m", 0, 1, **GOOD), then=streamed()))(request))

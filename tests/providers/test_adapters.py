@@ -60,6 +60,22 @@ def test_a_request_leaves_as_its_case_says(case: Path) -> None:
     assert sent == told["wire"]["headers"]
 
 
+def test_fields_that_are_given_again_are_made_once_for_each_key_and_kind_of_call() -> None:
+    headers = Headers({"x-team": "search", "authorization": "Bearer the-callers"})
+    body, other = Body(b'{"model":"m"}'), Target(provider="openai", model="m", key="other-key")
+
+    def sent(target: Target, **facts: Any) -> Headers:
+        return OPENAI.encode(Request(body=body, headers=headers, **facts), target).headers
+
+    assert sent(TARGET) is sent(TARGET)
+    assert sent(TARGET)["authorization"] == "Bearer test-key"
+    assert sent(other)["authorization"] == "Bearer other-key"
+    assert sent(TARGET, streaming=True)["accept"] == "text/event-stream"
+    assert sent(TARGET, streaming=True)["x-team"] == sent(other)["x-team"] == "search"
+    assert Compatible(row=ROWS["groq"]).encode(Request(body=body, headers=headers), other).headers is not sent(other)
+    assert "test-key" not in repr((headers, OPENAI))
+
+
 def test_both_are_adapters() -> None:
     adapters: list[Adapter] = [OPENAI, Addressed()]
     assert [adapter.name for adapter in adapters] == ["openai", "addressed"]
