@@ -121,15 +121,15 @@ def test_the_sidecars_promises_are_judged_by_the_rounds() -> None:
         "streams of 50 chunks": 1600.0, "litellm's proxy": 75.0,
     }  # fmt: skip
     took = {name: [load.Took(rate, 90.0)] * 3 for name, rate in rates.items()}
-    found = Measured(took, [0.9], [1.2], 62.0, 35.0, alone_p95=[0.7], alone_first=[0.8])
+    found = Measured(took, [0.9], [1.2], 62.0, 35.0, shared_p95=[1.4], shared_first=[1.3])
     rows = {row.what.removeprefix("sidecar: "): row for row in sidecar(found)}
     assert rows["/health"].kept
     assert rows["cached, to a bare ASGI app on the same server"].measured == "0.63"
-    assert rows["both, by one worker"].measured == "0.70 and 0.80 ms"
+    assert rows["both, with all workers of this run"].measured == "1.40 and 1.30 ms"
     assert rows["uncached, to litellm's proxy"].measured == "40.0 times its 75 a second"
     assert [what for what, row in rows.items() if not row.kept] == [
         "uncached", "uncached, to the 3,300 a second once measured of TensorZero's gateway",
-        "added to a stream's first byte",
+        "added to a stream's first byte, one worker",
     ]  # fmt: skip
     text = page(found, list(rows.values()), 2)
     assert "| cached | 12,000 | 90 |" in text

@@ -20,7 +20,7 @@ from llm_edge.testing import Provider, stream
 from tests.stores.valkey import Valkey
 
 from .conftest import toml
-from .kit import CHAT, Process, Said, called, everything, post, question, running, until
+from .kit import CHAT, Process, called, everything, post, question, running, until
 
 STREAMS = 20
 
@@ -54,7 +54,14 @@ def test_told_to_stop_under_load_it_loses_nothing(
     after = standing(process.file)
     assert (after.reserved_nano_usd, after.unconfirmed_nano_usd) == (0, 0)
     assert after.spent_nano_usd > 0
-    assert {said.headers["x-llm-edge-cache"] for said in asyncio.run(asked_again(process.file))} == {"HIT"}
+    missing = set(range(STREAMS))
+    for _ in range(
+        100
+    ):  # a disk that is slow on a slow machine is a miss; nobody else is asked, and so nothing is added
+        missing -= asyncio.run(kept(process.file, missing))
+        if not missing:
+            break
+    assert not missing
 
 
 def test_told_to_stop_while_it_begins_it_stops(tmp_path: Path) -> None:
@@ -116,11 +123,12 @@ def standing(file: Path) -> BudgetStanding:
         return one
 
 
-async def asked_again(file: Path) -> list[Said]:
-    """The same questions, put to another sidecar of the same configuration."""
+async def kept(file: Path, numbers: set[int]) -> set[int]:
+    """Those of the same questions that another sidecar of the same configuration finds answered on the disk."""
     async with EdgeClient(EdgeConfig.load(file, env={}), env={}) as edge:
-        app = create_app(edge)
-        return [await called(app, "POST", CHAT, asked(number)) for number in range(STREAMS)]
+        app, control = create_app(edge), {"cache-control": "only-if-cached"}
+        said = {number: await called(app, "POST", CHAT, asked(number), control) for number in numbers}
+    return {number for number, answer in said.items() if answer.headers.get("x-llm-edge-cache") == "HIT"}
 
 
 def refused(process: Process) -> bool:
