@@ -18,7 +18,7 @@ from itertools import count
 from ..policy.hand import SLACK, Hand, SharedHold, Want, share
 from ..policy.ledger import Ledger
 from ..policy.rows import NEVER, Account, Actual, Asks, Full, Hold, Row, Standing, Taken, Verdict
-from ..runtime import Clock, Guard, Runtime, ThreadClock, mind_forks
+from ..runtime import Clock, Crowd, Guard, Runtime, ThreadClock, mind_forks
 from .fuse import Fuse
 from .lanes import Client, library
 from .leases import LEASE, Leases
@@ -57,6 +57,8 @@ class SharedCounters:
         """How many processes share the store, as far as it was heard."""
         self.trips = self._under_way = 0
         """How often a call waited for the store."""
+        self.ahead = Crowd()
+        """Happens when what the last call fetched for those after it, too, is here."""
         self._leaving = False
 
     def after_fork(self) -> None:
@@ -85,13 +87,14 @@ class SharedCounters:
         self.telling.close()
         self.pool.close()
 
-    def sets_out(self, wants: Sequence[Want]) -> Sequence[Want]:
-        """What a call fetches. Who comes while another is under way leaves it to that one to fetch ahead."""
+    def sets_out(self, wants: Sequence[Want]) -> tuple[Sequence[Want], Crowd | None]:
+        """What a call fetches, and what it tells of when it is back: alone under way, it fetches ahead for others."""
         self.trips += 1
         self._under_way += 1
         if self._under_way == 1:
-            return wants
-        return [want._replace(more=0) for want in wants if want.need]
+            self.ahead = Crowd()
+            return wants, self.ahead
+        return [want._replace(more=0) for want in wants if want.need], None
 
     def came_back(self) -> None:
         self._under_way -= 1
@@ -147,8 +150,17 @@ class SharedView:
         return verdict
 
     async def _fetch(self, asks: Asks, wants: Sequence[Want], lease: float, hold: SharedHold) -> Verdict:
+        wants, ahead = self._store.guard.do(lambda: self._store.sets_out(wants))
+        try:
+            return await self._fetched(asks, wants, lease, hold, first=ahead is not None)
+        finally:
+            if ahead is not None:
+                ahead.set()
+
+    async def _fetched(
+        self, asks: Asks, wants: Sequence[Want], lease: float, hold: SharedHold, *, first: bool
+    ) -> Verdict:
         store, hold.id = self._store, self._store.new_id()
-        wants = store.guard.do(lambda: store.sets_out(wants))
         again = hold.shared and any(want.row.kind == "places" for want in wants)
         long = lease + SLACK if again else lease  # so that the next call may have them
         batch = taken(store.prefix, store.name, hold.id, wants, long)
@@ -180,6 +192,9 @@ class SharedView:
         if not said[0]:
             row, need, _ = wants[said[1] - 1]
             full = Full(row, NEVER if said[2] < 0 else said[2] / 1e6)
+            if not first and not store.ahead.is_set:  # what it lacks may be on its way here
+                await self._runtime.wait(store.ahead, store.patience)
+                now = store.clock.now()
             if store.guard.do(lambda: store.hand.has_meanwhile(asks, lease, now, hold)):
                 return Taken(hold, store.hand.standings(asks, now))
             store.guard.do(lambda: store.hand.refused(row, need, full.wait, now))

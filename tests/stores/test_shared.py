@@ -21,6 +21,7 @@ from llm_edge.stores.counters import Counters, MemoryCounters
 from llm_edge.stores.shared import SharedCounters, SharedView
 from llm_edge.stores.wire import cancelled, ran, settled, taken
 
+from .relay import relayed
 from .valkey import Valkey, valkey
 
 if TYPE_CHECKING:
@@ -495,6 +496,25 @@ def test_a_crowd_that_comes_at_once_finds_every_place(stores: Stores) -> None:
     for verdict in verdicts:
         if isinstance(verdict, Taken):
             view.settle(verdict.hold, {})
+
+
+def test_places_on_their_way_here_are_found_by_who_is_refused(server: Valkey, stores: Stores) -> None:
+    many = row("places", 60)
+    with relayed(server.place.hosts[0]) as relay:
+        view = stores(replace(server.place, hosts=(("127.0.0.1", relay.port),)), patience=5.0).view(Awaiting())
+
+        async def crowd() -> list[Verdict]:
+            first = asyncio.ensure_future(view.take([(many, 1)], 30.0))
+            while not relay.held.is_set():  # it fetches some for others, too, and they do not arrive
+                await asyncio.sleep(0)
+            others = [asyncio.ensure_future(view.take([(many, 1)], 30.0)) for _ in range(59)]
+            while relay.answered < 59:
+                await asyncio.sleep(0)
+            relay.come.set()
+            return await asyncio.gather(first, *others)
+
+        verdicts = asyncio.run(crowd())
+    assert [type(verdict) for verdict in verdicts] == [Taken] * 60
 
 
 def test_one_call_after_the_other_finds_the_only_place(stores: Stores, colour: Colour) -> None:
