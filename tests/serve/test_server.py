@@ -120,14 +120,14 @@ def test_a_caller_who_leaves_ends_the_call_upstream(streamed: bool, server: Proc
 
 
 def test_a_reader_who_does_not_read_holds_up_the_provider(upstream: str, provider: Provider, tmp_path: Path) -> None:
-    size, count = 10_000, 4000
+    size, count = 20_000, 4000  # far more than what systems keep of a connection: Linux up to 33 MB, and 4 on the way
     provider.script(stream(*["x" * size] * count))
     before = len(provider.calls)
     with running(tmp_path, toml(upstream, "[serve]\nwrite_timeout = 1\n")) as process, process.connected() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.sendall(post(CHAT, body("slow?", stream=True)))
         until(lambda: len(provider.calls) > before and provider.last.closed_early)  # after write_timeout
-        assert provider.last.sent < size * count / 2
+        assert provider.last.sent < size * count * 3 / 4
 
 
 @pytest.mark.parametrize(
