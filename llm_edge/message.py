@@ -65,10 +65,9 @@ class Headers(Mapping[str, str]):
     def _indexed(self) -> dict[str, str]:
         index = self._index
         if index is None:
-            index = {}
-            for name, value in self.pairs:
-                name = name.lower()
-                index[name] = f"{index[name]}, {value}" if name in index else value
+            index = {name.lower(): value for name, value in self.pairs}
+            if len(index) < len(self.pairs):
+                index = _joined(self.pairs)
             self._index = index
         return index
 
@@ -115,6 +114,14 @@ class Headers(Mapping[str, str]):
     def having(self, fields: Mapping[str, str]) -> Headers:
         """These fields set, in place of any of the same name."""
         return Headers((*self.without(*fields).pairs, *fields.items()))
+
+
+def _joined(pairs: Pairs) -> dict[str, str]:
+    index: dict[str, str] = {}
+    for name, value in pairs:
+        name = name.lower()
+        index[name] = f"{index[name]}, {value}" if name in index else value
+    return index
 
 
 class Body:

@@ -19,7 +19,10 @@ from typing import Any, Final
 import httpx
 
 from ..exact import is_list, is_object
+from ..message import Headers
+from ._messages_httpx import FAMILIAR, Indexed, asked, sized
 from .face import ANSWERED
+from .senders.requests import readable
 
 _log = logging.getLogger(httpx.__name__)
 _DEFAULT: Final[Any] = httpx.USE_CLIENT_DEFAULT
@@ -36,7 +39,7 @@ class Client(httpx.Client):
 
     def __init__(self, transport: httpx.BaseTransport, **options: Any) -> None:
         super().__init__(transport=transport, **options)
-        self._face, self._short = transport, _LONG.isdisjoint(options)
+        self._face, self._short = transport, FAMILIAR and _LONG.isdisjoint(options)
         self._building = _Building()
 
     def build_request(self, method: str, url: httpx.URL | str, **given: Any) -> httpx.Request:
@@ -74,7 +77,7 @@ class AsyncClient(httpx.AsyncClient):
 
     def __init__(self, transport: httpx.AsyncBaseTransport, **options: Any) -> None:
         super().__init__(transport=transport, **options)
-        self._face, self._short = transport, _LONG.isdisjoint(options)
+        self._face, self._short = transport, FAMILIAR and _LONG.isdisjoint(options)
         self._building = _Building()
 
     def build_request(self, method: str, url: httpx.URL | str, **given: Any) -> httpx.Request:
@@ -112,7 +115,7 @@ class _Building:
 
     def __init__(self) -> None:
         self._addresses: dict[str, httpx.URL] = {}
-        self._last: tuple[object, httpx.Headers] = None, httpx.Headers()
+        self._last: tuple[object, tuple[Indexed, Headers]] = None, ([], Headers())
 
     def request(
         self, client: httpx.Client | httpx.AsyncClient, method: str, url: httpx.URL | str, given: Mapping[str, Any]
@@ -131,14 +134,7 @@ class _Building:
         timeout = client.timeout if timeout is _DEFAULT else timeout
         if not isinstance(timeout, httpx.Timeout):
             timeout = httpx.Timeout(timeout)
-        waits = {"timeout": timeout.as_dict()}
-        stream = httpx.ByteStream(content)
-        request = httpx.Request(method, address, headers=headers, stream=stream, extensions=waits)
-        request.url = address  # the very one, and not a copy: by it the face knows where the last request went
-        request.headers["Content-Length"] = str(len(content))
-        request.headers.encoding = headers.encoding
-        request.read()
-        return request
+        return asked(method, address, sized(*headers, len(content)), content, timeout)
 
     def _address(self, url: str) -> httpx.URL | None:
         parsed = httpx.URL(url)
@@ -152,7 +148,7 @@ class _Building:
 
     def _headers(
         self, client: httpx.Client | httpx.AsyncClient, address: httpx.URL, given: object
-    ) -> httpx.Headers | None:
+    ) -> tuple[Indexed, Headers] | None:
         """All but the length; None where it is not for us to put them together."""
         pairs = list(given.items()) if is_object(given) else given if is_list(given) else []
         inherited, host = client.headers.raw, address.netloc
@@ -168,7 +164,10 @@ class _Building:
         if not own or not _FRAMING.isdisjoint(names):
             return None
         further = [pair for pair in inherited if pair[0].lower() not in names]
-        headers = httpx.Headers([(b"Host", host), *further, *own])
+        every = [(b"Host", host), *further, *own]
+        if not b"".join(map(b"".join, every)).isascii():
+            return None
+        headers = [(name, name.lower(), value) for name, value in every], readable(every)
         self._last = (told, inherited, host), headers
         return headers
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import httpx2
 
-from .. import exact
 from ..errors import CallError, NetworkFailed, StreamBroken
 from ..message import Body, Headers, Request, Response, Stream
 from ..runtime import drive
+from ._messages_httpx2 import Known, whole
 from .face import (
     ANSWERED,
     FIRST,
     Front,
     Origin,
-    RawPairs,
     Remembered,
     kind_of,
     may_know,
+    raw_pairs,
     total_timeout,
     without_secrets,
 )
@@ -102,50 +101,9 @@ def _answer(
         native.stream = stream
         return native
     if stream is not None:
-        return httpx2.Response(response.status, headers=headers, stream=stream, request=request)
+        return httpx2.Response(response.status, headers=raw_pairs(headers), stream=stream, request=request)
     assert response.body is not None, "an answer is a body or a stream"
-    return _Whole(response.status, headers, response.body.raw, request)
-
-
-class _Whole(httpx2.Response):
-    """An answer whose bytes are here: httpx2 would wind them through its decoders."""
-
-    def __init__(self, status: int, headers: RawPairs, content: bytes, request: httpx2.Request) -> None:
-        names = {name.lower() for name, _ in headers}
-        if b"content-encoding" in names:
-            super().__init__(status, headers=headers, content=content, request=request)
-            return
-        if content and names.isdisjoint((b"content-length", b"transfer-encoding")):
-            headers.append((b"Content-Length", b"%d" % len(content)))
-        super().__init__(status, headers=headers, stream=httpx2.ByteStream(content), request=request)
-        if b"".join(map(b"".join, headers)).isascii():
-            self.headers.encoding = "ascii"  # as it would find out, field by field, when it is asked for the first
-        self._content, self._num_bytes_downloaded = content, len(content)
-
-    def read(self) -> bytes:
-        """The bytes, which are here. What was read is closed: the client above learns from that how long it took."""
-        content = super().read()
-        if not self.is_closed:
-            self.is_closed = self.is_stream_consumed = True
-            assert isinstance(self.stream, httpx2.SyncByteStream), "a sync client reads here"
-            self.stream.close()
-        return content
-
-    async def aread(self) -> bytes:
-        """The same for event loops."""
-        content = await super().aread()
-        if not self.is_closed:
-            self.is_closed = self.is_stream_consumed = True
-            assert isinstance(self.stream, httpx2.AsyncByteStream), "an async client reads here"
-            await self.stream.aclose()
-        return content
-
-    def json(self, **given: Any) -> Any:
-        """As httpx2 reads it, by a faster reader where that gives the same."""
-        if not given:
-            with suppress(ValueError):
-                return exact.read(self.content)
-        return super().json(**given)
+    return whole(response.status, headers, response.body.raw, request)
 
 
 class _Places:
@@ -172,7 +130,10 @@ def _origin(url: httpx2.URL) -> Origin:
 
 
 def _headers(request: httpx2.Request, said: Remembered) -> Headers:
-    headers = said.of(request.headers.raw, sized=isinstance(request.stream, httpx2.ByteStream))
+    fields = request.headers
+    headers = fields.known if isinstance(fields, Known) else None
+    if headers is None:
+        headers = said.of(fields.raw, sized=isinstance(request.stream, httpx2.ByteStream))
     return headers if _may_know(request) else without_secrets(headers)
 
 

@@ -30,6 +30,7 @@ from ..runtime import Clock
 from .senders.requests import readable
 
 RawPairs: TypeAlias = list[tuple[bytes, bytes]]
+TextPairs: TypeAlias = list[tuple[str, str]]
 
 _EMPTY = Body(b"")
 _BUFFERED = 10 * 2**20
@@ -104,12 +105,12 @@ class Front:
             return None  # one JSON list in pieces, not a stream of events
         return recognise(method, path)
 
-    def outward(self, request: Request, response: Response) -> RawPairs:
+    def outward(self, request: Request, response: Response) -> TextPairs:
         """The header fields of an answer, with what we have to say about it."""
         if request.operation == "opaque":
-            return raw_pairs(response.headers.pairs)
+            return list(response.headers.pairs)
         pairs = [pair for pair in response.headers.pairs if not pair[0].lower().startswith("x-llm-edge-")]
-        return raw_pairs([*_unlimited(pairs, request.notes), *self.told(request.notes)])
+        return [*_unlimited(pairs, request.notes), *self.told(request.notes)]
 
     def refusal(self, request: Request, error: CallError) -> tuple[int, RawPairs, bytes]:
         """A failure as an HTTP answer: the provider's own where there is one, else ours in the caller's dialect."""
@@ -150,7 +151,7 @@ class Front:
             notes.request_id = given
         return notes
 
-    def told(self, notes: Notes) -> list[tuple[str, str]]:
+    def told(self, notes: Notes) -> TextPairs:
         """What we have to say about an answer, as header fields."""
         now = notes.ended = self.clock.now()
         upstream = notes.upstream
@@ -183,10 +184,10 @@ class Front:
 _LIMITED = ("requests", "tokens")
 
 
-def _unlimited(pairs: Iterable[tuple[str, str]], notes: Notes) -> list[tuple[str, str]]:
+def _unlimited(pairs: Iterable[tuple[str, str]], notes: Notes) -> Iterable[tuple[str, str]]:
     """Without the provider's words on limits, where a limit of ours is the caller's."""
     if not notes.limits:
-        return list(pairs)
+        return pairs
     return [pair for pair in pairs if not pair[0].lower().startswith("x-ratelimit-")]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
+import copy
 import json
 import logging
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,12 @@ import httpx2
 import pytest
 from hypothesis import given, strategies as st
 
-from llm_edge.http import _clients_httpx, _clients_httpx2
+from llm_edge.http import _clients_httpx, _clients_httpx2, _messages_httpx, _messages_httpx2
 from llm_edge.testing import Provider, answer, status
 
 URL = "http://given.test/v1/chat/completions"
 FAMILIES: Any = {"httpx2": (httpx2, _clients_httpx2), "httpx": (httpx, _clients_httpx)}
+MESSAGES: Any = {"httpx2": _messages_httpx2, "httpx": _messages_httpx}
 SENT: Any = {"content": b'{"a":1}', "headers": [("Authorization", "Bearer k"), ("X-Other", "1"), ("x-other", "2")]}
 
 
@@ -321,7 +323,7 @@ ODD = [
 @pytest.mark.parametrize("library", ["httpx2", "httpx"])
 def test_json_is_read_as_the_library_reads_it(library: str, content: bytes) -> None:
     theirs = FAMILIES[library][0]
-    whole: Any = importlib.import_module(f"llm_edge.http._{library}")._Whole
+    whole: Any = MESSAGES[library].whole
     request = theirs.Request("POST", URL)
     readings: list[object] = []
     for response in (whole(200, [], content, request), theirs.Response(200, content=content, request=request)):
@@ -330,3 +332,81 @@ def test_json_is_read_as_the_library_reads_it(library: str, content: bytes) -> N
         except (ValueError, RecursionError) as error:
             readings.append(type(error))
     assert readings[0] == readings[1]
+
+
+keys = st.sampled_from(["x-a", "X-A", "content-length", "Content-Length", "content-type", "nope", "é", "\u212a", ""])
+texts = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), max_size=4)
+acts = st.one_of(
+    st.tuples(st.sampled_from(["get", "__getitem__", "__contains__", "__delitem__", "pop", "get_list"]), keys),
+    st.tuples(st.sampled_from(["__setitem__", "setdefault"]), keys, texts),
+    st.tuples(st.just("update"), st.dictionaries(keys.filter(str.isascii), texts.filter(str.isascii), max_size=2)),
+    st.tuples(st.sampled_from(["__len__", "multi_items", "__repr__", "copy", "items"])),
+)
+ascii_fields = st.lists(
+    st.tuples(
+        st.sampled_from(["X-A", "x-a", "Content-Type", "Content-Length", "Set-Cookie", "K"]),
+        st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=4),
+    ),
+    max_size=5,
+)
+
+
+def outcome(act: Callable[..., Any], *given: Any) -> str:
+    try:
+        return repr(act(*given))
+    except Exception as error:
+        return repr(error)
+
+
+@given(fields=ascii_fields, asked=st.lists(acts, max_size=6), content=st.binary(max_size=4))
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_header_fields_are_found_and_changed_as_the_librarys_are(
+    library: str, fields: list[tuple[str, str]], asked: list[Any], content: bytes
+) -> None:
+    theirs, messages = FAMILIES[library][0], MESSAGES[library]
+    assert messages.FAMILIAR
+    request = theirs.Request("POST", URL)
+    one = messages.whole(200, fields, content, request).headers
+    other = theirs.Response(200, headers=fields, content=content, request=request).headers
+    assert one.encoding == other.encoding  # a client has found it out by now
+    for name, *said in asked:
+        assert outcome(getattr(one, name), *said) == outcome(getattr(other, name), *said)
+    assert one.raw == other.raw
+    assert one == other
+    assert pickle.loads(pickle.dumps(one)) == other
+    assert copy.deepcopy(one).raw == other.raw
+
+
+@given(code=st.sampled_from([200, 204, 404, 500]), fields=ascii_fields, content=st.binary(max_size=9))
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_a_whole_answer_is_what_the_library_makes_of_it(
+    library: str, code: int, fields: list[tuple[str, str]], content: bytes
+) -> None:
+    theirs, messages = FAMILIES[library][0], MESSAGES[library]
+    request = theirs.Request("POST", URL)
+    named = {name.lower() for name, _ in fields}
+    sized = [] if not content or "content-length" in named else [("Content-Length", str(len(content)))]
+    stream = theirs.ByteStream(content)
+    answers = [
+        messages.whole(code, fields, content, request),
+        theirs.Response(code, headers=[*fields, *sized], stream=stream, request=request),
+    ]
+    for response in answers:
+        response.read()
+    assert outcome(told, answers[0]) == outcome(told, answers[1])
+
+
+def test_a_request_can_be_changed_before_it_is_sent(family: Any, colour: Any) -> None:
+    heard: list[Any] = []
+
+    def hear(request: Any) -> Any:
+        heard.append(request)
+        return family[0].Response(200, json={})
+
+    for client in Pair(family, colour, hear):
+        request = client.build_request("POST", URL, **SENT)
+        request.headers["X-Other"] = "ü"
+        del request.headers["Authorization"]
+        request.headers.update({"X-More": "1"})
+        colour.finish(client.send(request))
+    assert heard[0].headers.raw == heard[1].headers.raw

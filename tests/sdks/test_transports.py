@@ -24,6 +24,7 @@ FAMILIES: Any = {"httpx2": (httpx2, llm_edge), "httpx": (httpx, llm_edge.httpx)}
 TWINS = [
     ("http/_httpx2.py", "http/_httpx.py"),
     ("http/_clients_httpx2.py", "http/_clients_httpx.py"),
+    ("http/_messages_httpx2.py", "http/_messages_httpx.py"),
     ("transports.py", "httpx.py"),
 ]
 

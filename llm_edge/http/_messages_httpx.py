@@ -1,0 +1,149 @@
+"""
+Requests and answers of httpx, put together in one step; the twin for httpx differs in the library's name alone.
+
+httpx's own constructors go over each header field, and SDKs then ask for a dozen of them, each by a walk through all.
+Here the fields are known already. `FAMILIAR` says whether httpx still keeps what these need as it did when this was
+written; if not, everything goes its own way.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
+
+import httpx
+
+from .. import exact
+from ..message import Headers
+from .face import TextPairs, raw_pairs
+
+Indexed: TypeAlias = list[tuple[bytes, bytes, bytes]]
+"""Header fields as httpx keeps them: each with its name in small letters between the name and the value."""
+_LENGTH: Final = "content-length"
+_FRAMING = frozenset({_LENGTH, "transfer-encoding"})
+
+
+class Known(httpx.Headers):
+    """Header fields of which each is found at once; those that were changed are looked for as httpx does."""
+
+    def __init__(self, fields: Indexed, known: Headers) -> None:
+        """`known`: the same fields, in ASCII; the length of the content may be missing there."""
+        self._list, self._encoding = fields, None
+        self.known: Headers | None = known
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As httpx's."""
+        found = self._found(key)
+        if found is not None:
+            return found
+        return (
+            super().get(key, default) if self.known is None or not key.isascii() or key.lower() == _LENGTH else default
+        )
+
+    def __getitem__(self, key: str) -> str:
+        found = self._found(key)
+        return super().__getitem__(key) if found is None else found
+
+    def __contains__(self, key: Any) -> bool:
+        return self._found(key) is not None or super().__contains__(key)
+
+    def _found(self, key: str) -> str | None:
+        if self.known is None:
+            return None
+        self._encoding = "ascii"  # as it would have found out
+        return self.known.get(key)
+
+    def __setitem__(self, key: str, value: str) -> None:
+        self.known = None
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        self.known = None
+        super().__delitem__(key)
+
+    def update(self, headers: Any = None) -> None:  # type: ignore[override]  # as httpx's own
+        """As httpx's."""
+        self.known = None
+        super().update(headers)
+
+    def __repr__(self) -> str:
+        return repr(httpx.Headers(self))
+
+    def __reduce__(self) -> Any:
+        return httpx.Headers, (self.raw, self.encoding)
+
+
+def sized(fields: Indexed, known: Headers, length: int) -> httpx.Headers:
+    """These fields, which are ASCII, with the length of what they tell of; `known` are the same without it."""
+    return Known([*fields, (b"Content-Length", b"content-length", b"%d" % length)], known)
+
+
+class Whole(httpx.Response):
+    """An answer whose bytes are here."""
+
+    def read(self) -> bytes:
+        """The bytes, which are here. What was read is closed: the client above learns from that how long it took."""
+        content = super().read()
+        if not self.is_closed:
+            self.is_closed = self.is_stream_consumed = True
+            assert isinstance(self.stream, httpx.SyncByteStream), "a sync client reads here"
+            self.stream.close()
+        return content
+
+    async def aread(self) -> bytes:
+        """The same for event loops."""
+        content = await super().aread()
+        if not self.is_closed:
+            self.is_closed = self.is_stream_consumed = True
+            assert isinstance(self.stream, httpx.AsyncByteStream), "an async client reads here"
+            await self.stream.aclose()
+        return content
+
+    def json(self, **given: Any) -> Any:
+        """As httpx reads it, by a faster reader where that gives the same."""
+        if not given:
+            with suppress(ValueError):
+                return exact.read(self.content)
+        return super().json(**given)
+
+
+def whole(status: int, pairs: TextPairs, content: bytes, request: httpx.Request) -> httpx.Response:
+    """An answer whose bytes are here: httpx would wind its bytes through its decoders."""
+    known = Headers(pairs)
+    if "content-encoding" in known or not FAMILIAR or not "".join(map("".join, pairs)).isascii():
+        return Whole(status, headers=raw_pairs(pairs), content=content, request=request)
+    fields = [(name.encode(), name.lower().encode(), value.encode()) for name, value in pairs]
+    unsized = content and known.lack(_FRAMING)
+    made = Whole.__new__(Whole)
+    vars(made).update(
+        status_code=status, headers=sized(fields, known, len(content)) if unsized else Known(fields, known),
+        _request=request, next_request=None, extensions={}, history=[], is_closed=False, is_stream_consumed=False,
+        default_encoding="utf-8", stream=httpx.ByteStream(content), _content=content,
+        _num_bytes_downloaded=len(content),
+    )  # fmt: skip
+    return made
+
+
+def asked(method: str, url: httpx.URL, headers: httpx.Headers, content: bytes, timeout: httpx.Timeout) -> httpx.Request:
+    """A request whose bytes are here; the URL is the very one given, and not a copy."""
+    made = httpx.Request.__new__(httpx.Request)
+    vars(made).update(
+        method=method.upper(), url=url, headers=headers, extensions={"timeout": timeout.as_dict()},
+        stream=httpx.ByteStream(content), _content=content,
+    )  # fmt: skip
+    return made
+
+
+def _familiar() -> bool:
+    headers = httpx.Headers([(b"A", b"b")])
+    request = httpx.Request("POST", "http://a", content=b"c")
+    answered = httpx.Response(200, stream=httpx.ByteStream(b"c"))
+    return (
+        vars(headers) == {"_list": [(b"A", b"a", b"b")], "_encoding": None}
+        and vars(request).keys() == vars(asked("POST", request.url, headers, b"c", httpx.Timeout(1.0))).keys()
+        and vars(answered).keys() | {"_content"} == vars(whole(200, [], b"c", request)).keys()
+    )
+
+
+FAMILIAR: bool = True
+FAMILIAR = _familiar()
