@@ -152,11 +152,7 @@ class Call:
         body = Body(raw)
         response = Response(status=answer.status, headers=headers, body=body)
         if answer.status >= 400:
-            failure = known.failure(response)
-            credential = self._hop.credential
-            if isinstance(failure, Unauthorized) and credential is not None and credential.refused(wire):
-                failure.retryable = True  # with another token
-            raise told(failure, self._hop.target, wire)
+            raise told(self._failure(response, known, wire), self._hop.target, wire)
         self._check(response, known, kind)
         response.body = body = self._hop.adapter.decode(body, self._request)
         request, notes, said = self._request, self._request.notes, body.json
@@ -166,6 +162,13 @@ class Call:
         self._attempt.answered = notes.answered = string(said.get("model") or said.get("modelVersion"))
         self.over(None)
         return response
+
+    def _failure(self, response: Response, known: Dialect, wire: Wire) -> ProviderFailed:
+        failure = known.failure(response)
+        credential = self._hop.credential
+        if isinstance(failure, Unauthorized) and credential is not None and credential.refused(wire):
+            failure.retryable = True  # with another token
+        return failure
 
     def _check(self, response: Response, known: Dialect, kind: str) -> None:
         assert response.body is not None, "just read"
@@ -177,7 +180,10 @@ class Call:
             raise BadAnswer(f"{name} answered with {what} where JSON was due", response=response) from None
         if fault is not None:
             fault.response = fault.response or response
-            raise fault
+            try:
+                raise fault
+            finally:
+                del fault  # as in the router
         if self._request.streaming:
             raise BadAnswer(f"{name} answered with one JSON object where a stream was asked", response=response)
 
@@ -236,12 +242,15 @@ class Call:
         try:
             return await self.alarm.until(self.patience.moment, work)
         except TimeoutError:
-            failed = NetworkFailed(f"{self._hop.target.name} did not answer in time", kind="ReadTimeout")
-            failed.late = self._late()
-            raise failed from None
+            raise self._too_late() from None
         except NetworkFailed as error:
             error.late = error.timed_out and self._late()
             raise
+
+    def _too_late(self) -> NetworkFailed:
+        failure = NetworkFailed(f"{self._hop.target.name} did not answer in time", kind="ReadTimeout")
+        failure.late = self._late()
+        return failure
 
     def _late(self) -> bool:
         moment = self.patience.moment

@@ -165,7 +165,10 @@ class Flight:
         self._running, error = None, self._error
         if self._head is None and error is not None:
             self._guard.do(self._leaves)
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # as in the router
         return self._given(request, runtime, first=True)
 
     async def follow(self, request: Request, runtime: Runtime) -> Response | None:

@@ -198,7 +198,8 @@ class Reading:
             return False
         self._gone()
         if self.guests == 0:
-            self.error = None  # it remembers where it was raised, and so this flight
+            # Both remember this flight, as it does this reading; they would stay until garbage is looked for.
+            self.error, self._gone = None, _gone_already
             if self._running is not None and not self.turn:
                 self._running.cancel()
         return True
@@ -217,3 +218,6 @@ class Reading:
             self.home.start(self.stream.aclose)
         except RuntimeError:
             pass  # its loop has been closed, and its connections with it
+
+
+def _gone_already() -> None: ...

@@ -86,7 +86,10 @@ class Router:
                     target, response = await self._race(request, hedge, target, left)
             except CallError as error:
                 error.target, error.attempts = error.target or target.name, len(notes.attempts)
-                left = self._next(request, course, left, error)
+                further = self._next(request, course, left, error)
+                if further is None:
+                    raise
+                left = further
                 failures.append(error)
                 continue
             notes.target = target.name
@@ -129,21 +132,19 @@ class Router:
             return False
         raise DeadlineExceeded("the time allowed for this call was over before it could be sent")
 
-    def _next(self, request: Request, course: Course, left: deque[Target], error: CallError) -> deque[Target]:
-        """Who is still to be asked after this failure; raises it when nobody should be."""
+    def _next(self, request: Request, course: Course, left: deque[Target], error: CallError) -> deque[Target] | None:
+        """Who is still to be asked after this failure; None when nobody should be."""
         if request.upload is not None:
-            raise error
+            return None
         if isinstance(error, (ContextTooLong, ContentBlocked)):
             others = course.larger if isinstance(error, ContextTooLong) else course.lenient
             asked = {attempt.target for attempt in request.notes.attempts} | {error.target}
             fresh = [target for target in others if target.name not in asked]
             if not fresh:
-                raise error
+                return None
             request.notes.targets += [target.name for target in fresh]
             return deque(fresh)
-        if not error.elsewhere:
-            raise error
-        return left
+        return left if error.elsewhere else None
 
 
 def _telling(last: CallError, error: CallError) -> CallError:

@@ -185,11 +185,12 @@ class _Books:
             later.append(lambda: self._hear(now))
 
     def _hear(self, now: float) -> None:
-        request = self._request
-        self._tell.hear(request, self._error, now)
+        request, error = self._request, self._error
+        self._error = None  # it remembers where it was raised, and so these books
+        self._tell.hear(request, error, now)
         for hearing in self._hearings:
             try:
-                hearing.over(request, self._error)
+                hearing.over(request, error)
             except Exception:
                 log.exception("a listener failed at the end of a call", extra=request.notes.about)
 

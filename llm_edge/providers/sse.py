@@ -17,7 +17,7 @@ as the pictures it carries and must still be known for what it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 Event: TypeAlias = tuple[bytes, bytes, bool]
@@ -33,7 +33,7 @@ _QUIET = frozenset({b"id", b"retry"})
 
 class Splitter:
     """
-    Turns chunks into events. `stray` hears each line that is no field of an event stream,
+    Turns chunks into events. `strays` gets each line that is no field of an event stream,
     which is how Google sends an error in the middle of one.
     """
 
@@ -49,16 +49,16 @@ class Splitter:
         "_overflow",
         "_size",
         "_skip_lf",
-        "_stray",
+        "_strays",
         "idle",
         "oversized",
     )
 
-    def __init__(self, stray: Callable[[bytes], None] | None = None, *, limit: int = LIMIT) -> None:
+    def __init__(self, strays: list[bytes] | None = None, *, limit: int = LIMIT) -> None:
         self.oversized = 0
         """Events that were larger than `limit`."""
         self._limit = limit
-        self._stray = stray
+        self._strays = strays
         self.idle = False
         """Between two events with nothing pending: the fast way is open."""
         self._at_start = True
@@ -165,8 +165,8 @@ class Splitter:
                 self._overflow = True
         elif name == b"event":
             self._name = value.removeprefix(b" ")
-        elif name and name not in _QUIET and self._stray is not None and not cut:
-            self._stray(line)
+        elif name and name not in _QUIET and self._strays is not None and not cut:
+            self._strays.append(line)
 
     def _dispatch(self, events: list[Event]) -> None:
         if self._event:

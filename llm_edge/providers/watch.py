@@ -30,7 +30,7 @@ def looks_whole(data: bytes) -> bool:
 class EventWatcher(ABC):
     """A watcher of server-sent events; dialects fill in `_event`, `usage` and what proves the end."""
 
-    __slots__ = ("_bare", "_open", "_reasons", "_splitter", "complete", "events", "failure", "model")
+    __slots__ = ("_bare", "_open", "_reasons", "_splitter", "_strays", "complete", "events", "failure", "model")
 
     terminal = "the end of the answer"
     """The dialect's mark that an answer is whole, in words."""
@@ -45,7 +45,8 @@ class EventWatcher(ABC):
         """The choices seen so far, by index."""
         self._reasons: dict[int, str] = {}
         """Why choices ended, by index."""
-        self._splitter = Splitter(self._stray)
+        self._strays: list[bytes] = []
+        self._splitter = Splitter(self._strays)
         self._bare: BareObjects | None = None
 
     @property
@@ -59,7 +60,10 @@ class EventWatcher(ABC):
         return [self._reasons.get(index, "") for index in sorted(self._open | self._reasons.keys())]
 
     def feed(self, chunk: bytes, /) -> None:
-        for name, data, whole in self._splitter.feed(chunk):
+        events = self._splitter.feed(chunk)
+        if self._strays:
+            self._outside()
+        for name, data, whole in events:
             if data and not self.complete:
                 self.events += 1
                 self._event(name, data, whole)
@@ -71,7 +75,9 @@ class EventWatcher(ABC):
         """
         half = self._splitter.pending or (self._bare is not None and self._bare.pending)
         if not self.complete:
-            for name, data, whole in self._splitter.end():
+            last = self._splitter.end()
+            self._outside()
+            for name, data, whole in last:
                 # Its empty line never came; it counts if it is all there, and cut JSON does not parse.
                 if data == DONE or (whole and parse(data) is not None):
                     self.events += 1
@@ -115,12 +121,15 @@ class EventWatcher(ABC):
             self.failure = self.failure or failure_inside(trouble)
         return trouble is not None
 
-    def _stray(self, line: bytes) -> None:
-        if self._bare is None:
-            self._bare = BareObjects()
-        for data in self._bare.feed(line):
-            if not self.complete:
-                self._bare_object(data)
+    def _outside(self) -> None:
+        """What came outside any event."""
+        lines, self._strays[:] = list(self._strays), []
+        for line in lines:
+            if self._bare is None:
+                self._bare = BareObjects()
+            for data in self._bare.feed(line):
+                if not self.complete:
+                    self._bare_object(data)
 
     def _bare_object(self, data: bytes) -> None:
         """A JSON object that came outside any event: an error, or it means nothing here."""

@@ -141,7 +141,7 @@ def test_between_events_nothing_is_pending(quiet: bytes) -> None:
 
 def test_lines_that_are_no_fields_are_told_apart() -> None:
     strays: list[bytes] = []
-    Splitter(strays.append).feed(b'data: x\n: note\nid: 1\nretry: 2\n\n{\n  "error": 1\n}\n')
+    Splitter(strays).feed(b'data: x\n: note\nid: 1\nretry: 2\n\n{\n  "error": 1\n}\n')
     assert strays == [b"{", b'  "error": 1', b"}"]
 
 

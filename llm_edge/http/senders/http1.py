@@ -171,7 +171,7 @@ class Reading:
     )
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._size = 0
         self._bounded = False
         self.status = 0
@@ -184,15 +184,20 @@ class Reading:
     def feed(self, data: bytes) -> None:
         """The next bytes. Raises NetworkFailed for what is not HTTP."""
         self.heard = True
-        headless = not self.head
+        headless, parser = not self.head, self._parser
+        if parser is None:
+            self.more, self.keep = True, False
+            return
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             if not self.over:
                 raise failed("RemoteProtocolError") from None
             self.more = True
         if self.more:
             self.keep = False
+        if self.over:
+            self._parser = None  # it knows this reading, so both would stay until garbage is looked for
         if headless:
             self._size += len(data)
             if self._size > LARGEST_HEAD and not self.head:
@@ -208,6 +213,7 @@ class Reading:
 
     def ended(self) -> NetworkFailed | None:
         """The other side has hung up: what is wrong with that."""
+        self._parser = None
         if self.head and not self._bounded:
             self.over = True
         return None if self.over else failed("RemoteProtocolError")
@@ -228,6 +234,7 @@ class Reading:
     def on_headers_complete(self) -> None:
         if self.over:
             return
+        assert self._parser is not None, "it is this one that calls"
         status = self._parser.get_status_code()
         if status >= 200:
             self.status, self.head = status, True
@@ -239,8 +246,8 @@ class Reading:
 
     def on_message_complete(self) -> None:
         if self.head:
-            self.over = True
-            self.keep = self._parser.should_keep_alive()
+            assert self._parser is not None, "it is this one that calls"
+            self.over, self.keep = True, self._parser.should_keep_alive()
         else:  # 100 Continue and its kin: the answer comes after it
             self.raw.clear()
             self._bounded = False

@@ -132,8 +132,7 @@ class _Line(asyncio.Protocol):
 
     async def more(self) -> None:
         """Wait for more of the answer."""
-        if self._fault is not None:
-            raise self._fault
+        self._fails()
         if self._ended:
             raise failed("RemoteProtocolError")
         if self._paused and self._transport is not None:
@@ -144,8 +143,14 @@ class _Line(asyncio.Protocol):
             await self._waiter
         finally:
             self._waiter = None
-        if self._fault is not None:
-            raise self._fault
+        self._fails()
+
+    def _fails(self) -> None:
+        try:
+            if self._fault is not None:
+                raise self._fault
+        finally:
+            self._fault = None  # an error that its own traceback leads to waits for the garbage collector
 
     def rest(self) -> None:
         """The call that used it is over."""

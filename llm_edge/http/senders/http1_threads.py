@@ -53,12 +53,15 @@ class BlockingHttp1:
                 return Answer(reading.status, readable(reading.raw), source, at_once=source.at_once)
             except _Unanswered as error:
                 line.close()
-                fault = error.fault
-                if not used or error.heard:
-                    raise fault from None
+                fault, final = error.fault, not used or error.heard
             except BaseException:
                 line.close()
                 raise
+            try:
+                if final:
+                    raise fault
+            finally:
+                del fault  # an error that its own traceback leads to waits for the garbage collector
             # The server had hung up before the request reached it.
             line = self._lines.take(place.way, patience, fresh=True)
 
@@ -127,7 +130,10 @@ class _Line:
         else:
             fault = reading.ended()
             if fault is not None:
-                raise _HungUp(fault)
+                try:
+                    raise _HungUp(fault)
+                finally:
+                    del fault  # as above
 
     def _some(self, patience: Patience) -> bytes:
         if not self._secure:  # what TLS has read already, `poll` does not know of

@@ -129,7 +129,10 @@ class _Portable(ABC):
                     fresh_start = True
                     continue
                 fault = redrawn(error, unwritable(wire))
-            raise fault
+            try:
+                raise fault
+            finally:
+                del fault  # an error that its own traceback leads to waits for the garbage collector
 
 
 class BlockingPortable(_Portable):

@@ -48,7 +48,7 @@ class ChatReader:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._stray: list[bytes] = []
-        self._splitter = Splitter(self._stray.append, limit=LARGEST)
+        self._splitter = Splitter(self._stray, limit=LARGEST)
         self._base: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
         self._usage: Json | None = None

@@ -27,13 +27,14 @@ _PIECE = 80
 class ChatAssembler:
     """Puts a chat stream together."""
 
-    __slots__ = ("_broken", "_calls", "_choices", "_done", "_splitter", "_texts", "_top", "_usage")
+    __slots__ = ("_broken", "_calls", "_choices", "_done", "_splitter", "_strays", "_texts", "_top", "_usage")
 
     kind = "chat.completion"
     """What a whole answer says it is."""
 
     def __init__(self) -> None:
-        self._splitter = Splitter(self._stray)
+        self._strays: list[bytes] = []
+        self._splitter = Splitter(self._strays)
         self._top: dict[str, Any] = {}
         self._usage: Any = None
         self._choices: dict[int, dict[str, Any]] = {}
@@ -60,11 +61,10 @@ class ChatAssembler:
             answer["usage"] = self._usage
         return answer
 
-    def _stray(self, line: bytes) -> None:
-        if line.startswith(b"{"):
-            self._broken = True  # an error outside any event; or no event stream at all
-
     def _read(self, events: Any) -> None:
+        if any(line.startswith(b"{") for line in self._strays):
+            self._broken = True  # an error outside any event; or no event stream at all
+        self._strays.clear()
         for _, content, whole in events:
             if self._done or self._broken or not content:
                 continue

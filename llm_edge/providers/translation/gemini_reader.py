@@ -67,7 +67,7 @@ class GenerateReader:
         self._exchange = exchange
         self._stray: list[bytes] = []
         self._bare: BareObjects | None = None
-        self._splitter = Splitter(self._stray.append, limit=LARGEST)
+        self._splitter = Splitter(self._stray, limit=LARGEST)
         self._base: dict[str, Any] = {}
         self._candidates: dict[int, _Candidate] = {}
         self._usage: dict[str, Any] = {}

@@ -21,10 +21,11 @@ _WORDS = frozenset({"text", "thought"})
 class GenerateAssembler:
     """Puts one stream together."""
 
-    __slots__ = ("_answer", "_broken", "_candidates", "_splitter")
+    __slots__ = ("_answer", "_broken", "_candidates", "_splitter", "_strays")
 
     def __init__(self) -> None:
-        self._splitter = Splitter(self._stray)
+        self._strays: list[bytes] = []
+        self._splitter = Splitter(self._strays)
         self._answer: dict[str, Any] = {}
         self._candidates: dict[int, dict[str, Any]] = {}
         self._broken = False
@@ -41,11 +42,10 @@ class GenerateAssembler:
             return None
         return {"candidates": candidates, **self._answer} if candidates else dict(self._answer)
 
-    def _stray(self, line: bytes) -> None:
-        if line.strip():
-            self._broken = True  # an error outside any event, or a list in place of events
-
     def _read(self, events: Sequence[tuple[bytes, bytes, bool]]) -> None:
+        if any(line.strip() for line in self._strays):
+            self._broken = True  # an error outside any event, or a list in place of events
+        self._strays.clear()
         for _, content, whole in events:
             if content and not self._broken:
                 try:

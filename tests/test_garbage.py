@@ -1,0 +1,128 @@
+"""What a call took is given back when it is over: nothing of it waits for the garbage collector."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from llm_edge import EdgeClient
+from llm_edge.errors import EdgeError
+from llm_edge.testing import Provider, answer, hang_up, html, json_body, status, stream
+
+from .conftest import Colour
+
+Edges = Callable[..., EdgeClient]
+SAID = [{"role": "user", "content": "Where is Paris?"}]
+ENGINES = ["httptools", "httpx2"]
+
+
+@pytest.fixture
+def left() -> Iterator[Callable[[Callable[[], None]], list[str]]]:
+    """Tells what of ours a piece of work leaves to the garbage collector."""
+
+    def of(work: Callable[[], None]) -> list[str]:
+        for _ in range(3):
+            work()  # whatever is made once
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        work()
+        gc.collect()
+        ours = [f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.garbage]
+        gc.set_debug(0)
+        gc.garbage.clear()
+        return [name for name in ours if name.startswith("llm_edge.") and not name.startswith("llm_edge.testing.")]
+
+    yield of
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("policy", ["off", "all"])
+def test_an_answer_leaves_nothing(
+    policy: str, streamed: bool, engine: str, colour: Colour, edges: Edges, provider: Provider, left: Any
+) -> None:
+    provider.script(stream("It is ", "here.") if streamed else answer("Here."))
+    place = {"gpt": {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}}
+    edge = edges(providers=place, cache={"policy": policy}, http={"engine": engine})
+
+    def ask() -> None:
+        reply = colour.chat(edge, "gpt/gpt-4o", SAID, stream=streamed)
+        if streamed:
+            colour.items(reply)
+        assert "ere." in reply.text
+
+    assert left(ask) == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_miss_that_is_kept_leaves_nothing(
+    engine: str, colour: Colour, edges: Edges, provider: Provider, left: Any
+) -> None:
+    provider.script(stream("It is ", "here."))
+    place = {"gpt": {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}}
+    edge = edges(providers=place, http={"engine": engine})
+    asked = iter(range(99))
+
+    def ask() -> None:
+        colour.items(colour.chat(edge, "gpt/gpt-4o", [{**SAID[0], "content": str(next(asked))}], stream=True))
+
+    assert left(ask) == []
+    assert edge.cache.stats()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("step", "sections"),
+    [
+        (status(400), {}),
+        (status(500), {}),
+        (html(), {}),
+        (json_body({"error": {"message": "no"}}), {}),
+        (hang_up(), {}),
+        (answer("Here."), {"limits": {"global": {"requests_per_day": 1}}}),
+    ],
+    ids=["refused", "failed", "HTML", "an error in an answer", "hung up", "limited"],
+)
+def test_a_failure_leaves_nothing(
+    step: Any, sections: Any, engine: str, colour: Colour, edges: Edges, provider: Provider, left: Any
+) -> None:
+    provider.script(step)
+    place = {"gpt": {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}}
+    off: Any = {"cache": {"policy": "off"}, "retry": {"attempts": 1}}
+    edge = edges(providers=place, http={"engine": engine}, **{**off, **sections})
+    failed: list[str] = []
+
+    async def asked() -> None:
+        try:  # not `pytest.raises`, which remembers where it was
+            await edge.achat("gpt/gpt-4o", SAID)
+        except EdgeError as error:
+            failed.append(type(error).__name__)
+
+    def ask() -> None:
+        if colour.name == "async":
+            return colour.run(asked())
+        try:
+            edge.chat("gpt/gpt-4o", SAID)
+        except EdgeError as error:
+            failed.append(type(error).__name__)
+        return None
+
+    assert left(ask) == []
+    assert len(failed) >= 3
+
+
+def test_under_an_sdk_a_call_leaves_nothing(colour: Colour, edges: Edges, provider: Provider, left: Any) -> None:
+    provider.script(answer("Here."))
+    sdk = colour.openai(edges(cache={"policy": "off"}), f"{provider.url}/v1")
+
+    def ask() -> None:
+        assert colour.finish(sdk.chat.completions.create(model="gpt-4o", messages=SAID)).choices
+
+    assert left(ask) == []
