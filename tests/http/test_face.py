@@ -129,10 +129,10 @@ def test_a_refusal_of_an_unknown_call_is_in_the_words_of_its_sdk(
 def test_our_limits_are_told_in_place_of_the_providers() -> None:
     face, call = front(), inward(front())
     theirs = Headers([("x-ratelimit-remaining-requests", "9"), ("X-RateLimit-Reset-Tokens", "1s"), ("x-other", "kept")])
-    untouched = readable(face.outward(call, Response(status=200, headers=theirs)))
+    untouched = Headers(face.outward(call, Response(status=200, headers=theirs)))
     assert (untouched["x-ratelimit-remaining-requests"], untouched["x-ratelimit-reset-tokens"]) == ("9", "1s")
     call.notes.limits = (("requests", 10, 3, 0.25), ("tokens", 600, 0, 90.0), ("places", 5, 1, 0.0))
-    told = readable(face.outward(call, Response(status=200, headers=theirs)))
+    told = Headers(face.outward(call, Response(status=200, headers=theirs)))
     assert {name: told[name] for name in told if name.startswith("x-ratelimit")} == {
         "x-ratelimit-limit-requests": "10", "x-ratelimit-limit-tokens": "600",
         "x-ratelimit-remaining-requests": "3", "x-ratelimit-remaining-tokens": "0",
