@@ -26,14 +26,18 @@ _STEPS = ((19, b"1", 5000), (6, b"111", 1000))
 
 def read(raw: bytes) -> Any:
     """The value these bytes stand for. ValueError when they are not JSON."""
+    encoding = "utf-8"
     if not has_long_number(raw):
         try:
             return orjson.loads(raw)
         except ValueError:
-            if not _SURROGATE.search(raw):
+            encoding = json.detect_encoding(raw)  # a byte order mark, or UTF-16: not how JSON travels, and read by all
+            if encoding == "utf-8" and not _SURROGATE.search(raw):
                 raise
+    elif raw[:1] == b"\xef":
+        encoding = "utf-8-sig"
     try:
-        return json.loads(raw.decode(), parse_constant=_no_number, parse_float=_finite)
+        return json.loads(raw.decode(encoding), parse_constant=_no_number, parse_float=_finite)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
 

@@ -89,11 +89,18 @@ def test_values_that_only_python_finds_equal_are_a_change(had: object, given: ob
     assert told(Body(changed.raw).json["n"]) == told(given)
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+@given(st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.booleans(), st.none())))
+def test_json_is_read_in_every_coding_of_unicode(coding: str, said: dict[str, object]) -> None:
+    raw = json.dumps({**said, "long": 2**70}).encode(coding), json.dumps(said).encode(coding)
+    assert [Body(each).json for each in raw] == [{**said, "long": 2**70}, said]
+
+
 @pytest.mark.parametrize(
     "raw",
     [b"[1]", b'"text"', b"1", b"null", b"", b"{", b'{"a": NaN}', b'{"a": 1e999}',
-     b'{"a": 1e999, "b": "1234567890123456789"}', b'\xef\xbb\xbf{"a": 1}',
-     b'{"a": "\\ud800", "b": NaN}', b'{"a": "\xff"}', b'{"a": ' + b"9" * 5000 + b"}"],
+     b'{"a": 1e999, "b": "1234567890123456789"}',
+     b'{"a": "\\ud800", "b": NaN}', b'\xef\xbb\xbf[1]', b'\xef\xbb\xbf', b'\xff\xfe{\x00', b"\0\0\0{", b'{"a": "\xff"}', b'{"a": ' + b"9" * 5000 + b"}"],
 )  # fmt: skip
 def test_what_is_not_a_json_object_is_a_value_error(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):

@@ -133,6 +133,19 @@ def test_a_client_is_made_with_the_network_blocked(installed: Path, no_network: 
     assert run([str(installed), "-c", statement], env=no_network, cwd=tmp_path) == "made\n"
 
 
+def test_it_works_from_inside_an_archive(wheel: Path, no_network: dict[str, str], tmp_path: Path) -> None:
+    """As in a zipapp: what it ships beside its code is found there, too."""
+    statement = with_dependencies(
+        f"sys.path.insert(0, {str(wheel)!r}); from llm_edge import EdgeClient; from llm_edge.money import book; "
+        "from llm_edge.providers import bedrock_models, capabilities; "
+        "print(bool(book.about()), book.Book({}).price('openai/gpt-4o') is not None, EdgeClient().config.cache.ttl); "
+        "print(book.__file__)"
+    )
+    said = run([sys.executable, "-I", "-c", statement], env=no_network, cwd=tmp_path).splitlines()
+    assert said[0] == "True True 300.0"
+    assert said[1].startswith(str(wheel))
+
+
 def test_its_entry_points_are_found(installed: Path, no_network: dict[str, str], tmp_path: Path) -> None:
     found = "from importlib.metadata import distribution; found = distribution('llm_edge').entry_points; "
     printed = run([str(installed), "-c", found + "print(*sorted(found), sep='\\n')"], env=no_network, cwd=tmp_path)

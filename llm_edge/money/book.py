@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import orjson
 
 from ..policy.price import ALWAYS, Price, Rate, Variant, When, cost
 
-Source: TypeAlias = Literal["shipped", "installed", "none"]
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
-_FILE = Path(__file__).resolve().parent.parent / "data" / "prices.json"
+Source: TypeAlias = Literal["shipped", "installed", "none"]
 _MOST = 4096
 """Models remembered at once; their names come from callers."""
 
@@ -92,9 +92,16 @@ def _of(source: Source, place: str, model: str) -> Price | None:
     return next((_price(each) for each in row["models"] if _fits(each["is"], model)), None) if row else None
 
 
+def _file() -> Traversable:
+    """The list, wherever the package lies: in a folder, or in an archive that it is imported from."""
+    from importlib.resources import files
+
+    return files("llm_edge").joinpath("data", "prices.json")
+
+
 def about() -> dict[str, str]:
     """Where the shipped prices come from, and of what date they are."""
-    with _FILE.open("rb") as file:
+    with _file().open("rb") as file:
         told: dict[str, str] = orjson.loads(file.readline().rstrip().removesuffix(b',"providers":{') + b"}")["about"]
     return told
 
@@ -105,7 +112,7 @@ def _provider(source: Source, place: str) -> Any:
     if source == "installed":
         return _live().get(place)
     head = orjson.dumps(place) + b":"
-    with _FILE.open("rb") as file:
+    with _file().open("rb") as file:
         for line in file:
             if line.startswith(head):
                 return orjson.loads(line[len(head) :].rstrip().removesuffix(b","))

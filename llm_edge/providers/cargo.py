@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from ..exact import read
 from ..message import Json
 
 _NOTHING: Json = {}
@@ -71,7 +73,9 @@ def parse(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except ValueError:
-        return None
+        with suppress(ValueError):
+            return read(data)  # what orjson alone does not take
+    return None
 
 
 def camel(item: Json) -> Json:

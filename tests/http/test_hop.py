@@ -413,3 +413,17 @@ def test_what_passes_untouched_without_a_timeout_is_bounded_all_the_same(colour:
     assert response.stream is not None
     colour.run(response.stream.__anext__())
     assert patience.remaining() == 600.0
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_an_answer_in_another_coding_of_unicode_is_understood(colour: Any, coding: str) -> None:
+    """JSON should travel as UTF-8 without a mark; every SDK reads what does not."""
+    request, sent = ask(), WHOLE.decode().encode(coding)
+    response = told(colour, Engine(200, JSON, sent), request)
+    assert response.body is not None
+    assert response.body.raw == sent
+    assert request.notes.usage is not None
+    assert request.notes.usage["total_tokens"] == 3
+    busy = b'{"error":{"message":"busy"}}'.decode().encode(coding)
+    with pytest.raises(Overloaded, match="busy"):
+        told(colour, Engine(503, JSON, busy), ask())
