@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..errors import NetworkFailed
@@ -79,6 +80,31 @@ class Pieces:
     def _wait(self, seconds: float | None) -> None:
         self._call.patience.within(seconds)
         self._call.alarm.move(self._call.patience.moment)
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+
+
+class Begun:
+    """The bytes of an answer whose beginning is looked at before somebody reads it."""
+
+    __slots__ = ("_seen", "_source")
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source, self._seen = source, b""
+
+    async def begin(self) -> bytes:
+        """What it begins with, but for white space; nothing when there is nothing else."""
+        with suppress(StopAsyncIteration):
+            while not self._seen.strip():
+                self._seen += await self._source.__anext__()
+        return self._seen.lstrip()
+
+    async def __anext__(self) -> bytes:
+        if self._seen:
+            seen, self._seen = self._seen, b""
+            return seen
+        return await self._source.__anext__()
 
     async def aclose(self) -> None:
         await self._source.aclose()

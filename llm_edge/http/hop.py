@@ -24,7 +24,7 @@ from ..providers.base import Adapter, Credential, Dialect, Reframing, Target, Wi
 from ..providers.cargo import string
 from ..providers.keyless import told
 from ..runtime import GivenUp, Runtime
-from .flow import Flow, Pieces
+from .flow import Begun, Flow, Pieces
 from .sender import Answer, Patience, Sender
 from .senders.decode import decoded, too_large
 from .senders.transport import Given
@@ -138,12 +138,15 @@ class Call:
             raise BadAnswer(f"{name} answered with a redirect ({answer.status}); a credential is never redirected")
         headers, kind = answer.headers.without(*_FRAMING), answer.headers.get("content-type", "")
         plain = self._hop.reframing is None and not answer.headers.get("content-encoding")
-        streams = self._request.streaming and answer.status == 200 and not _json(kind)
+        streams = self._request.streaming and 200 <= answer.status < 300
         raw = answer.at_once() if plain and not streams else None
         if raw is None:
             source = decoded(answer.source, answer.headers.get("content-encoding"), largest=self._hop.largest)
             if self._hop.reframing is not None:
                 headers, source = self._hop.reframing.reframed(headers, source, self._request)
+            if streams and _json(kind):  # some say so of their streams
+                source = Begun(source)
+                streams = (await self._bounded(source.begin()))[:1] not in (b"{", b"[", b"")
             if streams:
                 return await self._stream(answer.status, headers, source, known)
             raw = await self._whole(source)

@@ -427,3 +427,21 @@ def test_an_answer_in_another_coding_of_unicode_is_understood(colour: Any, codin
     busy = b'{"error":{"message":"busy"}}'.decode().encode(coding)
     with pytest.raises(Overloaded, match="busy"):
         told(colour, Engine(503, JSON, busy), ask())
+
+
+@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize("kind", [EVENTS, JSON, "", "text/plain"])
+def test_a_stream_is_a_stream_whatever_its_headers_say(colour: Any, kind: str, status: int) -> None:
+    """Home-made servers say 201, or that their events are JSON; SDKs look at the bytes alone."""
+    engine = Engine(status, kind, b" \n", b"\n" + FIRST, LAST, DONE)
+    response = told(colour, engine, ask(True))
+    assert response.status == status
+    assert b"".join(read(colour, response.stream)).strip() == (FIRST + LAST + DONE).strip()
+
+
+@pytest.mark.parametrize("whole", [WHOLE, b" " + WHOLE, b"", b" ", b"[]"])
+def test_json_where_a_stream_was_asked_is_no_stream(colour: Any, whole: bytes) -> None:
+    engine = Engine(200, JSON, whole)
+    with pytest.raises(BadAnswer, match=r"one JSON object|JSON was due"):
+        told(colour, engine, ask(True))
+    assert engine.source.closed
