@@ -128,7 +128,7 @@ def trunk(house: House, runtime: Runtime, send: Sender, *, layers: Sequence[Laye
     clock = runtime.clock
     cache = Cache(
         house.answers, runtime, house.keeping, understanding, place=house.targets.place, cost=house.book.cost,
-        chance=house.chance,
+        chance=house.chance, books=_books(house, clock),
     )  # fmt: skip
     semantic = Semantic(cache, house.keeping, house.alike, house.questions, frozenset(house.config.routes))
     chain = stack(

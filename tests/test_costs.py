@@ -16,6 +16,7 @@ from llm_edge.providers.dialects import by_name
 from llm_edge.testing import Provider, answer, json_body, status, stream
 
 from .conftest import Colour
+from .layers.test_cache_fresh import settled
 
 Edges = Callable[..., EdgeClient]
 USED = {"prompt_tokens": 1000, "completion_tokens": 100}
@@ -221,6 +222,19 @@ def test_copies_that_nobody_sees_are_paid_for(edges: Edges, places: Any, provide
     while len(edge.spend("target")) < 2:
         assert time.monotonic() < end
     assert {row.name: row.nano_usd for row in edge.spend("target")} == {"gpt/m": SPENT, "spare/m": 1_100_000}
+
+
+def test_what_is_asked_again_behind_the_callers_back_is_paid_for(
+    colour: Colour, edges: Edges, places: Any, provider: Provider
+) -> None:
+    provider.script(answer("Hi", usage=USED))
+    edge = edges(cache={"ttl": 0.01, "stale_while_revalidate": 600, "early_refresh": False}, **places)
+    end = time.monotonic() + 20
+    while colour.chat(edge, "gpt/m", "Hi").cache != "STALE":
+        assert time.monotonic() < end
+    settled(colour)
+    assert len(provider.calls) > 1
+    assert edge.spend()[0].nano_usd == SPENT * len(provider.calls)
 
 
 def test_whoever_shares_anothers_call_pays_nothing(edges: Edges, places: Any, provider: Provider) -> None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from ..errors import CallError, DeadlineExceeded, StreamBroken
-from ..message import Handler, Json, OnEnd, Pairs, Request, Response, Watcher
+from ..message import Handler, Json, OnEnd, Pairs, Request, Response, Watcher, stack
 from ..notes import Notes
 from ..policy import freshness
 from ..policy.cacheable import fit
@@ -291,19 +291,22 @@ class Asking:
             return
         asked, now = self._request, clock.now()
         deadline = None if asked.deadline is None else now + max(asked.deadline - now, 1.0)
-        notes = Notes(model=asked.model, operation=asked.operation, started=now, route=asked.route)
+        notes = Notes(model=asked.model, operation=asked.operation, started=now, route=asked.route, cache="MISS")
         anew = replace(asked.controls, no_cache=True)  # nor from what was said to a similar question
         request = replace(asked, notes=notes, deadline=deadline, controls=anew)
 
         async def newer(request: Request) -> Response | None:
             return await self._newer(known, request)
 
+        async def ask(request: Request) -> Response:
+            answers.stats.again()
+            return await self._ask_for_all(request, newer)
+
+        books = self._cache.books
+
         async def work() -> None:
             try:
-                response = await newer(request)
-                if response is None:
-                    answers.stats.again()
-                    response = await self._ask_for_all(request, newer)
+                response = await newer(request) or await (ask if books is None else stack([books], ask))(request)
                 if response.stream is not None:
                     async for _ in response.stream:
                         pass

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from ..errors import NotCached
-from ..message import Body, Controls, Handler, Headers, Request, Response
+from ..message import Body, Controls, Handler, Headers, Layer, Request, Response
 from ..policy.cacheable import Policy, why_not
 from ..policy.keys import LEFT_OUT, STREAMED_BY_ADDRESS, address, answer_key, fingerprint
 from ..providers.passing import IN_SCOPE, secret
@@ -65,9 +65,12 @@ class Cache:
         place: Callable[[Request], str] = lambda request: "",
         cost: Cost = lambda target, usage, moment, model: None,
         chance: Callable[[], float] = lambda: 0.5,
+        books: Layer | None = None,
     ) -> None:
         self.answers, self.runtime, self.clock = answers, runtime, runtime.clock
         self._rules, self.understand, self._place, self.cost, self.chance = rules, understand, place, cost, chance
+        self.books = books
+        """For calls that no caller hears of, and that are paid for all the same."""
         self.tier = answers.tier(runtime)
         self._seen = answers.sights
 
