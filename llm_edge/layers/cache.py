@@ -138,7 +138,7 @@ class Cache:
             dialect, request.route, address(url, dialect) if dialect == STREAMED_BY_ADDRESS else url,
             self._place(request), controls.tenant, request.scope, controls.namespace,
         )  # fmt: skip
-        further = headers.once(_affecting)
+        further = headers.once(_affecting) if headers.pairs else None
         return (*words, *further.values()) if further else words
 
 
