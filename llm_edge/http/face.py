@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn, SupportsFloat, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from ..errors import CallError, NetworkFailed, StreamBroken
 from ..layers.tell import spoken
@@ -166,7 +166,9 @@ class Front:
             ("x-llm-edge-overhead-ms", f"{max(now - notes.started - upstream - notes.waited, 0.0) * 1e3:.3f}"),
         ]
         if notes.target:
-            told.append(("x-llm-edge-target", notes.target))
+            target = notes.target
+            # Models come from callers, and a line break, or half a surrogate pair, is no header field's.
+            told.append(("x-llm-edge-target", target if target.isprintable() else quote(target, "/", errors="replace")))
         if notes.cost is not None:
             told.append(("x-llm-edge-cost", spoken(notes.cost)))
         if notes.cache_age is not None:

@@ -109,6 +109,8 @@ class Calls:
             raise Refused("a stream from this path comes as events only: add `?alt=sse`")
         if not call.model and not call.route:
             raise Refused("`model` is missing: name a route, or `provider/model`")
+        if not (call.route or call.model).isprintable():
+            raise Refused("`model` holds characters that no name has: line breaks, controls, or half a character")
         caller.need_model(call.route or call.model)
         if not call.route:
             self._served(call.model)

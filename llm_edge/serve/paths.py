@@ -134,7 +134,7 @@ class Paths:
         wanted: str = request.path_params["name"]
         for name, owner in await self._models.names():
             if name == wanted and _may_ask(caller, name):
-                return said(_row(name, owner))
+                return said(_anthropic_row(name) if "anthropic-version" in request.state.headers else _row(name, owner))
         raise NoSuchPath("there is no such model; GET /v1/models lists those that can be asked")
 
     async def _pass(self, request: Request) -> Response:
@@ -200,16 +200,22 @@ class _Guarded:
 async def _told(request: Request, error: Exception) -> Response:
     """Whatever goes wrong in a page, in the one shape there is."""
     if isinstance(error, HTTPException):
-        error = (
-            WrongMethod("this path takes another method")
-            if error.status_code == 405
-            else NoSuchPath("nothing is served under this path")
-        )
+        error = _wrong(request) if error.status_code == 405 else NoSuchPath("nothing is served under this path")
     if isinstance(error, Gone):
         error = Refused("the body broke off, or its framing is broken")
     dialect = "anthropic.messages" if "anthropic-version" in request.headers else "openai.chat"
     status, headers, body = refusal(shown(error), dialect, id_of(request.state.headers), [])
     return Response(body, status, headers={name.decode(): value.decode() for name, value in headers})
+
+
+def _wrong(request: Request) -> WrongMethod:
+    """Says what the path takes; of several routes that share one, Starlette knows the first alone."""
+    routes: list[BaseRoute] = request.app.routes
+    here = [each for each in routes if isinstance(each, Route) and each.path_regex.match(request.scope["path"])]
+    methods = ", ".join(sorted({method for route in here for method in route.methods or ()}))
+    wrong = WrongMethod(f"this path takes {methods}")
+    wrong.allowed = methods
+    return wrong
 
 
 _TELLERS: Mapping[Any, Any] = {HTTPException: _told, EdgeError: _told, Gone: _told, Exception: _told}

@@ -44,10 +44,11 @@ class NoSuchPath(Refused):
 
 
 class WrongMethod(Refused):
-    """The path takes another method."""
+    """The path takes another method; `allowed` says which, as the `allow` header does."""
 
     status = 405
     code = "method_not_allowed"
+    allowed = "POST"
 
 
 class TooSlow(Refused):
@@ -124,6 +125,8 @@ def refusal(error: CallError, dialect: str, request_id: str, guards: RawPairs) -
     ]
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, WrongMethod):
+        headers.append((b"allow", error.allowed.encode()))
     if error.retry_after is not None:
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
     return error.status, headers, Body(json=spoken.refusal(error, request_id)).raw

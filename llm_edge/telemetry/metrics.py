@@ -150,6 +150,8 @@ class Metrics:
 
     def model(self, target: str) -> tuple[str, str]:
         """Provider and model as labels; `other` for those that come after so many others."""
+        if not target.isprintable():  # half a surrogate pair can be told to nobody
+            target = ascii(target)[1:-1]
         provider, _, model = target.partition("/")
         pair = (provider, model)
         if pair not in self._models:

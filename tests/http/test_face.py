@@ -49,6 +49,24 @@ def test_a_question_is_understood() -> None:
     assert call.scope != "k"
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("gpt/m-1:free", "gpt/m-1:free"),
+        ("gpt/模型", "gpt/模型"),
+        ("gpt/a\r\nb: c", "gpt/a%0D%0Ab%3A%20c"),
+        ("gpt/\ud800", "gpt/%3F"),
+    ],
+    ids=["plain", "not ASCII", "a line break", "half a pair"],
+)
+def test_a_target_is_told_so_that_every_server_takes_it(target: str, said: str) -> None:
+    face, call = front(), inward(front())
+    call.notes.target = target
+    told = dict(face.told(call.notes))["x-llm-edge-target"]
+    assert told == said
+    assert raw_pairs([("x", told)])
+
+
 def test_what_litellm_says_of_the_cache_stays_here_and_other_fields_of_that_name_travel() -> None:
     call = inward(front(), body=b'{"model":"m","messages":[],"cache":{"no-cache":true,"namespace":"a"}}')
     assert (call.controls.no_cache, call.controls.namespace) == (True, "a")

@@ -124,6 +124,9 @@ def test_a_refusal_is_told_in_the_callers_dialect(path: str, shape: Callable[[An
         (b'{"model":"ollama/llama","messages":[]}', {}, 404),
         (b'{"model":"grok-5","messages":[]}', {}, 404),
         (b'{"model":"wholly-unknown","messages":[]}', {}, 404),
+        (b'{"model":"openai/a\\r\\nset-cookie: b","messages":[]}', {}, 400),
+        (b'{"model":"openai/\\ud800","messages":[]}', {}, 400),
+        (b'{"model":"openai/\\u007f","messages":[]}', {}, 400),
         (b"{}", {"origin": "https://evil.example"}, 403),
     ],
 )
@@ -179,6 +182,7 @@ def test_models_are_listed_in_both_shapes(sidecar: Make, provider: Provider) -> 
     assert other["first_id"] == "fast"
     assert len(provider.calls) == asked  # remembered
     assert app("GET", "/v1/models/openai/gpt-5.4-mini").json["owned_by"] == "openai"
+    assert app("GET", "/v1/models/fast", headers={"anthropic-version": "2023-06-01"}).json == other["data"][0]
     assert app("GET", "/v1/models/none").status == 404
 
 
@@ -247,6 +251,22 @@ def test_health_tells_of_a_store_that_does_not_answer(sidecar: Make, provider: P
     told = app("GET", "/health").json
     assert told["status"] == "degraded"
     assert told["stores"] == {"cache": "memory + redis failing", "counts": "redis failing"}
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), [
+    ("GET", CHAT, "POST"), ("PUT", "/v1/messages", "POST"), ("DELETE", "/health", "GET, HEAD"),
+    ("PATCH", "/admin/keys", "GET, HEAD, POST"), ("GET", "/v1beta/models/fast:generateContent", "POST"),
+])  # fmt: skip
+def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, allowed: str, sidecar: Make) -> None:
+    said = sidecar()(method, path)
+    assert (said.status, said.headers["allow"]) == (405, allowed)
+    assert f"this path takes {allowed}" in said.json["error"]["message"]
+
+
+def test_a_name_in_a_path_holds_no_line_break_either(sidecar: Make) -> None:
+    said = sidecar()("POST", "/v1beta/models/openai/a\r\nb:generateContent", GENERATE)
+    assert said.status == 400
+    assert "characters" in said.json["error"]["message"]
 
 
 @pytest.mark.parametrize(("method", "path", "code"), [

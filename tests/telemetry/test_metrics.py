@@ -157,6 +157,12 @@ def test_models_that_callers_make_up_do_not_fill_the_memory() -> None:
     assert len(metrics._series) <= 8 * MOST_MODELS
 
 
+def test_a_model_that_nobody_can_write_down_is_counted_and_all_can_be_read() -> None:
+    metrics = Metrics(FakeClock())
+    metrics.series("gpt/\ud800\n", "chat", 404).requests(1.0)
+    assert samples(metrics.text())["llm_edge_requests_total", "gpt", "\\ud800\\n", "chat", "404"] == 1
+
+
 def test_clients_do_not_collide_and_can_be_read_together() -> None:
     first, second = Metrics(FakeClock()), Metrics(FakeClock())
     both = CollectorRegistry()
