@@ -186,6 +186,8 @@ def test_the_command_fills_tells_copies_and_empties(
 
     assert "3 answered, 0 failed" in does("warm", str(requests), "--quiet")
     assert json.loads(does("stats", "--json"))["models"] == {"p/m": 3}
+    assert main(["cache", "stats", "--config", file], {}) == 0
+    assert "3 answers" in capsys.readouterr().out
     assert "3 answers" in does("stats")
     assert does("export", copy) == "3 answers written\n"
     assert does("import", copy) == "3 answers taken in\n"

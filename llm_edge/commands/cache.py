@@ -36,6 +36,8 @@ def add(commands: Any) -> None:
     warm.add_argument("--quiet", action="store_true", help="show no bar")
     acts.add_parser("export", help="write all answers to a file, signed with cache.secret").add_argument("file")
     acts.add_parser("import", help="take in what export wrote").add_argument("file")
+    for act in acts.choices.values():  # where people put it as often
+        act.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="the configuration")
 
 
 def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
