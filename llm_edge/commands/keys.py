@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
     acts = keys.add_subparsers(dest="act", required=True, metavar="ACT")
     create = acts.add_parser("create", help="make a key and show it, this once")
     create.add_argument("--name", default="", help="what it is for")
-    create.add_argument("--tenant", default="", help="whose answers and limits it shares (default: its own)")
+    create.add_argument("--tenant", default="", help="whose limits and budgets it shares (default: its own)")
     create.add_argument("--tier", default="", help="the set of limits it is held to")
     create.add_argument(
         "--permission", action="append", choices=sorted(PERMISSIONS), help=f"what it may do (default: {CALL})"
