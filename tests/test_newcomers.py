@@ -110,3 +110,10 @@ def test_a_flag_may_say_whether_an_answer_is_streamed(
         assert isinstance(edge.chat("a/m", "hi", stream=flag), ReplyStream) is flag
     else:
         assert isinstance(colour.finish(edge.achat("a/m", "hi", stream=flag)), AsyncReplyStream) is flag
+
+
+@pytest.mark.parametrize("nothing", [None, "", 3, b"edge.toml"])
+def test_a_path_that_is_none_is_not_taken_for_no_configuration(nothing: Any) -> None:
+    """`os.environ.get("EDGE_FILE")`, where nobody set it, would leave all limits off."""
+    with pytest.raises(ConfigError, match="takes the path of a TOML file"):
+        EdgeClient.from_file(nothing, env={})
