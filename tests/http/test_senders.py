@@ -219,6 +219,23 @@ def test_what_is_not_http_is_an_error(wires: Wires, name: str, silence: float | 
     assert upstream.requests == 1
 
 
+OLD = {
+    "a field on two lines": b"HTTP/1.1 200 OK\r\nx-a: b\r\n c\r\ncontent-length: 2\r\n\r\nok",
+    "bare line feeds": b"HTTP/1.1 200 OK\nx-a: b\ncontent-length: 2\n\nok",
+    "a length told twice": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
+}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_what_old_servers_write_is_read_or_refused_with_the_engine_that_reads_it(wires: Wires, name: str) -> None:
+    with Upstream(once(OLD[name])) as upstream:
+        try:
+            assert wires.get(wires.sender(), upstream.url, patient(silence=5.0))[2] == b"ok"
+        except NetworkFailed as error:
+            assert wires.engine != "httpx2"
+            assert wires.engine == "pyreqwest" or 'http.engine = "httpx2" takes' in str(error)
+
+
 def test_a_thousand_headers_end_soon_one_way_or_the_other(wires: Wires) -> None:
     many = b"".join(b"x-%d: y\r\n" % number for number in range(1000))
     with Upstream(once(b"HTTP/1.1 200 OK\r\n" + many + b"content-length: 0\r\n\r\n")) as upstream:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 LARGEST_HEAD = 256 * 1024
 """Bytes an answer's head may have."""
 
+_NOT_HTTP = 'this engine reads HTTP strictly; http.engine = "httpx2" takes what old servers write'
+
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -192,7 +194,7 @@ class Reading:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             if not self.over:
-                raise failed("RemoteProtocolError") from None
+                raise failed("RemoteProtocolError", _NOT_HTTP) from None
             self.more = True
         if self.more:
             self.keep = False
