@@ -136,9 +136,9 @@ class EdgeConfig(Section):
     @classmethod
     def from_file(cls, file: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Self:
         """A configuration from a file, with variables over it. Raises ConfigError."""
-        given: object = file  # what a variable that is not set gives is no path
-        if not given or not isinstance(given, (str, os.PathLike)):
-            raise ConfigError(f"from_file takes the path of a TOML file, not {given!r:.20}; from_env needs no file")
+        # Not all check types, and a variable that is not set gives None.
+        if not file or not isinstance(file, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"from_file takes the path of a TOML file, not {file!r:.20}; from_env needs no file")
         return cls.load(file, env=env)
 
     def changed(self, **sections: Unpack[Sections]) -> Self:
