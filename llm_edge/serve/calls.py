@@ -176,7 +176,8 @@ class _One:
         except Exception as error:
             await self._refuse(error)
         finally:
-            self._tell_of_it()
+            if self._call is not None and self._call.notes.later is not None:
+                self._tell_of_it(self._call)
             calls.active -= 1
             if watch is not None:
                 watch.over()
@@ -221,16 +222,14 @@ class _One:
         await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
         sent = self._send({"type": "http.response.body", "body": raw})
         # granian has begun to send, on a thread of its own: meanwhile the books are closed, before anybody else's turn.
-        self._tell_of_it()
+        self._tell_of_it(call)
         await sent
 
-    def _tell_of_it(self) -> None:
+    def _tell_of_it(self, call: Request) -> None:
         """Tell those who listen that the call is over, if they do not know."""
-        notes = None if self._call is None else self._call.notes
-        if notes is not None and notes.later is not None:
-            later, notes.later = notes.later, None
-            for tell in later:
-                tell()
+        later, call.notes.later = call.notes.later, None
+        for tell in later or ():
+            tell()
 
     async def _stream(self, call: Request, response: Response, watch: Watch) -> None:
         stream, config = response.stream, self._calls.config
