@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from types import FunctionType
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, cast, overload
 
@@ -205,9 +206,13 @@ class Controls:
 NO_CONTROLS = Controls()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Request:
-    """One call on its way down."""
+    """
+    One call on its way down. Who wants another makes one (`replace`): others hold this one, too.
+
+    Not frozen, for each call makes one: that would take four times as long. A test minds that nobody sets its fields.
+    """
 
     operation: Operation = "chat"
     dialect: str = "openai.chat"
@@ -243,15 +248,18 @@ class Request:
         In place, for the deadline layer alone: it stands so far out that nobody else holds the call yet, and a copy
         would cost every call more than that layer does.
         """
-        object.__setattr__(self, "deadline", moment)
+        self.deadline = moment
         return self
 
     def anew(self, notes: Notes) -> Request:
         """The same call, asked once more: its story is its own."""
         new = object.__new__(Request)
-        for get, put in _FIELDS:
-            put(new, get(self))
-        object.__setattr__(new, "notes", notes)
+        (
+            new.operation, new.dialect, new.body, new.model, new.streaming, new.method, new.url, new.headers,
+            new.upload, new.native, new.timeout, new.deadline, new.route, new.scope, new.continues, new.controls,
+            new.notes,
+        ) = _VALUES(self)  # fmt: skip
+        new.notes = notes
         return new
 
     def with_body(self, **changes: Any) -> Request:
@@ -259,7 +267,7 @@ class Request:
         return self if body is self.body else replace(self, body=body)
 
 
-_FIELDS = [(slot.__get__, slot.__set__) for slot in (Request.__dict__[each.name] for each in fields(Request))]
+_VALUES: Callable[[Request], tuple[Any, ...]] = attrgetter(*[each.name for each in fields(Request)])
 
 
 @dataclass(slots=True, kw_only=True)

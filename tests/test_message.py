@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import json
 import math
 import string
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, strategies as st
 
+import llm_edge
 from llm_edge import exact
 from llm_edge.message import Abandoned, Body, Handler, Headers, OnEnd, Request, Response, Saved, Stream, stack
+from llm_edge.notes import Notes
 
 if TYPE_CHECKING:
     from tests.conftest import Colour
@@ -551,3 +555,25 @@ def test_a_call_with_a_deadline_is_the_same_call_in_all_else():
     before = replace(call)
     assert call.due(5.0) == replace(before, deadline=5.0)
     assert call.due(7.0) == replace(before, deadline=7.0)
+
+
+FIELDS = [each.name for each in fields(Request)]
+
+
+def test_a_call_asked_once_more_is_the_same_but_for_its_story() -> None:
+    values: dict[str, Any] = {name: object() for name in FIELDS}
+    one, notes = Request(**values), Notes()
+    again = one.anew(notes)
+    assert {name: getattr(again, name) for name in FIELDS} == {**values, "notes": notes}
+    assert again is not one
+
+
+def test_nobody_sets_a_field_of_a_request() -> None:
+    found: list[str] = []
+    for file in sorted(Path(llm_edge.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in FIELDS:
+                base = node.value.id if isinstance(node.value, ast.Name) else ast.unparse(node.value)
+                if base.endswith(("request", "call", "asked", "fetched")):
+                    found.append(f"{file.name}:{node.lineno} {ast.unparse(node)}")
+    assert found == []
