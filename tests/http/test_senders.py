@@ -178,10 +178,10 @@ def test_cookies_are_not_kept(wires: Wires) -> None:
 
 
 def test_repeated_and_odd_headers_survive(wires: Wires) -> None:
-    raw = b"HTTP/1.1 200 OK\r\nx-a: 1\r\nx-a: 2\r\nx-odd: \xe9\r\ncontent-length: 0\r\n\r\n"
+    raw = b"HTTP/1.1 200 OK\r\nx-a: 1\r\nx-a: 2\r\nx-odd: \xe9\r\nx-wide:  b c \t \r\ncontent-length: 0\r\n\r\n"
     with Upstream(once(raw)) as upstream:
         status, headers, _ = wires.get(wires.sender(), upstream.url)
-    assert (status, headers["x-a"]) == (200, "1, 2")
+    assert (status, headers["x-a"], headers["x-wide"]) == (200, "1, 2", "b c")
 
 
 def test_interim_answers_are_passed_over(wires: Wires) -> None:

@@ -228,7 +228,7 @@ class Reading:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.head:
-            self.raw.append((name, value))
+            self.raw.append((name, value.rstrip(b" \t")))
             lowered = name.lower()
             if lowered == b"content-length" or lowered == b"transfer-encoding":
                 self._bounded = True
