@@ -1,5 +1,5 @@
 """
-The clients for httpx that SDKs are given. Their twins for httpx differ in the library's name alone; a test says so.
+The clients for httpx that SDKs are given. Their twins for httpx2 differ in the library's name alone; a test says so.
 
 They are httpx's own, with a shorter way for what SDKs do all day: bytes to a whole URL, sent without hooks, cookies or
 credentials of the client's, and answered in one piece. All else goes httpx's way; so does everything once somebody has

@@ -1,4 +1,4 @@
-"""The transports for httpx. Their twins for httpx differ in the library's name alone; a test keeps it so."""
+"""The transports for httpx. Their twins for httpx2 differ in the library's name alone; a test keeps it so."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Requests and answers of httpx, put together in one step; the twin for httpx differs in the library's name alone.
+Requests and answers of httpx, put together in one step; the twin for httpx2 differs in the library's name alone.
 
 httpx's own constructors go over each header field, and SDKs then ask for a dozen of them, each by a walk through all.
 Here the fields are known already. `FAMILIAR` says whether httpx still keeps what these need as it did when this was
