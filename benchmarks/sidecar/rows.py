@@ -90,6 +90,8 @@ def measure(*, rounds: int = 3, seconds: float = 2.0, workers: int = 2, folder: 
                 if turn:  # the first only warms up
                     found.took.setdefault(what, []).append(took)
         alone = running.enter_context(servers.ours(upstream.url, home, 1, cached=False))
+        for stream in (False, True):
+            full(alone, PATH, body(alone, stream=stream), 1, home)  # warms it up, as the others are by now
         asyncio.run(_latency(found, upstream, alone, off, rounds))
         found.stream = asyncio.run(held(off, 200))
     _peers(found, folder, rounds, seconds)
