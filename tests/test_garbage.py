@@ -83,12 +83,14 @@ def test_a_miss_that_is_kept_leaves_nothing(
     [
         (status(400), {}),
         (status(500), {}),
+        (status(500), {"retry": {"attempts": 3, "base": 0, "cap": 0}}),
+        (hang_up(), {"retry": {"attempts": 2, "base": 0, "cap": 0}}),
         (html(), {}),
         (json_body({"error": {"message": "no"}}), {}),
         (hang_up(), {}),
         (answer("Here."), {"limits": {"global": {"requests_per_day": 1}}}),
     ],
-    ids=["refused", "failed", "HTML", "an error in an answer", "hung up", "limited"],
+    ids=["refused", "failed", "tried again", "never there", "HTML", "an error in an answer", "hung up", "limited"],
 )
 def test_a_failure_leaves_nothing(
     step: Any, sections: Any, engine: str, colour: Colour, edges: Edges, provider: Provider, left: Any
@@ -116,6 +118,28 @@ def test_a_failure_leaves_nothing(
 
     assert left(ask) == []
     assert len(failed) >= 3
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("attempts", [2, 1], ids=["tried again", "another asked"])
+def test_an_answer_after_a_failure_leaves_nothing(
+    attempts: int, engine: str, colour: Colour, edges: Edges, provider: Provider, left: Any
+) -> None:
+    place = {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}
+    edge = edges(
+        providers={"gpt": place, "spare": place},
+        routes={"r": {"targets": ["gpt/gpt-4o", "spare/gpt-4o"]}},
+        http={"engine": engine},
+        cache={"policy": "off"},
+        retry={"attempts": attempts, "base": 0, "cap": 0},
+        breaker={"failures": 99},
+    )
+
+    def ask() -> None:
+        provider.script(status(500), answer("Here."))
+        assert colour.chat(edge, "r", SAID).text == "Here."
+
+    assert left(ask) == []
 
 
 def test_under_an_sdk_a_call_leaves_nothing(colour: Colour, edges: Edges, provider: Provider, left: Any) -> None:

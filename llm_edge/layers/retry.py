@@ -68,28 +68,29 @@ class Retry:
             rule = self.rules.of(request.route)
             if rule.attempts < 2 or not _worth_it(request, error):
                 raise
-            first = error
-        return await self._again(request, handler, rule, first)
+            failed = [error]
+        return await self._again(request, handler, rule, failed)
 
-    async def _again(self, request: Request, handler: Handler, rule: Attempts, first: CallError) -> Response:
+    async def _again(self, request: Request, handler: Handler, rule: Attempts, failed: list[CallError]) -> Response:
         # A tenacity loop costs 23–40 µs even when nothing fails, so it is met only here, after a failure.
         from tenacity import AsyncRetrying
 
         made = unreached = 0
         pause: float | None = None
+        states: list[RetryCallState] = []
 
         async def attempt() -> Response:
             nonlocal made
             made += 1
             if made == 1:
-                raise first  # the attempt tenacity counts as its first has been made already
+                raise failed[0]  # the attempt tenacity counts as its first has been made already
             return await handler(request)
 
         def wait(state: RetryCallState) -> float:
             # tenacity asks for the wait first, and then whether to stop.
             nonlocal pause, unreached
-            error = state.outcome.exception() if state.outcome else None
-            assert isinstance(error, CallError), "nothing else is tried again"
+            states[:] = [state]
+            error = _failure(state)
             unreached += isinstance(error, NetworkFailed) and error.kind in _UNREACHED
             # Nobody is there: once more at once, and then it is the next target's turn.
             pause = self._pause(request, rule, error, state.attempt_number) if unreached < 2 else None
@@ -105,9 +106,21 @@ class Retry:
             retry=lambda state: state.outcome is not None and isinstance(state.outcome.exception(), CallError),
             wait=wait,
             stop=lambda state: pause is None,
-            reraise=True,
+            retry_error_callback=lambda state: None,
         )
-        return await retrying(attempt)
+        try:
+            response: Response | None = await retrying(attempt)
+            if response is None:
+                raise _failure(states[0])
+            return response
+        finally:
+            # What failed knows where, and from there it is known again: the call, body and all, would wait for the
+            # garbage collector.
+            failed.clear()
+            retrying.iter_state.reset()
+            for state in states:
+                state.outcome = None
+            states.clear()
 
     def _pause(self, request: Request, rule: Attempts, error: CallError, made: int) -> float | None:
         """Seconds before the next attempt; None when there is none."""
@@ -126,6 +139,12 @@ class Retry:
             return None
         request.notes.say(now, "retry", after=type(error).__name__, wait_s=round(pause, 3))
         return pause
+
+
+def _failure(state: RetryCallState) -> CallError:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, CallError), "nothing else is tried again"
+    return error
 
 
 _THROTTLED = 10.0

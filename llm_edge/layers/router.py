@@ -93,6 +93,7 @@ class Router:
                 failures.append(error)
                 continue
             notes.target = target.name
+            failures.clear()  # as below
             return response
         if not failures:
             raise NoTarget(f"the strategy left nobody to ask for {request.model!r}")

@@ -143,13 +143,12 @@ class Tell:
 class _Books:
     """One call's, where they cannot be closed at once, or somebody listens to the call."""
 
-    __slots__ = ("_closed", "_error", "_hearings", "_now", "_request", "_tell")
+    __slots__ = ("_closed", "_error", "_hearings", "_request", "_tell")
 
     def __init__(self, tell: Tell, request: Request, hearings: Sequence[Hearing]) -> None:
         self._tell, self._request, self._hearings = tell, request, hearings
         self._closed = threading.Lock()  # taken once, by whoever closes the books, and never given back
         self._error: BaseException | None = None
-        self._now = 0.0
 
     def answered(self, response: Response | None) -> None:
         for hearing in reversed(self._hearings):

@@ -37,10 +37,7 @@ from .intake import HEADER_BYTES
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 _FILES = 2**20
 YOUNG = 2_000
-"""
-Objects a worker makes before the garbage collector looks at them: newer Pythons' own number, older ones have 700. Not
-more: a call that was tried again leaves its errors' tracebacks in cycles, and with them its body, of up to 10 MiB.
-"""
+"""Objects a worker makes before the garbage collector looks at them: newer Pythons' own number, older ones have 700."""
 WATCH = 0.5
 """Seconds between two looks at the files, where they are watched."""
 _OURS = ("127.0.0.1", "::1", "localhost")
@@ -104,7 +101,7 @@ class Worker(Sidecar):
         # What is here now stays: a full collection that walked it would have all calls stand still for 20 ms and more.
         gc.collect()
         gc.freeze()
-        # Calls that end well leave no cycles behind: what is young is mostly in use, and is walked for nothing.
+        # Calls leave no cycles behind: what is young is mostly in use, and is walked for nothing.
         gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
 
     def _stopping(self) -> None:
