@@ -42,6 +42,20 @@ def left() -> Iterator[Callable[[Callable[[], None]], list[str]]]:
     gc.enable()
 
 
+def failing(edge: EdgeClient, failed: list[str]) -> None:
+    try:  # not `pytest.raises`, which remembers where it was
+        edge.chat("gpt/gpt-4o", SAID)
+    except EdgeError as error:
+        failed.append(type(error).__name__)
+
+
+async def failing_soon(edge: EdgeClient, failed: list[str]) -> None:
+    try:
+        await edge.achat("gpt/gpt-4o", SAID)
+    except EdgeError as error:
+        failed.append(type(error).__name__)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("policy", ["off", "all"])
@@ -101,23 +115,32 @@ def test_a_failure_leaves_nothing(
     edge = edges(providers=place, http={"engine": engine}, **{**off, **sections})
     failed: list[str] = []
 
-    async def asked() -> None:
-        try:  # not `pytest.raises`, which remembers where it was
-            await edge.achat("gpt/gpt-4o", SAID)
-        except EdgeError as error:
-            failed.append(type(error).__name__)
-
     def ask() -> None:
         if colour.name == "async":
-            return colour.run(asked())
-        try:
-            edge.chat("gpt/gpt-4o", SAID)
-        except EdgeError as error:
-            failed.append(type(error).__name__)
-        return None
+            return colour.run(failing_soon(edge, failed))
+        return failing(edge, failed)
 
     assert left(ask) == []
     assert len(failed) >= 3
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_call_that_reaches_nobody_leaves_nothing(
+    engine: str, colour: Colour, edges: Edges, refused_url: str, left: Any
+) -> None:
+    place = {"kind": "openai", "base_url": f"{refused_url}/v1", "api_key": "k"}
+    edge = edges(
+        providers={"gpt": place}, http={"engine": engine}, retry={"base": 0, "cap": 0}, breaker={"failures": 99}
+    )
+    failed: list[str] = []
+
+    def ask() -> None:
+        if colour.name == "async":
+            return colour.run(failing_soon(edge, failed))
+        return failing(edge, failed)
+
+    assert left(ask) == []
+    assert set(failed) == {"NetworkFailed"}
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -21,7 +21,7 @@ from ...providers.base import Wire
 from ..sender import Answer, Patience
 from .faults import failed, redrawn
 from .http1 import Places, Reading, Rest, Way, written
-from .names import addresses
+from .opening import opened, shut
 from .recall import recalled
 from .requests import readable
 from .settings import IDLE, HttpSettings
@@ -204,14 +204,14 @@ class _Lines:
         while True:
             line, spare = self._claim(way, patience, fresh)
             if spare is not None:
-                _shut(spare.sock)  # the new one takes its place
+                shut(spare.sock)  # the new one takes its place
             if line is None:
                 break
             if line.since > time.monotonic() - IDLE and line.alive():
                 return line
             line.close()
         try:
-            return _Line(self, way, self._connect(way, patience))
+            return _Line(self, way, opened(way, self._places.tls(way), patience))
         except BaseException:
             self._drop()
             raise
@@ -237,35 +237,6 @@ class _Lines:
                 if not free:
                     raise failed("PoolTimeout")
 
-    def _connect(self, way: Way, patience: Patience) -> socket.socket:
-        clock, limit = patience.clock, patience.connect
-        seconds = patience.remaining()
-        if seconds is None or (limit is not None and limit < seconds):
-            seconds = limit
-        moment = None if seconds is None else clock.now() + seconds
-
-        def left() -> float | None:
-            if moment is None:
-                return None
-            rest = moment - clock.now()
-            if rest <= 0:
-                raise failed("ConnectTimeout")
-            return rest
-
-        fault: Exception = failed("ConnectError")
-        context = self._places.tls(way)
-        for where in _found(way, left()):
-            try:
-                sock = socket.create_connection((where, way.port), left())
-            except TimeoutError:
-                fault = failed("ConnectTimeout")
-            except OSError as error:
-                fault = redrawn(error, kind="ConnectError")
-            else:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return sock if context is None else _secured(sock, context, way.host, left)
-        raise fault
-
     def give(self, line: _Line) -> None:
         """It rests until somebody takes it."""
         line.since = time.monotonic()
@@ -279,7 +250,7 @@ class _Lines:
 
     def lost(self, line: _Line) -> None:
         """It is of no use any more."""
-        _shut(line.sock)
+        shut(line.sock)
         self._drop()
 
     def _drop(self) -> None:
@@ -296,40 +267,6 @@ class _Lines:
             self._resting.clear()
         for line in lines:
             line.close()
-
-
-def _found(way: Way, seconds: float | None) -> list[str]:
-    try:
-        return addresses(way.host, way.port, seconds)
-    except TimeoutError:
-        fault = failed("ConnectTimeout")
-    except Exception as error:
-        fault = redrawn(error, kind="ConnectError")
-    raise fault
-
-
-def _secured(
-    sock: socket.socket, context: ssl.SSLContext, host: str, left: Callable[[], float | None]
-) -> socket.socket:
-    try:
-        sock.settimeout(left())
-        return context.wrap_socket(sock, server_hostname=host)
-    except TimeoutError:
-        fault: Exception = failed("ConnectTimeout")
-    except (OSError, ValueError) as error:
-        fault = redrawn(error, kind="ConnectError")
-    except BaseException:
-        sock.close()
-        raise
-    sock.close()
-    raise fault
-
-
-def _shut(sock: socket.socket) -> None:
-    try:
-        sock.close()  # at once: TLS does not say good-bye first
-    except OSError:
-        pass  # it broke while it was closed
 
 
 class BlockingSource:

@@ -44,7 +44,10 @@ class PatientSockets(httpcore2.NetworkBackend):
                 failure = error
             else:
                 return PatientSocket(stream, until)
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # an error that its own traceback leads to waits for the garbage collector
 
 
 def _found(host: str, port: int, seconds: float | None, *, public: bool) -> list[str]:
