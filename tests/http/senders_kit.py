@@ -170,6 +170,10 @@ class Upstream:
     def requests(self) -> int:
         return sum(len(peer.heads) for peer in self.peers)
 
+    def left_alone(self) -> bool:
+        """Whether who called has hung up; on a slow machine the time may be up before anybody was there."""
+        return all(peer.gone.wait(20) for peer in self.peers)
+
     def left(self) -> None:
         """Until its own end of each connection is closed, too; for who has closed the others."""
         for thread in self._threads[1:]:
