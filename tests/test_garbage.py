@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -163,6 +164,34 @@ def test_an_answer_after_a_failure_leaves_nothing(
         assert colour.chat(edge, "r", SAID).text == "Here."
 
     assert left(ask) == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_failure_that_is_kept_keeps_nothing_of_what_had_come(
+    engine: str, colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    size = 2**20
+    provider.script(answer("y" * 4 * size).cut(after_bytes=3 * size))
+    place = {"gpt": {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}}
+    edge = edges(providers=place, http={"engine": engine}, retry={"attempts": 1}, breaker={"failures": 99})
+    kept: list[EdgeError] = []
+
+    def ask() -> None:
+        with pytest.raises(EdgeError) as caught:
+            colour.chat(edge, "gpt/gpt-4o", SAID)
+        kept.append(caught.value)
+
+    ask()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        ask()
+        gc.collect()
+        after, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most - before > 2 * size
+    assert after - before < size
 
 
 def test_under_an_sdk_a_call_leaves_nothing(colour: Colour, edges: Edges, provider: Provider, left: Any) -> None:

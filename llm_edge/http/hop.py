@@ -315,6 +315,8 @@ async def _all(source: ByteSource) -> bytes:
             chunks.append(await source.__anext__())
     except StopAsyncIteration:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    finally:
+        chunks.clear()  # who keeps a failure would keep, by way of its traceback, all that had come
 
 
 def _outcome(error: BaseException | None) -> str:
