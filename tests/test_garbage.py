@@ -43,18 +43,22 @@ def left() -> Iterator[Callable[[Callable[[], None]], list[str]]]:
     gc.enable()
 
 
-def failing(edge: EdgeClient, failed: list[str]) -> None:
-    try:  # not `pytest.raises`, which remembers where it was
-        edge.chat("gpt/gpt-4o", SAID)
-    except EdgeError as error:
-        failed.append(type(error).__name__)
+def failing(colour: Colour, edge: EdgeClient, failed: list[str]) -> Callable[[], None]:
+    """A call that fails; caught right where it is made, and not by `pytest.raises`, which remembers where that was."""
 
+    def ask() -> None:
+        try:
+            edge.chat("gpt/gpt-4o", SAID)
+        except EdgeError as error:
+            failed.append(type(error).__name__)
 
-async def failing_soon(edge: EdgeClient, failed: list[str]) -> None:
-    try:
-        await edge.achat("gpt/gpt-4o", SAID)
-    except EdgeError as error:
-        failed.append(type(error).__name__)
+    async def ask_soon() -> None:
+        try:
+            await edge.achat("gpt/gpt-4o", SAID)
+        except EdgeError as error:
+            failed.append(type(error).__name__)
+
+    return ask if colour.name == "sync" else lambda: colour.run(ask_soon())
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -116,12 +120,7 @@ def test_a_failure_leaves_nothing(
     edge = edges(providers=place, http={"engine": engine}, **{**off, **sections})
     failed: list[str] = []
 
-    def ask() -> None:
-        if colour.name == "async":
-            return colour.run(failing_soon(edge, failed))
-        return failing(edge, failed)
-
-    assert left(ask) == []
+    assert left(failing(colour, edge, failed)) == []
     assert len(failed) >= 3
 
 
@@ -133,12 +132,7 @@ def test_a_call_that_reaches_nobody_leaves_nothing(colour: Colour, edges: Edges,
     )
     failed: list[str] = []
 
-    def ask() -> None:
-        if colour.name == "async":
-            return colour.run(failing_soon(edge, failed))
-        return failing(edge, failed)
-
-    assert left(ask) == []
+    assert left(failing(colour, edge, failed)) == []
     assert set(failed) == {"NetworkFailed"}
 
 

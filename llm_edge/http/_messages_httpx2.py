@@ -36,9 +36,9 @@ class Known(httpx2.Headers):
         found = self._found(key)
         if found is not None:
             return found
-        return (
-            super().get(key, default) if self.known is None or not key.isascii() or key.lower() == _LENGTH else default
-        )
+        if self.known is not None and key.isascii() and key.lower() != _LENGTH:
+            return default
+        return super().get(key, default)
 
     def __getitem__(self, key: str) -> str:
         found = self._found(key)

@@ -410,3 +410,19 @@ def test_a_request_can_be_changed_before_it_is_sent(family: Any, colour: Any) ->
         request.headers.update({"X-More": "1"})
         colour.finish(client.send(request))
     assert heard[0].headers.raw == heard[1].headers.raw
+
+
+def test_a_library_that_keeps_its_parts_another_way_goes_its_own_way(
+    family: Any, colour: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, clients = family
+    messages = MESSAGES[library.__name__]
+    for module in (clients, messages):
+        monkeypatch.setattr(module, "FAMILIAR", False)
+    pair = Pair(family, colour, canned(family))
+    ours, theirs = pair.built("POST", URL, **SENT)
+    assert ours == theirs
+    request = library.Request("POST", URL)
+    whole = messages.whole(200, [("X-A", "1")], b"{}", request)
+    assert type(whole.headers) is library.Headers
+    assert told(whole) == told(library.Response(200, headers=[("X-A", "1")], content=b"{}", request=request))
