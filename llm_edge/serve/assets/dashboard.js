@@ -77,22 +77,27 @@ function shell(first) {
     says.hidden = false;
   }
 
+  function learn(live) {
+    app.live = live;
+    if (says.textContent === "the sidecar does not answer") says.hidden = true;
+    dot.className = `dot ${{ ok: "good", degraded: "warn" }[live.health.status] || "bad"}`;
+    text(state, `${live.health.status}, up ${lasted(live.health.uptime_seconds)}`);
+    const { all, told } = live.workers;
+    text(note, all > 1 ? `Added up over ${told} of ${all} workers.${told < all ? " The others tell within a few seconds." : ""}` : "");
+    show();
+  }
+
   async function refresh() {
     clearTimeout(timer);
     try {
       const live = await ask("GET", `admin/live?window=${app.window}`);
       if (stopped) return;
-      app.live = live;
-      if (says.textContent === "the sidecar does not answer") says.hidden = true;
-      dot.className = `dot ${{ ok: "good", degraded: "warn" }[live.health.status] || "bad"}`;
-      text(state, `${live.health.status}, up ${lasted(live.health.uptime_seconds)}`);
-      const { all, told } = live.workers;
-      text(note, all > 1 ? `Added up over ${told} of ${all} workers.${told < all ? " The others tell within a few seconds." : ""}` : "");
-      show();
+      learn(live);
     } catch (error) { dot.className = "dot bad"; text(state, "no answer"); failed(error); }
-    if (!stopped) timer = setTimeout(document.hidden ? () => {} : refresh, EVERY);
+    if (!stopped) again();
   }
 
+  const again = () => { timer = setTimeout(document.hidden ? () => {} : refresh, EVERY); };
   const seen = () => { if (!document.hidden) refresh(); };
   function stop() {
     stopped = true;
@@ -103,7 +108,7 @@ function shell(first) {
   addEventListener("hashchange", turn);
   document.addEventListener("visibilitychange", seen);
   turn();
-  refresh();
+  if (first) { learn(first); again(); } else refresh();
 }
 
 async function start() {
