@@ -15,7 +15,7 @@ What can go wrong, as a tree.
       - DeadlineExceeded 504
       - NotCached 504            `only-if-cached` was asked and the cache had nothing
     + Failed                     we sent it (or tried) and it went wrong
-      - NetworkFailed 502        no answer, or an answer that makes no sense as HTTP; 504 for a timeout
+      - NetworkFailed 502        no answer, or one that makes no sense as HTTP; 504 for a timeout, 400 for a call that makes none
         . CertificateRefused
       - BadAnswer 502            an answer that is not what was asked for: HTML, broken JSON, an error under status 200
       - StreamBroken 502         the answer stopped in the middle; the caller has seen part of it
@@ -30,7 +30,7 @@ exception it came from is dropped.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .message import Response
@@ -54,7 +54,7 @@ class CallError(EdgeError):
     """Whether the same call may go better at another target."""
     status: int = 500
     """The HTTP status a face shows when there is no answer of the provider's to pass on."""
-    code: ClassVar[str] = "edge_error"
+    code: str = "edge_error"
     """A stable word for programs, as the `code` of an error body."""
 
     def __init__(self, message: str, *, retry_after: float | None = None, response: Response | None = None) -> None:
@@ -180,7 +180,8 @@ class NetworkFailed(Failed):
         if self.timed_out:
             self.status = 504
         if kind in {"LocalProtocolError", "UnsupportedProtocol"}:
-            self.retryable = False  # it will not be written differently next time
+            # It will not be written differently next time, and whoever wrote it is to hear that it was that.
+            self.retryable, self.status, self.code = False, InvalidRequest.status, InvalidRequest.code
 
     def __str__(self) -> str:
         # Engines know an address and no names; which of the targets was meant is known once the attempt is over.

@@ -90,8 +90,8 @@ def test_an_error_under_status_200_keeps_the_status_of_its_class() -> None:
     ("kind", "status", "retryable", "ours"),
     [
         ("ConnectError", 502, True, False), ("ConnectTimeout", 504, True, False), ("ReadTimeout", 504, True, False),
-        ("PoolTimeout", 504, True, True), ("LocalProtocolError", 502, False, True),
-        ("UnsupportedProtocol", 502, False, True),
+        ("PoolTimeout", 504, True, True), ("LocalProtocolError", 400, False, True),
+        ("UnsupportedProtocol", 400, False, True),
     ],
 )  # fmt: skip
 def test_trouble_on_the_wire_says_whose_it_is(kind: str, status: int, retryable: bool, ours: bool) -> None:

@@ -67,6 +67,17 @@ def test_a_refusal_of_the_provider_arrives_in_its_own_words_after_one_call(
     provider.asked(1)
 
 
+@pytest.mark.parametrize("engine", ["httptools", "pyreqwest", "httpx2"])
+def test_a_header_that_http_has_no_words_for_is_the_callers_own_mistake(
+    sdks: Any, colour: Any, edges: Callable[..., EdgeClient], provider: Provider, engine: str
+) -> None:
+    sdk = sdks.openai(edges(http={"engine": engine}), provider)
+    with pytest.raises(openai.BadRequestError, match="the header x-mine has characters HTTP does not allow") as caught:
+        colour.finish(sdk.chat.completions.create(**ASK, extra_headers={"x-mine": "one\ntwo"}))
+    assert caught.value.code == "invalid_request_error"
+    provider.asked(0)
+
+
 @pytest.mark.parametrize("code", [429, 500, 503, 529])
 def test_what_may_pass_is_tried_three_times_and_never_nine(
     ask: Asked, edge: EdgeClient, provider: Provider, code: int
