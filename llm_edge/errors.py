@@ -15,7 +15,7 @@ What can go wrong, as a tree.
       - DeadlineExceeded 504
       - NotCached 504            `only-if-cached` was asked and the cache had nothing
     + Failed                     we sent it (or tried) and it went wrong
-      - NetworkFailed 502        no answer, or one that makes no sense as HTTP; 504 for a timeout, 400 for a call that makes none
+      - NetworkFailed 502        no answer, or one that is not HTTP; 504 for a timeout, 400 for a call HTTP cannot say
         . CertificateRefused
       - BadAnswer 502            an answer that is not what was asked for: HTML, broken JSON, an error under status 200
       - StreamBroken 502         the answer stopped in the middle; the caller has seen part of it
