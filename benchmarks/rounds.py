@@ -18,6 +18,8 @@ from .provider import running
 
 CALLS = {1: 100, 32: 192, 256: 512}
 """Calls in a round, by how many are under way at once; of streams, which take longer, a quarter."""
+ROUNDS = {1: 21, 32: 9, 256: 5}
+"""Rounds, by the same: short ones are many, for a moment's trouble of the machine spoils a whole one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,6 @@ def cells(quick: bool) -> list[Cell]:
 def measure(names: Sequence[str], *, quick: bool, peers_folder: str | None) -> Results:
     """The time and CPU of every call, contender by contender."""
     every: Mapping[str, Contender] = {**CONTENDERS, **PEERS}
-    rounds = 3 if quick else 5
     results: Results = {}
     for colour in ("sync", "async"):
         with ExitStack() as stack:
@@ -73,6 +74,7 @@ def measure(names: Sequence[str], *, quick: bool, peers_folder: str | None) -> R
             for cell in (cell for cell in cells(quick) if cell.colour == colour):
                 racing = [name for name in workers if every[name].caches or not cell.cached]
                 print(f"  {colour}, {cell.concurrent} at once, {cell.words}", file=sys.stderr, flush=True)
+                rounds = 3 if quick else ROUNDS[cell.concurrent]
                 results[cell] = _race({name: workers[name] for name in racing}, cell, rounds)
     return results
 
