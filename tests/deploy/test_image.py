@@ -17,7 +17,8 @@ import pytest
 from llm_edge import cli
 from llm_edge.testing import Provider, answer
 
-from ..serve.kit import ROOT, free_port
+from ..ports import free_port
+from ..serve.kit import ROOT
 from .test_files import dockerfile, last_stage
 
 

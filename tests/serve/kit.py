@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 CHAT = "/v1/chat/completions"
 
@@ -92,12 +94,6 @@ def until(happened: Callable[[], object], process: Process | None = None) -> boo
             return True
         threading.Event().wait(0.005)
     raise AssertionError(f"it never happened: {process.lines if process is not None else ''}")
-
-
-def free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Process:

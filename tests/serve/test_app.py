@@ -13,8 +13,9 @@ from llm_edge import EdgeClient
 from llm_edge.serve import create_app
 from llm_edge.testing import Provider, answer, json_body, status, stream
 
+from ..ports import free_port
 from .conftest import App
-from .kit import CHAT, called, free_port, question
+from .kit import CHAT, called, question
 
 Make = Callable[..., App]
 GENERATE = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}

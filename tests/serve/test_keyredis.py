@@ -19,8 +19,9 @@ from llm_edge.serve.problems import NoKeysNow
 from llm_edge.testing import Provider, answer
 from tests.stores.valkey import Valkey, valkey as a_valkey
 
+from ..ports import free_port
 from .conftest import toml
-from .kit import CHAT, free_port, post, running, until
+from .kit import CHAT, post, running, until
 from .test_server import body
 
 PEPPER = b"p" * 32

@@ -21,8 +21,9 @@ import pytest
 from llm_edge.runtime import Signal
 from llm_edge.testing import Provider, answer, stream
 
+from ..ports import free_port
 from .conftest import toml
-from .kit import CHAT, Process, everything, free_port, post, running, until
+from .kit import CHAT, Process, everything, post, running, until
 from .sockets import children, connections, listens
 from .test_server import body
 

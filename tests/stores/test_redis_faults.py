@@ -82,7 +82,7 @@ def test_a_server_that_is_slow_is_left_alone_and_asked_again_later(opens: Opens,
     one = opens(own.place, patience=0.05)
     one.put(an_entry(1))
     one.until_found(1, clock_of(one))
-    own.client().client_pause(400)
+    own.client().client_pause(1500)
     assert [one.get(1) for _ in range(10)] == [None] * 10
     assert one.second.counts().skipped >= 9
     assert one.until_found(1, clock_of(one)) is not None

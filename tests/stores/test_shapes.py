@@ -18,9 +18,10 @@ from llm_edge.stores.places import Place, place
 from llm_edge.stores.shared import SharedCounters
 from tests.conftest import Colour
 
-from .valkey import Valkey, Watcher, free_port, running
+from ..ports import free_port
+from .valkey import Valkey, Watcher, running
 
-BOUND = 20.0
+BOUND = 60.0
 QUICK = {"repl-diskless-sync-delay": "0"}
 """A master that makes its copies at once."""
 PREFIX = "{t}:"

