@@ -23,7 +23,7 @@ from llm_edge.runtime import Alarm, ThreadClock
 CLOCK = ThreadClock()
 OK = b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{"ok":true}'
 CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-LONG = 20.0
+LONG = 60.0
 """Seconds no test ever waits for."""
 
 
@@ -172,7 +172,7 @@ class Upstream:
 
     def left_alone(self) -> bool:
         """Whether who called has hung up; on a slow machine the time may be up before anybody was there."""
-        return all(peer.gone.wait(20) for peer in self.peers)
+        return all(peer.gone.wait(LONG) for peer in self.peers)
 
     def left(self) -> None:
         """Until its own end of each connection is closed, too; for who has closed the others."""

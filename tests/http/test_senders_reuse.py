@@ -218,8 +218,8 @@ def test_a_socks_proxy_is_never_passed_by(wires: Wires, monkeypatch: pytest.Monk
 def test_a_call_that_waits_for_room_when_all_is_closed_is_an_error_not_a_cancellation() -> None:
     async def talk(url: str) -> None:
         send = choose(HttpSettings(engine="httptools", trust_env=False, pool=1))[1]
-        held = await send(post(url), patient(20))
-        waiting = asyncio.ensure_future(send(post(url), patient(2)))
+        held = await send(post(url), patient())
+        waiting = asyncio.ensure_future(send(post(url), patient(2 * LONG)))
         for _ in range(8):
             await asyncio.sleep(0)
         await send.aclose()

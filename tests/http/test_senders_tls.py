@@ -56,7 +56,7 @@ def test_a_stream_over_tls_is_hung_up_on_early(
     with Upstream(then_silent(CHUNKED + chunk(b"data: 1\n\n")), tls=certificates.server_context()) as upstream:
         send = wires.sender(**trusting)
         wires.run(talk(upstream.url))
-        assert upstream.peers[0].gone.wait(20)
+        assert upstream.peers[0].gone.wait(60)
 
 
 @pytest.mark.parametrize("engine", ["httpx2", "httptools"])
@@ -78,7 +78,7 @@ def test_a_loop_closed_without_warning_lets_go_of_tls_too(
             loop.close()
         assert asyncio.run(talk(upstream.url)) == 200
         gc.collect()
-        assert all(peer.gone.wait(20) for peer in upstream.peers)
+        assert all(peer.gone.wait(60) for peer in upstream.peers)
 
 
 def test_a_certificate_nobody_vouches_for_is_refused(wires: Wires, certificates: Certificates) -> None:

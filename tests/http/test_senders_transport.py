@@ -133,7 +133,7 @@ def test_a_stream_closed_early_reaches_the_provider(given: Given) -> None:
     with Upstream(then_silent(CHUNKED + chunk(b"data: 1\n\n"))) as upstream:
         send = given.real()
         assert given.colour.run(talk(upstream.url)) == b"data: 1\n\n"
-        assert upstream.peers[0].gone.wait(20)
+        assert upstream.peers[0].gone.wait(60)
 
 
 def test_an_address_that_is_none_is_an_error_of_ours(given: Given) -> None:
