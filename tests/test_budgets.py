@@ -20,6 +20,8 @@ USED = {"prompt_tokens": 1000, "completion_tokens": 100}
 COSTS = 0.0035
 """Dollars, of a call that used so much."""
 
+pytestmark = pytest.mark.usefixtures("patient_store")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Valkey]:

@@ -15,6 +15,8 @@ from .stores.valkey import Valkey, valkey
 if TYPE_CHECKING:
     from tests.conftest import Colour
 
+pytestmark = pytest.mark.usefixtures("patient_store")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Valkey]:

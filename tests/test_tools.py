@@ -223,3 +223,18 @@ def test_a_store_that_takes_nothing_in_is_told_of(
         assert main(["cache", "--config", str(file), "clear", "--key", key], {}) == 0
     assert main(["cache", "--config", str(file), "clear", "--key", key], {}) == 1
     assert "nothing was forgotten" in capsys.readouterr().err
+
+
+def test_a_store_that_is_far_away_is_read_all_the_same(provider: Provider, tmp_path: Path) -> None:
+    """A call gives up on it after 50 ms. Nobody's call waits for who carries answers from one store to another."""
+    provider.script(answer("Hello"))
+    secret, copy = "0123456789abcdef" * 2, str(tmp_path / "copy")
+    with EdgeClient.from_file(settings(provider, tmp_path / "one", secret=secret), {}) as edge:
+        edge.chat("p/m", "a")
+    with EdgeClient.from_file(settings(provider, tmp_path / "one", secret=secret), {}) as edge:
+        assert edge.cache.export(copy) == 1
+    with valkey() as server, EdgeClient(env={}, cache={"secret": secret, "redis": {"url": server.url}}) as edge:
+        server.client().client_pause(300)
+        assert edge.cache.load(copy) == 1
+        server.client().client_pause(300)
+        assert edge.cache.export(copy) == 1

@@ -147,7 +147,7 @@ class DiskShelf:
     def remove(self, key: str, /) -> None:
         self._with(lambda database: database.delete(key))
 
-    def marks(self) -> Marks:
+    def marks(self, *, patient: bool = False) -> Marks:
         return _as_marks(self._with(lambda database: database.get(_MARKS)))
 
     def mark(self, marks: Marks, /) -> None:

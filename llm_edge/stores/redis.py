@@ -115,8 +115,8 @@ class RedisShelf(Pool):
     def remove(self, key: str, /) -> None:
         self._write(lambda client: client.delete(self._prefix + key))
 
-    def marks(self) -> Marks:
-        return self.ask(self._marks)
+    def marks(self, *, patient: bool = False) -> Marks:
+        return self.ask(self._marks, patience=_LONG if patient else None)
 
     def mark(self, marks: Marks, /) -> None:
         written = {tag: repr(moment) for tag, moment in marks.items()}

@@ -106,7 +106,7 @@ class SecondTier:
     def look_up_here(self) -> None:
         """Purges by other processes, looked up by a thread that leaves no connection behind; blocks, and may raise."""
         try:
-            self.look_up()
+            self.look_up(patient=True)
         finally:
             self._shelf.leave()
 
@@ -114,7 +114,7 @@ class SecondTier:
         """All that is kept and sound, fresh or stale; blocks. OSError or the store's own error when it fails."""
         now = self._clock.time()
         try:
-            self.look_up()
+            self.look_up(patient=True)
             for key, data in self._shelf.every():
                 try:
                     entry = decode(data, key=key, scope=None, secret=self._secret)
@@ -205,9 +205,9 @@ class SecondTier:
         finally:
             self._looking = False
 
-    def look_up(self) -> None:
+    def look_up(self, *, patient: bool = False) -> None:
         """Read what was purged, by whomever; blocks. The store's own error when it fails."""
-        self._merge(self._shelf.marks())
+        self._merge(self._shelf.marks(patient=patient))
 
     # ---- writing
 
