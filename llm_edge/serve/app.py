@@ -8,12 +8,14 @@ and how it begins and ends.
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 from starlette.requests import Request
 
 from ..client import EdgeClient
-from ..config import ServeConfig
+from ..config import EdgeConfig, ServeConfig
+from ..errors import EdgeError
 from ..message import Headers
 from ..runtime import Clock, ThreadClock
 from .addresses import Addresses
@@ -28,6 +30,7 @@ from .keys import KeyStore
 from .numbers import Numbers, Sharing
 from .origins import here, own_page
 from .passing import Models
+from .pages import MOUNTED
 from .paths import Paths
 from .problems import Forbidden
 from .wire import App, Receive, Scope, Send
@@ -50,7 +53,7 @@ class Sidecar:
         shared: Path | None = None,
     ) -> None:
         self.edge, self.config, self.door = edge, config, door
-        self._own = own
+        self._own, self._begun = own, False
         clock = clock or ThreadClock()
         self.counts = edge.metrics if config.metrics else None  # from its first use on calls are counted
         self._sharing = None if self.counts is None else Sharing(self.counts)
@@ -76,12 +79,14 @@ class Sidecar:
 
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
+        if not self._begun and kind != "lifespan":
+            self._keep_up()
         if kind == "http":
             path: str = scope["path"]
             root: str = scope.get("root_path", "")
             if root and path.startswith(root):
                 path = path[len(root) :]
-                scope = {**scope, "path": path, "root_path": ""}
+                scope = {**scope, "path": path, "root_path": "", MOUNTED: root}
             dialect = PATHS.get(path) or dialect_of(path)
             if dialect and scope["method"] == "POST":
                 await self.calls(dialect, scope, receive, send)
@@ -122,6 +127,7 @@ class Sidecar:
 
     def start(self) -> None:
         """The server is about to answer its first. To be called on its loop."""
+        self._begun = True
         self.changes.apply()
         self.changes.start()
         if self.dashboard is not None:
@@ -147,6 +153,13 @@ class Sidecar:
         if self._sharing is not None:
             self._sharing.stop()
 
+    def _keep_up(self) -> None:
+        """What an admin set, where nobody says that it starts: an app does not start what is mounted in it."""
+        try:
+            self.changes.apply()
+        except EdgeError:
+            pass  # the store is away: what is known goes on
+
     def _changed(self) -> None:
         """Calls pass another chain from now on."""
         self.calls.front = self.edge.front("async")
@@ -170,7 +183,18 @@ def create_app(
     """
     The sidecar as an ASGI app, to serve or to mount: `Mount("/llm", app=create_app(edge))`.
 
-    `config` is the edge's own `[serve]` section unless given. With `own` the edge is closed when the server stops.
-    `shared` is a directory in which several workers of one server tell each other what their dashboards show.
+    `config` is the edge's own `[serve]` section unless given, and `door` the one that `serve.auth` in it describes. With
+    `own` the edge is closed when the server stops. `shared` is a directory in which several workers of one server tell
+    each other what their dashboards show. Raises ConfigError when `serve.auth` cannot be used.
     """
-    return Sidecar(edge, config or edge.config.serve, door or OpenDoor(), own=own, shared=shared)
+    settings = config or edge.config.serve
+    if door is None:
+        door = _door(edge.config.model_copy(update={"serve": settings})) if settings.auth.on else OpenDoor()
+    return Sidecar(edge, settings, door, own=own, shared=shared)
+
+
+def _door(config: EdgeConfig) -> Door:
+    # Not before it is needed: tokens and keys have libraries of their own.
+    from .auth import door_of
+
+    return door_of(config, os.environ, ThreadClock())

@@ -30,6 +30,8 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+MOUNTED = "llm_edge.mounted"
+"""Under which name a scope says where the sidecar is mounted."""
 _KINDS = {
     "html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8",
     "svg": "image/svg+xml", "txt": "text/plain; charset=utf-8",
@@ -93,7 +95,8 @@ def routes(*, dashboard: bool, docs: bool, open_door: bool) -> list[BaseRoute]:
         served = frozenset(_without_kinds(route.path) for route in request.app.routes if isinstance(route, Route))
         document = Document(_version(), open_door, served | {"/health/live"})
         return Response(
-            exact.write(document.written(request.scope.get("root_path", ""))), media_type="application/json"
+            exact.write(document.written(request.scope.get(MOUNTED) or request.scope.get("root_path", ""))),
+            media_type="application/json",
         )
 
     made: list[BaseRoute] = []
