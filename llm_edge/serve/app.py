@@ -29,8 +29,8 @@ from .health import Health
 from .keys import KeyStore
 from .numbers import Numbers, Sharing
 from .origins import here, own_page
-from .passing import Models
 from .pages import MOUNTED
+from .passing import Models
 from .paths import Paths
 from .problems import Forbidden
 from .wire import App, Receive, Scope, Send
@@ -183,9 +183,9 @@ def create_app(
     """
     The sidecar as an ASGI app, to serve or to mount: `Mount("/llm", app=create_app(edge))`.
 
-    `config` is the edge's own `[serve]` section unless given, and `door` the one that `serve.auth` in it describes. With
-    `own` the edge is closed when the server stops. `shared` is a directory in which several workers of one server tell
-    each other what their dashboards show. Raises ConfigError when `serve.auth` cannot be used.
+    `config` is the edge's own `[serve]` section unless given, and `door` the one that its `auth` describes. With `own`
+    the edge is closed when the server stops. `shared` is a directory in which several workers of one server tell each
+    other what their dashboards show. Raises ConfigError when `serve.auth` cannot be used.
     """
     settings = config or edge.config.serve
     if door is None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from .wire import App, Message, RawPairs, Receive, Scope, Send, answer, guards
 
 _AGE = b"600"
-_ASKED = b"authorization, content-type, x-api-key, anthropic-version, x-request-id"
+_METHODS = b"GET, POST, PUT, PATCH, DELETE"
+_USUAL = b"authorization, content-type, x-api-key, anthropic-version, x-request-id"
+_NAMES = re.compile(rb"[A-Za-z0-9_-]{1,64}(?: *, *[A-Za-z0-9_-]{1,64}){0,63}")
+_READ = b"*"
+"""What pages may read of an answer: all, as all that leaves here is meant for the caller (`leaving.py`)."""
 
 
 class Cors:
@@ -21,16 +26,19 @@ class Cors:
         if scope["type"] != "http" or origin not in self._origins or origin is None:
             await self._app(scope, receive, send)
             return
-        marks: RawPairs = [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
+        marks: RawPairs = [
+            (b"access-control-allow-origin", origin),
+            (b"vary", b"origin"),
+        ]
         if scope["method"] == "OPTIONS":
             allowed: RawPairs = [
-                (b"access-control-allow-methods", b"GET, POST"),
-                (b"access-control-allow-headers", _ASKED),
+                (b"access-control-allow-methods", _METHODS),
+                (b"access-control-allow-headers", _asked(scope)),
                 (b"access-control-max-age", _AGE),
             ]
             await answer(send, 204, [*marks, *allowed, *guards(scope.get("scheme", "http"))], b"")
             return
-        exposed = (b"access-control-expose-headers", b"x-llm-edge-request-id, x-llm-edge-cache, retry-after")
+        exposed = (b"access-control-expose-headers", _READ)
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -38,3 +46,13 @@ class Cors:
             await send(message)
 
         await self._app(scope, receive, marked)
+
+
+def _asked(scope: Scope) -> bytes:
+    """
+    The header fields that a page may send: those it asks for.
+
+    SDKs send dozens of their own, other ones with each version. None of them opens anything: keys do.
+    """
+    wanted: bytes = next((value for name, value in scope["headers"] if name == b"access-control-request-headers"), b"")
+    return wanted if _NAMES.fullmatch(wanted) else _USUAL

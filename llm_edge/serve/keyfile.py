@@ -12,6 +12,7 @@ import os
 import secrets
 import sqlite3
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,16 @@ class KeyFile:
         self.pepper = _pepper(file)
         self._lock = threading.Lock()
         self._database = self._open()
+        self._closed = weakref.finalize(self, self._database.close)
         mind_forks(self)
 
     def after_fork(self) -> None:
         # SQLite's connections do not live across a fork; the parent's is kept, so that it is never closed here.
         _OF_PARENTS.append(self._database)
+        self._closed.detach()
         self._lock = threading.Lock()
         self._database = self._open()
+        self._closed = weakref.finalize(self, self._database.close)
 
     def _open(self) -> sqlite3.Connection:
         database: sqlite3.Connection | None = None
@@ -73,7 +77,7 @@ class KeyFile:
         return database
 
     def close(self) -> None:
-        self._database.close()
+        self._closed()
 
     def version(self) -> object:
         with self._lock:

@@ -23,7 +23,7 @@ from .coding import Packed
 from .health import LIVE
 from .intake import Gone, body_of
 from .pages import routes as pages
-from .passing import Models, request_to, whole
+from .passing import Models, Passed, request_to
 from .problems import Forbidden, NoSuchPath, Refused, WrongMethod, refusal, shown
 from .wire import Message, RawPairs, Receive, Scope, Send, answer, guards
 
@@ -67,12 +67,13 @@ class Paths:
             )
         except Exception as error:
             identity = id_of(headers)
-            if not isinstance(error, EdgeError):
+            if not isinstance(error.__cause__ or error, EdgeError):
                 log.error(
                     "a page failed inside: %s", type(error).__name__, exc_info=error, extra={"request_id": identity}
                 )
-            if not out.started:
-                await answer(out, *refusal(shown(error), dialect, identity, []))
+            if out.started:
+                raise  # the server cuts the connection: there is no other way left to say so
+            await answer(out, *refusal(shown(error), dialect, identity, []))
 
     def _routes(self, admin: Admin) -> list[BaseRoute]:
         return [
@@ -137,7 +138,7 @@ class Paths:
                 return said(_anthropic_row(name) if "anthropic-version" in request.state.headers else _row(name, owner))
         raise NoSuchPath("there is no such model; GET /v1/models lists those that can be asked")
 
-    async def _pass(self, request: Request) -> Response:
+    async def _pass(self, request: Request) -> Passed:
         """A path we do not know, for the one provider that is asked for such paths."""
         provider, rest = self._config.pass_through, f"/{request.path_params['rest']}"
         caller = await self._sidecar.admitted(request, CALL)
@@ -152,9 +153,7 @@ class Paths:
         body = await body_of(request.receive, headers, largest=config.max_body, seconds=config.body_timeout)
         query = f"?{request.url.query}" if request.url.query else ""
         call = request_to(self._sidecar.edge, provider, request.method, rest + query, headers, body)
-        response = await self._sidecar.edge.handler("async")(caller.signed(call))
-        kind = response.headers.get("content-type", "application/octet-stream")
-        return Response(await whole(response), response.status, headers={"content-type": kind})
+        return Passed(self._sidecar.calls, caller.signed(call))
 
 
 _EPOCH = "1970-01-01T00:00:00Z"

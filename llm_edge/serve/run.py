@@ -29,7 +29,7 @@ from ..config import EdgeConfig, ServeConfig, ServeTlsConfig
 from ..errors import ConfigError
 from ..runtime import ThreadClock
 from ..telemetry import logs
-from . import births
+from . import births, certificates
 from .app import Sidecar
 from .auth import LockedDoor, door_of
 from .intake import HEADER_BYTES
@@ -206,14 +206,9 @@ class Server(MPServer):
 
     def _take_certificates(self, tls: ServeTlsConfig) -> None:
         """The files as they are now: where a name leads may have changed, as it does when certificates are renewed."""
-        try:
-            self.build_ssl_context(
-                tls.cert_file, tls.key_file, None, _oldest(tls), tls.client_ca_file, [], tls.client_ca_file is not None
-            )
-        except OSError as error:  # ssl's own among them
-            raise ConfigError(
-                f"serve.tls.cert_file: it does not go with serve.tls.key_file: {error.strerror}"
-            ) from None
+        self.build_ssl_context(
+            tls.cert_file, tls.key_file, None, _oldest(tls), tls.client_ca_file, [], tls.client_ca_file is not None
+        )
 
     def _watch(self) -> None:
         seen = self._plan.state()
@@ -244,13 +239,7 @@ def _oldest(tls: ServeTlsConfig) -> SSLProtocols:
 def check(config: EdgeConfig) -> None:
     """Raises ConfigError for what could not be served."""
     serve = config.serve
-    for name in ("cert_file", "key_file", "client_ca_file"):
-        file: Path | None = getattr(serve.tls, name)
-        if file is not None and not (file.is_file() and os.access(file, os.R_OK)):
-            raise ConfigError(
-                f"serve.tls.{name} ({config.place(('serve', 'tls', name))}): there is no such file, or it cannot be"
-                " read. Check the path."
-            )
+    certificates.check(config)
     if not serve.auth.on and serve.auth.enabled is None and serve.host not in _OURS:
         raise ConfigError(
             f"serve.auth ({config.place(('serve', 'host'))}): others reach {serve.host}, and everybody would be let in."
@@ -275,20 +264,24 @@ def claim(config: EdgeConfig) -> None:
     refused, unless it is meant: then all that listen there must be willing to share.
     """
     serve = config.serve
-    family = socket.AF_INET6 if ":" in serve.host else socket.AF_INET
+    _probe(config, "port", serve.port, shared=serve.share_port)
+    if serve.metrics and serve.metrics_port is not None:
+        _probe(config, "metrics_port", serve.metrics_port, shared=serve.share_port)
+
+
+def _probe(config: EdgeConfig, setting: str, port: int, *, shared: bool) -> None:
+    host = config.serve.host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger are in nobody's way
-        if serve.share_port and hasattr(socket, "SO_REUSEPORT"):
+        if shared and hasattr(socket, "SO_REUSEPORT"):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
-            probe.bind((serve.host, serve.port))
+            probe.bind((host, port))
         except OSError as error:
             name, fix = "host", "Set an address of this machine"
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                name, fix = (
-                    "port",
-                    "Stop what listens there, set another port, or serve.share_port to take over",
-                )
+                name, fix = setting, "Stop what listens there, set another port, or serve.share_port to take over"
             place = config.place(("serve", name))
             raise ConfigError(f"serve.{name} ({place}): cannot be listened on, {error.strerror}. {fix}.") from None
 

@@ -10,7 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
+from llm_edge.config import EdgeConfig
+from llm_edge.errors import ConfigError
+from llm_edge.serve.run import check
 from llm_edge.testing import Provider, answer
 from llm_edge.testing.certificates import Certificates
 
@@ -115,3 +124,53 @@ def _trusted(process: Process, certificates: Certificates) -> bool:
             return True
     except OSError:
         return False
+
+
+@pytest.fixture(scope="module")
+def odd(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files that are not what they should be."""
+    folder = tmp_path_factory.mktemp("odd")
+    other = Certificates(folder / "other").server_file.read_text()
+    (folder / "other.pem").write_text(other)
+    (folder / "text.pem").write_text("nothing of the kind")
+    (folder / "empty.pem").write_text("")
+    key = load_pem_private_key(certificates.server_file.read_bytes(), None)
+    words = BestAvailableEncryption(b"open sesame")
+    (folder / "locked.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, words))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("setting", "file", "says"),
+    [
+        ("key_file", "other.pem", r"key_file .*is not the key of serve\.tls\.cert_file"),
+        ("key_file", "text.pem", r"key_file .*holds no key"),
+        ("key_file", "locked.pem", r"key_file .*pass phrase"),
+        ("cert_file", "text.pem", r"cert_file .*holds no certificate"),
+        ("cert_file", "empty.pem", r"cert_file .*holds no certificate"),
+        ("client_ca_file", "text.pem", r"client_ca_file .*holds no certificate"),
+        ("client_ca_file", "empty.pem", r"client_ca_file .*holds no certificate"),
+    ],
+)
+def test_files_that_tls_cannot_be_spoken_with_are_named(
+    certificates: Certificates, odd: Path, setting: str, file: str, says: str
+) -> None:
+    """A worker that was given them would end, be replaced, and end again; who asks for a pass phrase waits for ever."""
+    tls = {"cert_file": certificates.server_file, "key_file": certificates.server_file, setting: odd / file}
+    with pytest.raises(ConfigError, match=says):
+        check(EdgeConfig(serve={"tls": tls}))
+
+
+def test_authorities_that_cannot_be_read_are_refused_at_a_reload(
+    upstream: str, certificates: Certificates, odd: Path, tmp_path: Path
+) -> None:
+    more = settings(certificates, f'client_ca_file = "{certificates.ca_file}"\n')
+    with running(tmp_path, toml(upstream, more)) as process:
+        process.file.write_text(process.file.read_text().replace(str(certificates.ca_file), str(odd / "empty.pem")))
+        process.signal(signal.SIGHUP)
+        process.printed("the old one goes on")
+        with process.connected() as sock:
+            context = certificates.client_context(certificate=True)
+            with context.wrap_socket(sock, server_hostname="localhost") as secure:
+                secure.sendall(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                assert b" 200 " in everything(secure)

@@ -19,6 +19,7 @@ import h2.events
 import pytest
 
 from llm_edge.runtime import Signal
+from llm_edge.serve.__main__ import main
 from llm_edge.testing import Provider, answer, stream
 
 from ..ports import free_port
@@ -248,3 +249,15 @@ def test_others_go_on_when_a_worker_is_killed(upstream: str, provider: Provider,
         until(lambda: before[0] not in (now := children(process.process.pid)) and len(now) == 2)
         assert before[1] in children(process.process.pid)
         assert until(lambda: b" 200 " in process.raw(LIVE))
+
+
+def test_a_port_for_metrics_where_somebody_listens_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found out by the worker, it would serve without that port, and without a word at its end."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setenv("METRICS_PORT", str(other.getsockname()[1]))
+        assert main(["--port", str(free_port())]) == 2
+    assert "serve.metrics_port (variable METRICS_PORT): cannot be listened on" in capsys.readouterr().err
