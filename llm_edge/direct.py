@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from .errors import CallError, InvalidRequest
-from .exact import write
+from .exact import unwritable, write
 from .message import NO_CONTROLS, Body, Handler, Headers, Operation, Request, Response
 from .notes import Notes
 from .policy.controls import from_field, from_keyword
@@ -21,6 +21,15 @@ Edge: TypeAlias = Mapping[str, object]
 
 R = TypeVar("R", bound=Reply)
 _NO_HEADERS = Headers()
+_OF_SDKS: Final = {
+    "api_key": "keys are set in [providers]",
+    "base_url": "addresses are set in [providers]",
+    "extra_body": "give its fields to the call itself",
+    "extra_headers": "what is for llm_edge goes into `edge`, what is for a provider into `headers` under [providers]",
+    "extra_query": "direct calls have no query",
+    "max_retries": "how often is tried is set in [retry] `attempts`",
+}
+"""Fields of no API, which a call would take along to the provider: a key in its body, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,10 @@ class Asking:
     ) -> Request:
         if not _is_name(model):
             raise InvalidRequest("`model` must be a route, `provider/model` or a model's name")
+        foreign = _OF_SDKS.keys() & body.keys()
+        if foreign:
+            name = min(foreign)
+            raise InvalidRequest(f"`{name}` is an option of SDKs and no field of a request: {_OF_SDKS[name]}")
         timeout = body.pop("timeout", None)
         if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < 1e9):
             raise InvalidRequest("`timeout` must be a number of seconds above 0")
@@ -74,7 +87,7 @@ class Asking:
             # Written at once: what JSON cannot say is told here, and what the caller changes later is not ours.
             written = Body(write(body))
         except (TypeError, ValueError) as error:
-            raise InvalidRequest(f"the request cannot be written as JSON: {error}") from None
+            raise InvalidRequest(f"{unwritable(body)} cannot be written as JSON: {error}") from None
         controls = from_keyword(edge) if edge else NO_CONTROLS
         if elsewhere:
             controls = replace(controls, **elsewhere)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeGuard
 
 import orjson
@@ -51,6 +51,21 @@ def write(value: object) -> bytes:
     if b"null" in raw and not _all_finite(value):
         raise ValueError("NaN and infinity are not JSON")
     return raw
+
+
+def unwritable(value: object, name: str = "") -> str:
+    """The innermost part that JSON has no words for, by its place in the value: `messages[0].content`."""
+    parts: Iterable[tuple[str, object]] = ()
+    if is_object(value):
+        parts = ((f"{name}.{key}".lstrip("."), part) for key, part in value.items())
+    elif is_list(value):
+        parts = ((f"{name}[{at}]", part) for at, part in enumerate(value))
+    for inner, part in parts:
+        try:
+            write(part)
+        except (TypeError, ValueError):
+            return unwritable(part, inner) if name.count("[") + name.count(".") < 20 else f"`{inner}`"
+    return f"`{name}`" if name else "the request"
 
 
 def canonical(value: object) -> bytes:

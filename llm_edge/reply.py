@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
+from base64 import b64decode
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from sys import byteorder
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
-import orjson
-
+from .errors import BadAnswer
 from .message import Headers, Json, Request, Response, Stream
 from .notes import Notes
 from .providers.base import Dialect
-from .providers.cargo import mapping, objects, string
-from .providers.sse import LARGEST, Splitter
+from .providers.cargo import mapping, objects, parse
+from .providers.openai import joined_text
+from .providers.sse import LARGEST, Event, Splitter
 from .runtime import Clock, drive
 from .story import Story
 
@@ -89,9 +92,18 @@ class Embeddings(Reply):
 
     @property
     def vectors(self) -> list[list[float]]:
-        """One vector for each input, in their order."""
+        """One vector for each input, in their order, of floats also where base64 was asked for."""
         rows = sorted(self._json["data"], key=lambda row: row.get("index", 0))
-        return [row["embedding"] for row in rows]
+        return [_floats(row["embedding"]) for row in rows]
+
+
+def _floats(vector: list[float] | str) -> list[float]:
+    if not isinstance(vector, str):
+        return vector
+    floats = array("f", b64decode(vector))  # 32 bits each, the lowest byte first
+    if byteorder == "big":
+        floats.byteswap()
+    return floats.tolist()
 
 
 class Chunk(Mapping[str, Any]):
@@ -112,10 +124,15 @@ class Chunk(Mapping[str, Any]):
     @property
     def text(self) -> str:
         """What this event adds to the first choice's text."""
+        return joined_text(self.delta.get("content"))
+
+    @property
+    def delta(self) -> Json:
+        """What this event adds to the first choice."""
         for choice in objects(self._json.get("choices")):
             if choice.get("index", 0) == 0:
-                return string(mapping(choice.get("delta")).get("content"))
-        return ""
+                return mapping(choice.get("delta"))
+        return {}
 
 
 class _Chunks(_Told):
@@ -128,6 +145,7 @@ class _Chunks(_Told):
         self._splitter = Splitter(limit=LARGEST)
         self._ready: deque[Chunk] = deque()
         self._said: list[str] = []
+        self._called: list[Any] = []  # cargo: pieces of tool calls
         self.headers = response.headers
         """The provider's response headers."""
         response.finally_(self._ended)
@@ -140,29 +158,52 @@ class _Chunks(_Told):
         """The first choice's text so far."""
         return "".join(self._said)
 
+    @property
+    def tool_calls(self) -> list[Json]:
+        """The calls the model has asked for so far, put together, in the OpenAI chat shape."""
+        from .providers.translation.chat_replay import calls_of  # of use to few streams
+
+        return calls_of(self._called)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a stream holds a connection: it cannot be pickled or copied. Keep its chunks")
+
     async def _next(self) -> Chunk:
         while not self._ready:
+            failure = self._stream.watcher.failure
+            if failure is not None:
+                await self._stream.aclose()
+                try:
+                    raise failure
+                finally:
+                    del failure
             try:
                 events = self._splitter.feed(await self._stream.__anext__())
             except StopAsyncIteration:
                 events = self._splitter.end()
-                if not events:
+                if not events and self._stream.watcher.failure is None:
                     raise
-            for _, data, whole in events:
-                if whole and data[:1] == b"{":
-                    self._ready.append(Chunk(orjson.loads(data)))
-            failure = self._stream.watcher.failure
-            if failure is not None and not self._fresh(failure):
-                await self._stream.aclose()
-                raise failure
+            self._take(events)
         chunk = self._ready.popleft()
-        self._said.append(chunk.text)
+        delta = chunk.delta
+        self._said.append(joined_text(delta.get("content")))
+        if delta.get("tool_calls"):
+            self._called.append(delta["tool_calls"])
         return chunk
 
-    def _fresh(self, failure: Exception) -> bool:
-        """Drop the error event itself; what came before it is still to be read."""
-        self._ready = deque(chunk for chunk in self._ready if not chunk.get("error"))
-        return bool(self._ready)
+    def _take(self, events: Sequence[Event]) -> None:
+        """Make chunks of events, up to one that is no JSON: what stands behind it does not follow what came before."""
+        watcher = self._stream.watcher
+        for _, data, whole in events:
+            if whole and data[:1] == b"{":
+                json = parse(data)
+                if json is None:
+                    watcher.failure = watcher.failure or BadAnswer("an event of the stream is not a JSON object")
+                    break
+                self._ready.append(Chunk(json))
+        if watcher.failure is not None:
+            # The event that tells of the error is raised; what came before it is still to be read.
+            self._ready = deque(chunk for chunk in self._ready if not chunk.get("error"))
 
     def _ended(self, error: BaseException | None) -> None:
         self._notes.ended = self._clock.now()

@@ -8,7 +8,7 @@ are numbered and named where the server did not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ...errors import Failed
@@ -132,6 +132,15 @@ class ChatAssembler:
     def _add_calls(self, choice: dict[str, Any], pieces: list[Json]) -> None:
         if pieces:
             merge(choice["message"], {"tool_calls": pieces})
+
+
+def calls_of(deltas: Iterable[Any]) -> list[Json]:
+    """The tool calls of one choice, put together of the pieces in its deltas."""
+    calls, message = Calls("call_0_"), dict[str, Any]()
+    for delta in deltas:
+        merge(message, {"tool_calls": calls.take(delta)})
+    merge(message, {"tool_calls": calls.flush()})
+    return [_without(call, "index") for call in objects(message["tool_calls"])]
 
 
 def merge(into: dict[str, Any], delta: Json) -> None:
