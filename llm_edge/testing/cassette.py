@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from llm_edge.exact import has_long_number, read, same
+
 from .acts import Act, Faults, acts_of
 from .call import Asked, Call, Headers
 from .dialects.frames import Reply
@@ -185,9 +187,12 @@ def _kept(body: bytes, scrubber: Scrubber) -> Entry:
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(body).decode()}
     try:
-        return {"json": orjson.loads(text)} if text else {}
+        value = orjson.loads(text) if text else None
     except orjson.JSONDecodeError:
         return {"text": text}
+    if has_long_number(body) and not same(value, read(text.encode())):
+        return {"text": text}  # with a number that would not come back from the file
+    return {"json": value} if text else {}
 
 
 def _fingerprint(request: Entry) -> str:

@@ -224,3 +224,11 @@ def test_the_credential_of_a_request_is_taken_out_wherever_it_stands(secret: str
     scrubber = Scrubber(Headers([("Authorization", f"Bearer {secret}")]), f"http://x/?key={secret}")
     assert secret not in scrubber.text(around + secret + around)
     assert secret not in scrubber.url(f"http://x/?key={secret}&q={secret}")
+
+
+def test_a_number_too_long_for_a_float_comes_back_as_it_was(file: Path, provider: Provider) -> None:
+    provider.script(json_body({"seed": 10**30 + 1, "half": "\ud83d"}))
+    url = provider.url + PATH
+    got = [post(Cassette(file, record=record), httpx2, "sync", url) for record in ("missing", "none")]
+    assert [json.loads(each.content)["seed"] for each in got] == [10**30 + 1] * 2
+    provider.asked(1)

@@ -97,6 +97,39 @@ def test_a_cassette_is_recorded_once_and_replayed_without_a_provider(run: object
     assert tape.name == "test_it.json"
 
 
+def test_each_test_has_a_cassette_of_its_own(run: object, pytester: pytest.Pytester) -> None:
+    """By class and by parameters, such as questions: long, with signs that are no part of a file's name."""
+    code = """
+    import httpx2
+    import pytest
+
+    QUESTIONS = ["a b", "a/b", "a?b", "a_b", "..", "é" * 100, "x" * 300, "x" * 301, "a::b", "a[b]"]
+
+    def ask(cassette, question):
+        with httpx2.Client(transport=cassette.transport()) as client:
+            client.post("ADDRESS/v1/chat/completions", json={"model": question})
+
+    class TestOne:
+        def test_it(self, cassette):
+            ask(cassette, "one")
+
+    class TestTwo:
+        def test_it(self, cassette):
+            ask(cassette, "two")
+
+    @pytest.mark.parametrize("question", QUESTIONS)
+    def test_it(cassette, question):
+        ask(cassette, question)
+    """
+    with Provider(answer("hi")) as provider:
+        code = code.replace("ADDRESS", provider.url)
+        run(code, "--edge-record").assert_outcomes(passed=12)  # type: ignore[operator] - a fixture's function
+    run(code).assert_outcomes(passed=12)  # type: ignore[operator] - a fixture's function
+    names = {tape.name for tape in (pytester.path / "cassettes").rglob("*.json")}
+    assert len(names) == 12
+    assert {"TestOne.test_it.json", "TestTwo.test_it.json", "test_it-a_b.json"} <= names
+
+
 def test_the_plugin_loads_no_http_library(run: object) -> None:
     result = run(  # type: ignore[operator] - a fixture's function
         """
