@@ -11,7 +11,7 @@ import httpx2
 from ..errors import CallError, NetworkFailed, StreamBroken
 from ..message import Body, Headers, Request, Response, Stream
 from ..runtime import drive
-from ._messages_httpx2 import Known, whole
+from ._messages_httpx2 import Known, unread, whole
 from .face import (
     ANSWERED,
     FIRST,
@@ -146,7 +146,7 @@ def _refused(front: Front, call: Request, error: CallError, request: httpx2.Requ
     if isinstance(error, NetworkFailed) and front.raises(call, error):
         _raise(error, request)
     status, headers, body = front.refusal(call, error)
-    return httpx2.Response(status, headers=headers, content=body, request=request)
+    return unread(status, headers, body, request)
 
 
 def _raise(error: NetworkFailed | StreamBroken, request: httpx2.Request) -> NoReturn:

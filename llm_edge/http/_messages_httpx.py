@@ -15,7 +15,7 @@ import httpx
 
 from .. import exact
 from ..message import Headers
-from .face import TextPairs, raw_pairs
+from .face import RawPairs, TextPairs, raw_pairs
 
 Indexed: TypeAlias = list[tuple[bytes, bytes, bytes]]
 """Header fields as httpx keeps them: each with its name in small letters between the name and the value."""
@@ -110,12 +110,21 @@ class Whole(httpx.Response):
 def whole(status: int, pairs: TextPairs, content: bytes, request: httpx.Request) -> httpx.Response:
     """An answer whose bytes are here: httpx would wind them through its decoders."""
     known = Headers(pairs)
-    if "content-encoding" in known or not FAMILIAR or not "".join(map("".join, pairs)).isascii():
+    if not FAMILIAR:
         return Whole(status, headers=raw_pairs(pairs), content=content, request=request)
+    if "content-encoding" in known or not "".join(map("".join, pairs)).isascii():
+        return unread(status, raw_pairs(pairs), content, request)
     fields = [(name.encode(), name.lower().encode(), value.encode()) for name, value in pairs]
     unsized = content and known.lack(_FRAMING)
     headers = sized(fields, known, len(content)) if unsized else Known(fields, known)
     return _answered(status, headers, content, request)
+
+
+def unread(status: int, fields: RawPairs, content: bytes, request: httpx.Request) -> httpx.Response:
+    """The same as httpx makes it, but not read yet: it reads what it is given at once, and then gives no raw bytes."""
+    made = Whole(status, headers=fields, content=content, request=request)
+    made.is_closed = made.is_stream_consumed = False
+    return made
 
 
 def _answered(status: int, headers: httpx.Headers, content: bytes, request: httpx.Request) -> httpx.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,14 @@ def test_the_bytes_of_a_whole_answer_are_given_to_who_asks_for_a_stream(
     got = colour.finish(http.send(http.build_request("POST", url, json=ASK), stream=True))
     assert colour.finish(got.read() if colour.name == "sync" else got.aread()) == whole
     assert got.is_closed
+
+
+def test_the_bytes_of_a_failure_are_given_to_who_asks_for_a_stream(http: Any, colour: Any, provider: Provider) -> None:
+    """The provider's own error, and a refusal of ours."""
+    provider.script(status(400))
+    for given, code in (({}, 400), ({"cache-control": "only-if-cached"}, 504)):
+        asked = http.build_request("POST", f"{provider.url}/v1/chat/completions", json=ASK, headers=given)
+        got = colour.finish(http.send(asked, stream=True))
+        raw = b"".join(colour.items(got.iter_raw() if colour.name == "sync" else got.aiter_raw()))
+        assert (got.status_code, set(json.loads(raw))) == (code, {"error"})
+        assert got.elapsed.total_seconds() > 0
