@@ -52,12 +52,15 @@ class Answers:
             return None
         if self._idle is not None and now - held.used >= self._idle:
             return None
-        if self.second is not None:
-            self.second.glance()
         if self.tombstones.marks and self.tombstones.cover(held.entry):
             return None
         held.used = now
         return held
+
+    @property
+    def informed(self) -> bool:
+        """Whether memory may be believed just now: what other processes purged is known, or cannot be."""
+        return self.second is None or self.second.glance()
 
     def hold(self, entry: Entry, *, now: float, age: float, seconds: float) -> Held:
         """Keep an entry in memory, for so many seconds at most before the second tier is asked again."""

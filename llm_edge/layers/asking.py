@@ -37,22 +37,31 @@ _digest = lru_cache(maxsize=1024)(digest)
 class Asking:
     """One call under a key: what is known of it, and how it is asked."""
 
-    __slots__ = ("_answers", "_cache", "_handler", "_key", "_over", "_request", "_rule")
+    __slots__ = ("_answers", "_cache", "_doubted", "_handler", "_key", "_over", "_request", "_rule")
 
     def __init__(self, cache: Cache, key: str, request: Request, rule: Keeping, handler: Handler) -> None:
         self._cache, self._answers = cache, cache.answers
         self._key, self._request, self._rule, self._handler = key, request, rule, handler
         self._over = self._answers.flights.over
         """How many calls under way had ended when memory was asked first."""
+        self._doubted = False
+        """Whether memory has an answer that another process may have purged meanwhile."""
 
     # ------------------------------------------------------------------ what is there
 
-    def remembered(self) -> Response | None:
-        """The answer memory has; one past its end only where it may still be given while it is renewed."""
+    def remembered(self, *, informed: bool = False) -> Response | None:
+        """
+        The answer memory has; one past its end only where it may still be given while it is renewed.
+
+        `informed`: other processes' purges have just been looked up, or cannot be.
+        """
         cache, request, rule = self._cache, self._request, self._rule
         now = cache.clock.now()
         held = self._answers.recall(self._key, now)
         if held is None:
+            return None
+        if not informed and not self._answers.informed:
+            self._doubted = True
             return None
         left = held.expires - now
         if now >= held.until and left > 0 and not self._answers.alone:
@@ -93,6 +102,11 @@ class Asking:
             return None
         request.notes.further = "l2"
         entry = await tier.get(self._key, self._scope())
+        if self._doubted:  # now the purges are known
+            self._doubted = False
+            response = self.remembered(informed=True)
+            if response is not None:
+                return response
         if entry is None:
             return None
         now, age, held = self._found(entry)

@@ -116,15 +116,19 @@ class Inputs:
         cache, most = self._cache, self._request.controls.max_age
         now = cache.clock.now()
         held = self._answers.recall(key, now)
-        if held is None or now >= held.until:
+        if held is not None and now >= held.until:
+            held = None
+        if held is None or (further and not self._answers.informed):
             if cache.tier is None or not (further or self._request.controls.only_if_cached):
                 return None
             self._request.notes.further = "l2"
             entry = await cache.tier.get(key, belongs(self._request.controls.tenant, self._request.scope))
-            if entry is None:
-                return None
-            age = max(cache.clock.time() - entry.made, 0.0)
-            held = self._answers.hold(entry, now=cache.clock.now(), age=age, seconds=self._rule.ttl)
+            held = held and self._answers.recall(key, now)  # what other processes purged is known now
+            if held is None:
+                if entry is None:
+                    return None
+                age = max(cache.clock.time() - entry.made, 0.0)
+                held = self._answers.hold(entry, now=cache.clock.now(), age=age, seconds=self._rule.ttl)
         age = now - held.made
         if now >= held.expires or (most is not None and age > most):
             return None

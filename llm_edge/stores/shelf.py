@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from ..runtime import Runtime
@@ -14,6 +15,24 @@ Lease: TypeAlias = tuple[str, str]
 """The right to ask upstream: what was claimed, `key` or `key form`, and the token it was claimed with."""
 Stays: TypeAlias = Callable[[object], bool]
 """Whether what stands under a key is to stay there, and the new not to be written."""
+
+
+@dataclass(slots=True)
+class TierCounts:
+    """What happened at the second tier, counted since the start."""
+
+    hits: int = 0
+    misses: int = 0
+    errors: int = 0
+    skipped: int = 0
+    """Asks that were not made because the store had failed."""
+    written: int = 0
+    dropped: int = 0
+    """Entries not written: there were too many, or the store had failed."""
+    late: int = 0
+    """Entries not written: the lease had run out and somebody else had taken over, or what was there serves more."""
+    odd: dict[str, int] = field(default_factory=dict[str, int])
+    """Entries that were not what they should be, by reason; each was a miss and is deleted."""
 
 
 class Tier(Protocol):

@@ -8,38 +8,20 @@ time, writes are done behind the callers' backs, and a store that fails is left 
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 
 from ..runtime import Clock, Guard, Runtime, Signal, ThreadClock
 from .entry import YEAR, Entry, Odd, decode, encode
 from .fuse import Fuse
-from .shelf import Lease, Shelf, Tier
+from .shelf import Lease, Shelf, Tier, TierCounts
 from .tombstones import AHEAD, Marks, Tombstones
 from .workers import Behind, NotYet, Work, Workers
 
-MARKS_EVERY = 1.0
-"""Seconds for which the purges read from a store are believed to be all."""
-
-
-@dataclass(slots=True)
-class TierCounts:
-    """What happened at the second tier, counted since the start."""
-
-    hits: int = 0
-    misses: int = 0
-    errors: int = 0
-    skipped: int = 0
-    """Asks that were not made because the store had failed."""
-    written: int = 0
-    dropped: int = 0
-    """Entries not written: there were too many, or the store had failed."""
-    late: int = 0
-    """Entries not written: the lease had run out and somebody else had taken over, or what was there serves more."""
-    odd: dict[str, int] = field(default_factory=dict[str, int])
-    """Entries that were not what they should be, by reason; each was a miss and is deleted."""
+MARKS_EVERY, LOOKED_UP_EVERY = 1.0, 0.5
+"""Seconds for which the purges read from a store are believed to be all, and after which they are looked up anew."""
 
 
 class SecondTier:
@@ -88,15 +70,28 @@ class SecondTier:
         """Times the store failed: reads, and writes."""
         return self._reading.failures, self._writing.failures
 
-    def glance(self) -> None:
-        """Have purges by other processes looked up, behind the caller's back and once a second at most.
-
-        For who answers from memory: `tombstones` then knows, a moment later, what was purged elsewhere. A store that
-        failed is found to be back so, too.
+    def glance(self) -> bool:
         """
-        if self._looking or not self._marks_due() or self.closed:
+        Whether the purges known here are all, for who answers from memory; False when the store is to be asked first.
+
+        Has those by other processes looked up in time, behind the caller's back, so that nobody waits for them where
+        calls come all the time. A store that failed is found to be back so, too, and is not waited for.
+        """
+        if self.closed:
+            return True
+        read, now = self._marks_read, self._clock.now()
+        known = math.inf if read is None else now - read
+        if known < LOOKED_UP_EVERY:
+            return True
+        failing = self.failing
+        if failing or known < MARKS_EVERY:
+            self._have_looked_up(now)
+        return failing or known < MARKS_EVERY
+
+    def _have_looked_up(self, now: float) -> None:
+        if self._looking:
             return
-        leave = self._reading.ask(self._clock.now())
+        leave = self._reading.ask(now)
         if leave == "pass":
             self._looking = True
             self._readers.submit(self._look)

@@ -68,6 +68,10 @@ class Process:
 
 @pytest.fixture
 def processes(colour: Colour, tmp_path: Path) -> Iterator[Any]:
+    yield from beside_one_another(colour, tmp_path)
+
+
+def beside_one_another(colour: Colour, tmp_path: Path) -> Iterator[Any]:
     """Makes caches that share a directory and a clock."""
     made: list[Process] = []
     clock = Ticking()
