@@ -152,7 +152,7 @@ def test_a_key_that_cannot_be_sent_is_not_shown_in_the_error(
     got = colour.finish(
         http.post(provider.url + "/v1/chat/completions", json=ASK, headers={"authorization": f"Bearer {CANARY}\n"})
     )
-    assert got.status_code >= 500
+    assert got.status_code == 400
     assert CANARY not in got.text + str(got.headers)
     provider.never_asked()
 

@@ -11,6 +11,8 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from llm_edge import EdgeClient
 from llm_edge.budgets import BudgetStanding
 from llm_edge.config import EdgeConfig
@@ -74,36 +76,64 @@ def test_told_to_stop_while_it_begins_it_stops(tmp_path: Path) -> None:
             process.close()
 
 
-RESTING = """
-import os, signal
+BORN = """
+import asyncio, os, signal
 import uvloop
 from llm_edge.serve import births
 
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # as a worker is born
+words = [signal.SIGTERM, signal.SIGINT]
+signal.pthread_sigmask(signal.SIG_BLOCK, words)  # as a worker is born
 loop, heard = uvloop.new_event_loop(), []
-loop.add_signal_handler(signal.SIGTERM, heard.append, "heard")
+for word in words:
+    loop.add_signal_handler(word, heard.append, "heard")
 
 async def begin():
     births.over(loop, lambda: print("stopping"))
 
 async def go_on():
     while not heard:
-        await __import__("asyncio").sleep(0)
+        await asyncio.sleep(0)
 
-os.kill(os.getpid(), signal.SIGTERM)
-loop.run_until_complete(begin())
-loop.run_until_complete(go_on())
-heard.clear()
-os.kill(os.getpid(), signal.SIGTERM)  # while it rests
+MOMENT
 loop.run_until_complete(go_on())
 print(*heard)
 """
+MOMENTS = {
+    "while it begins": """
+os.kill(os.getpid(), signal.SIGTERM)
+loop.run_until_complete(begin())
+""",
+    "while its loop rests": """
+loop.run_until_complete(begin())
+os.kill(os.getpid(), signal.SIGTERM)
+""",
+    "while its loop wakes": """
+async def wake():
+    awake = signal.set_wakeup_fd(-1)  # as it is until the loop has set it
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.set_wakeup_fd(awake)
+
+loop.run_until_complete(begin())
+loop.run_until_complete(wake())
+""",
+    "twice while it begins, and then again": """
+for word in words:
+    os.kill(os.getpid(), word)
+loop.run_until_complete(begin())
+loop.run_until_complete(go_on())
+for word in words:
+    os.kill(os.getpid(), word)
+for _ in range(100):
+    loop.run_until_complete(asyncio.sleep(0))
+""",
+}
 
 
-def test_a_word_said_while_the_loop_rests_is_heard() -> None:
-    done = subprocess.run([sys.executable, "-c", RESTING], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.split()[-1] == "heard"
-    assert done.stdout.startswith("stopping\n")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_word_is_heard_once_whenever_it_comes(moment: str) -> None:
+    born = [sys.executable, "-c", BORN.replace("MOMENT", MOMENTS[moment])]
+    done = subprocess.run(born, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["stopping", "heard"]
 
 
 def begun(process: Process, number: int) -> socket.socket:
