@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from . import __version__
 from .commands import COMMANDS
 from .commands.codes import BAD
-from .errors import ConfigError, InvalidRequest
+from .errors import ConfigError, InvalidRequest, Rejected
 
 
 def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
         return BAD
     try:
         return COMMANDS[options.command].run(options, os.environ if env is None else env)
-    except (ConfigError, InvalidRequest) as error:
+    except (ConfigError, InvalidRequest, Rejected) as error:
         print(f"llm-edge: {error}", file=sys.stderr)
         return BAD
 

@@ -17,7 +17,7 @@ from .callers import Caller, Door, OpenDoor
 from .keyfile import KeyFile
 from .keyredis import KeyRedis
 from .keys import Key, KeyStore
-from .problems import Unauthenticated
+from .problems import NoKeysNow, Unauthenticated
 from .tokens import Issuer
 
 _HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
@@ -123,7 +123,13 @@ def store_of(config: EdgeConfig, env: Mapping[str, str], clock: Clock) -> KeySto
     """Where keys are kept; None for nowhere. Raises ConfigError when that place cannot be used."""
     auth = config.serve.auth
     if auth.database is not None:
-        return KeyStore(KeyFile(auth.database), clock)
+        try:
+            return KeyStore(KeyFile(auth.database), clock)
+        except NoKeysNow:
+            raise ConfigError(
+                f"serve.auth.database ({config.place(('serve', 'auth', 'database'))}): {auth.database} is damaged."
+                " Put back a copy, together with its pepper."
+            ) from None
     if auth.redis is None or auth.pepper is None:
         return None
     path = ("serve", "auth")

@@ -2,24 +2,30 @@
 Keys in a file: one SQLite database that nobody else may read.
 
 The pepper stands in a file beside it. The trail can only grow: SQLite itself refuses to change or delete a line of it.
+A file that is put in its place, as from a backup, is read from then on: keys ended there open nothing here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import secrets
 import sqlite3
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
 from ..runtime import mind_forks
 from .keys import Kept, Key, Line
+from .problems import NoKeysNow
+
+log = logging.getLogger("llm_edge.serve")
 
 _SCHEMA = """
 create table if not exists keys (
@@ -36,30 +42,36 @@ create trigger if not exists trail_whole before delete on trail begin select rai
 """
 
 
+_WHOLE = "pragma wal_checkpoint(truncate)"
+"""All that is written stands in the file itself then: a copy of it is whole, and one put in its place is read as it is."""
 _OF_PARENTS: list[sqlite3.Connection] = []
 """In a forked child: what belongs to its parent."""
 
 
 class KeyFile:
-    """Keys in an SQLite file. Raises ConfigError when it cannot be used."""
+    """Keys in an SQLite file. Raises ConfigError when it cannot be used; NoKeysNow when it no longer can."""
 
     remote = False
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self.pepper = _pepper(file)
+        self._file, self._trouble = file, ""
+        self._place: tuple[int, int] | None = None
         self._lock = threading.Lock()
-        self._database = self._open()
-        self._closed = weakref.finalize(self, self._database.close)
+        self._begin()
         mind_forks(self)
+
+    def _begin(self) -> None:
+        self.pepper = _pepper(self._file)
+        self._database = self._open()
+        self._place = _place(self._file)
+        self._closed = weakref.finalize(self, self._database.close)
 
     def after_fork(self) -> None:
         # SQLite's connections do not live across a fork; the parent's is kept, so that it is never closed here.
         _OF_PARENTS.append(self._database)
         self._closed.detach()
         self._lock = threading.Lock()
-        self._database = self._open()
-        self._closed = weakref.finalize(self, self._database.close)
+        self._begin()
 
     def _open(self) -> sqlite3.Connection:
         database: sqlite3.Connection | None = None
@@ -70,6 +82,7 @@ class KeyFile:
             database.executescript(_SCHEMA)
             if "stretched" not in {row[1] for row in database.execute("pragma table_info(keys)")}:
                 database.execute("alter table keys add column stretched integer not null default 0")
+            database.execute(_WHOLE)
         except sqlite3.Error as error:
             if database is not None:
                 database.close()
@@ -80,38 +93,62 @@ class KeyFile:
         self._closed()
 
     def version(self) -> object:
-        with self._lock:
-            return self._database.execute("pragma data_version").fetchone()[0]
+        with self._using() as database:
+            return self._place, database.execute("pragma data_version").fetchone()[0]
 
     def read(self) -> Kept:
-        with self._lock:
-            rows = self._database.execute(f"select digest, {_COLUMNS} from keys order by created").fetchall()  # noqa: S608  our own words
-            settings = self._database.execute("select name, value from settings").fetchall()
+        with self._using() as database:
+            rows = database.execute(f"select digest, {_COLUMNS} from keys order by created").fetchall()  # noqa: S608  our own words
+            settings = database.execute("select name, value from settings").fetchall()
         return Kept({row[0]: _key(row[1:]) for row in rows}, dict(settings))
 
     def change(self, keys: Mapping[bytes, Key], settings: Mapping[str, str | None], line: Line) -> None:
-        with self._lock:
-            self._database.execute("begin immediate")
+        with self._using() as database:
+            database.execute("begin immediate")
             try:
                 for digest, key in keys.items():
-                    self._database.execute(
-                        "insert or replace into keys values (?,?,?,?,?,?,?,?,?,?,?)", _row(digest, key)
-                    )
+                    database.execute("insert or replace into keys values (?,?,?,?,?,?,?,?,?,?,?)", _row(digest, key))
                 for name, value in settings.items():
-                    self._database.execute("delete from settings where name = ?", (name,))
+                    database.execute("delete from settings where name = ?", (name,))
                     if value is not None:
-                        self._database.execute("insert into settings values (?, ?)", (name, value))
+                        database.execute("insert into settings values (?, ?)", (name, value))
                 told = (line.at, line.who, line.what, line.on_what, json.dumps(dict(line.facts)))
-                self._database.execute("insert into trail values (?, ?, ?, ?, ?)", told)
+                database.execute("insert into trail values (?, ?, ?, ?, ?)", told)
+                database.execute("commit")
             except BaseException:
-                self._database.execute("rollback")
+                if database.in_transaction:  # some failures end it
+                    database.execute("rollback")
                 raise
-            self._database.execute("commit")
+            with suppress(sqlite3.Error):  # it is written all the same
+                database.execute(_WHOLE)
 
     def trail(self, most: int) -> list[Line]:
-        with self._lock:
-            rows = self._database.execute("select * from trail order by rowid desc limit ?", (most,)).fetchall()
+        with self._using() as database:
+            rows = database.execute("select * from trail order by rowid desc limit ?", (most,)).fetchall()
         return [Line(at, who, what, on_what, json.loads(facts)) for at, who, what, on_what, facts in rows]
+
+    @contextmanager
+    def _using(self) -> Generator[sqlite3.Connection]:
+        """The database that has this name now. Raises NoKeysNow when it cannot be used."""
+        try:
+            with self._lock:
+                if _place(self._file) != self._place:
+                    self._place = None
+                    self._closed()
+                    self._begin()
+                yield self._database
+                self._trouble = ""
+        except (sqlite3.Error, OSError, ConfigError) as error:
+            if self._trouble != (trouble := str(error)):
+                self._trouble = trouble  # told once: it is looked at more than twice a second
+                log.error("serve.auth.database: %s cannot be used: %s", self._file, trouble)
+            raise NoKeysNow("the database of the keys cannot be used now; ask whoever runs the gateway") from None
+
+
+def _place(file: Path) -> tuple[int, int]:
+    """Which file it is, whatever it is called."""
+    found = file.stat()
+    return found.st_dev, found.st_ino
 
 
 _COLUMNS = "id, name, tenant, tier, permissions, models, created, expires, revoked, stretched"

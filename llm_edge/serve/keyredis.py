@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar, cast
 
-from ..errors import EdgeError
 from ..stores.lanes import Client, library
 from ..stores.places import Place
 from ..stores.pool import PATIENCE_BEHIND, Pool
 from .keys import Kept, Key, Line
+from .problems import NoKeysNow
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ _TRAIL = "return redis.call('LRANGE', KEYS[1], -tonumber(ARGV[1]), -1)"
 
 
 class KeyRedis:
-    """Keys in a Redis. Raises EdgeError when it does not answer."""
+    """Keys in a Redis. Raises NoKeysNow when it does not answer."""
 
     remote = True
 
@@ -76,7 +76,7 @@ class KeyRedis:
         try:
             return self._pool.ask(work)
         except (OSError, TimeoutError, library().RedisError) as error:
-            raise EdgeError(f"the store of the keys did not answer: {type(error).__name__}") from None
+            raise NoKeysNow(f"the store of the keys did not answer: {type(error).__name__}") from None
 
 
 def _key(given: dict[str, Any]) -> Key:

@@ -91,7 +91,7 @@ class Kept:
 
 
 class Rest(Protocol):
-    """Where keys, settings and the trail rest. What cannot be asked raises EdgeError."""
+    """Where keys, settings and the trail rest. What cannot be asked raises NoKeysNow."""
 
     pepper: bytes
     remote: bool
@@ -187,10 +187,13 @@ class KeyStore:
                 self._look_after()
                 if self._heard == float("-inf"):
                     self._refresh()  # in a forked child
-            if self._clock.now() - self._heard > STALE:
-                raise NoKeysNow("the store of the keys cannot be asked now")
         elif self._clock.now() - self._looked >= FRESH:
-            self._refresh()
+            try:
+                self._refresh()
+            except NoKeysNow:
+                pass  # what is known is believed for a while
+        if self._clock.now() - self._heard > STALE:
+            raise NoKeysNow("the store of the keys cannot be asked now")
         return self._kept
 
     def _refresh(self) -> None:

@@ -3,7 +3,8 @@ Tokens (JWT) of one issuer, checked as strictly as they can be.
 
 One family of algorithms, decided by the configuration and never by the token. `exp`, `iss`, `aud` and `sub` must be
 there; what the header says of where a key may be found is not looked at; a claim that stands twice is no claim. The
-issuer's keys are fetched in a thread, at most every thirty seconds, and believed for an hour when it cannot be asked.
+issuer's keys are fetched in a thread, at most every thirty seconds. When a minute old they are asked for anew, beside
+the calls, so that a key the issuer takes back opens no more; they are believed for an hour when it cannot be asked.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import base64
 import binascii
 import json
 import logging
+import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,9 +34,10 @@ from .problems import Unauthenticated
 log = logging.getLogger("llm_edge.serve")
 
 LARGEST = 8 * 1024
-REFRESH, STALE = 30.0, 3600.0
-"""Seconds between two looks at the issuer's keys; and for which old ones are believed when it cannot be asked."""
-_PAGE = 256 * 1024
+REFRESH, FRESH, STALE = 30.0, 60.0, 3600.0
+"""Seconds between two looks at the issuer's keys; after which they are asked for anew; and for which old ones are
+believed when it cannot be asked."""
+_PAGE, _PATIENCE = 256 * 1024, 5.0
 
 _FAMILIES: Mapping[str, Sequence[str]] = {
     "RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -44,15 +47,19 @@ _FAMILIES: Mapping[str, Sequence[str]] = {
 Fetch = Callable[[str], Mapping[str, Any]]
 
 
-def fetched(url: str) -> Mapping[str, Any]:
-    """A JSON object from an issuer. Raises OSError or ValueError; follows no redirect."""
+def fetched(url: str, seconds: float = 2 * _PATIENCE) -> Mapping[str, Any]:
+    """A JSON object from an issuer, which has so many seconds. Raises OSError or ValueError; follows no redirect."""
     if not url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
         raise ValueError("an issuer's keys come over https only")
     opener = urllib.request.build_opener(_NoRedirect)
-    with opener.open(url, timeout=5) as answer:
-        raw: bytes = answer.read(_PAGE + 1)
-    if len(raw) > _PAGE:
-        raise ValueError("an issuer's page is too large")
+    ends, raw = time.monotonic() + seconds, b""
+    with opener.open(url, timeout=_PATIENCE) as answer:
+        while piece := answer.read1(_PAGE):  # a server that drips would never be late for one piece
+            raw += piece
+            if len(raw) > _PAGE:
+                raise ValueError("an issuer's page is too large")
+            if time.monotonic() >= ends:
+                raise TimeoutError("an issuer's page is too slow")
     found = json.loads(raw)
     if not is_object(found):
         raise ValueError("an issuer's page is no JSON object")
@@ -78,6 +85,7 @@ class Issuer:
     _asked: float = float("-inf")
     _told: float = float("-inf")
     _asking: asyncio.Lock | None = None
+    _asks: asyncio.Task[None] | None = None
     _pem: Any = None  # the key as its own library has it
     _algorithms: Sequence[str] = ("HS256",)
 
@@ -121,6 +129,8 @@ class Issuer:
             raise ValueError("no kid")
         if kid not in self._keys or self.clock.now() - self._told > STALE:
             await self._refresh()
+        elif self.clock.now() - self._told >= FRESH and (self._asks is None or self._asks.done()):
+            self._asks = asyncio.get_running_loop().create_task(self._refresh())
         if kid not in self._keys or self.clock.now() - self._told > STALE:
             raise _NoKey
         key = self._keys[kid]
@@ -147,11 +157,21 @@ class Issuer:
                 raise ValueError("the discovery is of another issuer")
             url = str(page.get("jwks_uri"))
         listed = self.fetch(url).get("keys")
-        found: dict[str, jwt.PyJWK] = {}
-        for each in listed[:100] if is_list(listed) else ():
-            if is_object(each) and each.get("use", "sig") == "sig" and each.get("kty") in _FAMILIES and each.get("kid"):
-                found[str(each["kid"])] = jwt.PyJWK.from_dict(dict(each))
-        return found
+        if not is_list(listed):
+            raise ValueError("the page holds no keys")
+        return {kid: key for each in listed[:100] if is_object(each) for kid, key in _usable(each)}
+
+
+def _usable(told: Mapping[str, Any]) -> list[tuple[str, jwt.PyJWK]]:
+    """One of an issuer's keys by its name; nothing where it is of a kind that is not taken here."""
+    kind, kid = told.get("kty"), told.get("kid")
+    if told.get("use", "sig") != "sig" or not isinstance(kind, str) or kind not in _FAMILIES or not kid:
+        return []
+    try:
+        return [(str(kid), jwt.PyJWK.from_dict(dict(told)))]
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        log.info("one of the issuer's keys cannot be used: %s", type(error).__name__)
+        return []
 
 
 class _NoKey(Exception):
@@ -169,6 +189,8 @@ def _strings(claims: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if not isinstance(claims.get(name), str) or not claims[name]:
             raise ValueError(f"{name} is no text")
+        if not claims[name].isprintable():
+            raise ValueError(f"{name} holds what no name does")  # it would stand in logs and metrics
 
 
 def _caller(claims: Mapping[str, Any]) -> Caller:

@@ -21,7 +21,7 @@ from llm_edge.errors import ConfigError
 from llm_edge.runtime import FakeClock
 from llm_edge.serve.callers import Caller
 from llm_edge.serve.problems import Unauthenticated
-from llm_edge.serve.tokens import LARGEST, REFRESH, STALE, Issuer, fetched
+from llm_edge.serve.tokens import FRESH, LARGEST, REFRESH, STALE, Issuer, fetched
 from llm_edge.testing import Provider, json_body
 
 SECRET = "s" * 32
@@ -75,6 +75,7 @@ def test_a_token_says_who_calls_and_what_they_may() -> None:
         {"nbf": 9_999_999_999}, {"iss": "https://other.example"}, {"aud": "other"}, {"sub": 5}, {"sub": ""},
         {"iss": ["https://login.example"]}, {"tenant": ["a"]}, {"tier": 3}, {"permissions": "admin"},
         {"permissions": [1]}, {"models": {"a": 1}},
+        {"sub": "a\nb"}, {"tenant": "a\ud800"}, {"tier": "a\x00"},
     ],
     ids=str,
 )  # fmt: skip
@@ -260,5 +261,53 @@ def test_pages_are_fetched_over_https_whole_and_without_redirects() -> None:
             provider.script(step)
             with pytest.raises((OSError, ValueError)):
                 fetched(url)
+        provider.script(json_body({"keys": []}))
+        with pytest.raises(TimeoutError):
+            fetched(url, seconds=0)
     with pytest.raises(ValueError, match="https only"):
         fetched("http://login.example/jwks")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"kty": "RSA", "kid": "odd", "alg": "RSA-OAEP", "n": "AQAB", "e": "AQAB"},
+        {"kty": "RSA", "kid": "odd", "n": "!", "e": 5},
+        {"kty": "OKP", "kid": "odd", "crv": "X25519", "x": "AAAA"},
+        {"kty": "EC", "kid": "odd", "crv": "P-999", "x": "AAAA", "y": "AAAA"},
+        {"kty": ["RSA"], "kid": "odd"},
+    ],
+    ids=["for encryption", "broken", "of another use", "of another curve", "of no kind"],
+)
+def test_a_key_that_cannot_be_used_does_not_shut_out_the_others(odd: Any, issuing: Callable[..., Any]) -> None:
+    site = Site("rsa")
+    site.keys.insert(0, odd)
+    issuer, _, runner = issuing(site)
+    assert runner.run(issuer.caller(signed(claims(), RSA, "RS256", kid="rsa"))).name == "ada"
+
+
+def test_a_key_the_issuer_takes_back_opens_no_more(issuing: Callable[..., Any]) -> None:
+    site = Site("rsa")
+    issuer, clock, runner = issuing(site)
+    token = signed(claims(), RSA, "RS256", kid="rsa")
+    assert runner.run(issuer.caller(token)).name == "ada"
+    site.keys.clear()
+    clock.advance(FRESH)
+
+    async def until_it_is_refused() -> None:
+        while True:
+            await issuer.caller(token)
+            await asyncio.sleep(0)  # the look at the issuer goes on beside the calls
+
+    with pytest.raises(Unauthenticated):
+        runner.run(asyncio.wait_for(until_it_is_refused(), 60))
+
+
+def test_a_page_without_keys_takes_none_back(issuing: Callable[..., Any]) -> None:
+    site = Site("rsa")
+    issuer, clock, runner = issuing(site)
+    token = signed(claims(), RSA, "RS256", kid="rsa")
+    assert runner.run(issuer.caller(token)).name == "ada"
+    issuer.fetch = lambda url: {"error": "try later"}
+    clock.advance(FRESH)
+    assert [runner.run(issuer.caller(token)).name for _ in range(3)] == ["ada"] * 3
