@@ -43,7 +43,7 @@ create trigger if not exists trail_whole before delete on trail begin select rai
 
 
 _WHOLE = "pragma wal_checkpoint(truncate)"
-"""All that is written stands in the file itself then: a copy of it is whole, and one put in its place counts as it is."""
+"""All that is written stands in the file itself then: a copy of it is whole, and one put in its place is the truth."""
 _OF_PARENTS: list[sqlite3.Connection] = []
 """In a forked child: what belongs to its parent."""
 
