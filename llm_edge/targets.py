@@ -189,7 +189,7 @@ class Targets:
             added = load(kind)
             if added is not None:
                 return added
-            if given.base_url is None:
+            if given.base_url is None or kind != name:
                 raise ConfigError(
                     f"providers.{name}: nobody knows a provider of the kind {kind!r}{_meant(kind, ROWS)};"
                     f' set kind = "openai" and a base_url for a server that speaks its protocol'

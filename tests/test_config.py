@@ -249,6 +249,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"store": {"prefix": "a{b}"}}, "store.prefix (keyword store): holds a brace."),
     ({"limits": {"global": {"tpm": 3}}}, "limits.global.tpm (keyword limits): is called tokens_per_minute here."),
     ({"routes": {"f": {"targets": "a/b", "limits": {}}}}, "routes.f.limits (keyword routes): is set elsewhere."),
+    ({"api_key": "sk-canary-7f3a"}, "api_key (keyword api_key): belongs to a provider. Set providers.openai.api_key"),
+    ({"cache": {"enabled": False}}, "cache.enabled (keyword cache): is called cache.policy here. Set cache.policy ="),
     ({"max_retries": 3}, "max_retries (keyword max_retries): is called retry.attempts here."),
 ]
 

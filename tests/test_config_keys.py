@@ -186,3 +186,30 @@ def test_all_missing_secrets_are_told_at_once():
 def test_nothing_is_read_unless_asked(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(os.environ, "SOME_KEY", "x")
     assert "SOME_KEY is not set" in refusal(provider(api_key="env:SOME_KEY"))
+
+
+@pytest.mark.parametrize("written", ["$OPENAI_API_KEY", "${OPENAI_API_KEY}", "os.environ/OPENAI_API_KEY", "env.MY_KEY"])
+def test_a_reference_as_others_write_it_is_not_sent_as_a_key(written: str):
+    with pytest.raises(ConfigError, match=r'a reference as others write it\. Write it as in "env:OPENAI_API_KEY"'):
+        provider(api_key=written)
+
+
+@pytest.mark.parametrize(("given", "words"), [(None, "is None"), (b"sk-canary", "is not a key"), (3, "is not a key")])
+def test_what_is_no_key_is_told_apart_from_a_missing_one(given: object, words: str):
+    """`os.environ.get("OPENAI_API_KEY")`, where nobody set it."""
+    with pytest.raises(ConfigError, match=f"providers.openai.api_key .*{words}") as caught:
+        provider(api_key=given)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/messages/", "/v1/embeddings", "/openai/chat/completions"]
+)
+def test_an_address_that_names_an_operation_is_refused(path: str):
+    with pytest.raises(ConfigError, match=r"base_url .*names an operation\. Leave its path out"):
+        provider(base_url=f"http://localhost:8000{path}")
+
+
+@pytest.mark.parametrize("path", ["", "/v1", "/openai/v1", "/messages", "/v1/messages/proxy"])
+def test_an_address_may_hold_a_path(path: str):
+    assert provider(base_url=f"http://localhost:8000{path}").providers["openai"].base_url is not None

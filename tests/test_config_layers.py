@@ -177,6 +177,16 @@ def test_the_short_names_of_rate_limits():
             "LLM_EDGE_CACHE__TTL (variable LLM_EDGE_CACHE__TTL): is nearly a setting. Write LLM_",
         ),
         (
+            "LLM_EDGE_CACHE_TTL",
+            "3",
+            "LLM_EDGE_CACHE_TTL (variable LLM_EDGE_CACHE_TTL): is nearly a setting. Write LLM_EDGE__",
+        ),
+        (
+            "LLM_EDGE_ENVIRONMENT",
+            "p",
+            "LLM_EDGE_ENVIRONMENT (variable LLM_EDGE_ENVIRONMENT): is nearly a setting. Write LLM_",
+        ),
+        (
             "LLM_EDGE__PROVIDERS__P__API_KEY",
             CANARY + "\n",
             "providers.p.api_key (variable LLM_EDGE__PROVIDERS__P__API_KEY): ",
@@ -194,6 +204,8 @@ def test_a_wrong_variable_is_named(variable: str, value: str, words: str):
 
 def test_variables_of_others_are_left_alone():
     assert EdgeConfig.from_env({"LLM_EDGE_SERVICE_HOST": "x", "REDIS_URL": "x", "CACHE__TTL": "3"}) == EdgeConfig()
+    kubernetes = {"LLM_EDGE_SERVE_PORT": "tcp://10.0.0.1:80", "LLM_EDGE_SERVE_SERVICE_HOST": "10.0.0.1"}
+    assert EdgeConfig.from_env(kubernetes) == EdgeConfig()
 
 
 # ---- files

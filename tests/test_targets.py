@@ -88,6 +88,13 @@ def test_a_route_nobody_configured_is_refused(colour: Colour, edges: Edges, prov
     provider.never_asked()
 
 
+def test_a_kind_that_is_misspelt_is_refused_though_there_is_an_address() -> None:
+    """It would be asked as if it were OpenAI."""
+    there = {"kind": "antropic", "base_url": "http://localhost:8000"}
+    with pytest.raises(ConfigError, match=r"of the kind 'antropic' \(did you mean 'anthropic'\?\)"):
+        EdgeClient(providers={"there": there}, env={})
+
+
 def test_a_route_through_an_unknown_provider_is_refused_at_the_start() -> None:
     with pytest.raises(ConfigError, match=r"nobody knows a provider of the kind 'opnai' \(did you mean 'openai'\?\)"):
         EdgeClient(routes={"fast": {"targets": ["opnai/m"]}}, env={})

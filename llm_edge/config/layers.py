@@ -16,7 +16,7 @@ from pathlib import Path as File
 from pydantic import BaseModel
 
 from ..errors import ConfigError
-from .problems import Problem, failure
+from .problems import Problem, all_paths, failure
 from .trees import Path, dotted, is_table
 
 PREFIX = "LLM_EDGE__"
@@ -269,11 +269,23 @@ def settings_in(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object,
                     [Problem(path, "has an empty part in its name", "Join names with two underscores.")], _in(variable)
                 )
             yield path, parsed(env[variable]), variable
-        elif variable.startswith(PREFIX[:-1]) and "__" in variable:
-            raise failure(
-                [Problem((variable,), "is nearly a setting", f"Write {PREFIX}{variable[len(PREFIX) - 1 :]}.")],
-                _in(variable),
-            )
+        elif variable.startswith(PREFIX[:-1]) and variable != ENVIRONMENT and (meant := _meant(variable)):
+            raise failure([Problem((variable,), "is nearly a setting", f"Write {meant}.")], _in(variable))
+
+
+def _meant(variable: str) -> str:
+    """The name that was probably meant; empty for one that may be the app's own."""
+    rest = variable[len(PREFIX) - 1 :]
+    if "__" in rest:
+        return PREFIX + rest
+    if rest == "ENVIRONMENT":
+        return ENVIRONMENT
+    if rest.endswith("_PORT"):
+        return ""  # Kubernetes sets LLM_EDGE_SERVE_PORT where a service is called llm-edge-serve
+    from .edge import EdgeConfig  # which itself stands on this module
+
+    known = (path for path in all_paths(EdgeConfig) if len(path) > 1 and "_".join(path) == rest.lower())
+    return next((PREFIX + "__".join(path).upper() for path in known), "")
 
 
 def _second_tier(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object, str]]:

@@ -37,7 +37,7 @@ class ProviderConfig(Section):
         description="Which provider this is, or whose protocol it speaks. Default: its own name.",
         examples=["openai"],
     )
-    api_key: Annotated[tuple[values.Key, ...], BeforeValidator(values.one_or_many)] = Field(
+    api_key: Annotated[tuple[values.Key, ...], BeforeValidator(values.keys)] = Field(
         default=(),
         description='The key, as "env:NAME", "file:PATH" or the key itself; or a list of keys to rotate over.'
         " Default: the variable that the provider's own SDK reads, unless base_url is set.",

@@ -40,6 +40,8 @@ _PREFIX = re.compile(r"[!-~]{1,100}")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:_-]{0,98}[A-Za-z0-9])?")
 _API_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,39}")
 _REGION = re.compile(r"[a-z]{2,8}(?:-[a-z0-9]+)+-[0-9]{1,2}")
+_FOREIGN_REFERENCE = re.compile(r"\$\{?[A-Z][A-Z0-9_]*\}?|os\.environ/\w+|env\.\w+")
+_OPERATION = re.compile(r"(?:/chat/completions|/v1/(?:completions|embeddings|messages|models|responses))$")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -69,6 +71,18 @@ def size(value: object) -> object:
 def one_or_many(value: object) -> object:
     """One thing where a list may stand is a list of one."""
     return (value,) if isinstance(value, (str, SecretStr)) or is_table(value) else value
+
+
+def keys(value: object) -> object:
+    """One key is a list of one."""
+    if value is None:
+        raise refuse(
+            "is None", 'Set the variable it was read from, or write "env:NAME", which says when NAME is missing.'
+        )
+    many = one_or_many(value)
+    if not isinstance(many, (list, tuple)):
+        raise refuse("is not a key", 'Write "env:NAME", "file:PATH" or the key itself, or a list of such texts.')
+    return many
 
 
 def strategy(value: object) -> object:
@@ -162,7 +176,10 @@ def base_url(value: str) -> str:
         raise refuse("holds a credential", "Put the credential into api_key or headers.")
     if "?" in value or "#" in value:
         raise refuse("holds a query or a fragment", "Keep scheme, host, port and path; a key belongs in api_key.")
-    return value.rstrip("/")
+    bare = value.rstrip("/")
+    if _OPERATION.search(bare):
+        raise refuse("names an operation", "Leave its path out, as in https://api.example.com/v1: it is added.")
+    return bare
 
 
 def address(value: str, schemes: Set[str]) -> SplitResult | None:
@@ -240,6 +257,8 @@ def _check(
     text = secret.get_secret_value()
     source = reference(text)
     if source is None:
+        if _FOREIGN_REFERENCE.fullmatch(text):
+            raise refuse("is a reference as others write it", 'Write it as in "env:OPENAI_API_KEY".')
         if what := wrong(text):
             raise refuse(what, fix)
     elif source[0] == "env" and not _VARIABLE.fullmatch(source[1]):
