@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from ..errors import ConfigError
 from ..policy.routing import STRATEGIES
 from ..stores.places import place
-from .trees import is_table
+from .trees import is_list, is_table
 
 YEAR = 31_536_000.0
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -80,7 +80,7 @@ def keys(value: object) -> object:
             "is None", 'Set the variable it was read from, or write "env:NAME", which says when NAME is missing.'
         )
     many = one_or_many(value)
-    if not isinstance(many, (list, tuple)):
+    if not is_list(many):
         raise refuse("is not a key", 'Write "env:NAME", "file:PATH" or the key itself, or a list of such texts.')
     return many
 

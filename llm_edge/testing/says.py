@@ -18,7 +18,8 @@ class ToolCall:
 
     name: str
     arguments: str = "{}"
-    id: str = "call_1"
+    id: str = ""
+    """Where none is given, `call_1`, `call_2`, … by its place in the answer."""
 
     def parsed(self) -> Any:  # cargo: the arguments are the test's own
         """The arguments as an object, for dialects that carry no text."""
@@ -31,8 +32,12 @@ class ToolCall:
             ) from None
 
 
-def tool_call(name: str, arguments: Mapping[str, Any] | str = "{}", *, call_id: str = "call_1") -> ToolCall:
-    """A call for `answer(tool_calls=[…])`; text arguments go out as they are, also when they are not JSON."""
+def tool_call(name: str, arguments: Mapping[str, Any] | str = "{}", *, call_id: str = "") -> ToolCall:
+    """
+    A call for `answer(tool_calls=[…])`; text arguments go out as they are, also when they are not JSON.
+
+    Without a `call_id` the calls of an answer are `call_1`, `call_2`, ….
+    """
     return ToolCall(name, arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode(), call_id)
 
 

@@ -170,7 +170,7 @@ def stream(
     usual = "tool_calls" if tool_calls else "stop"
     says = Says(
         parts=parts,
-        tool_calls=tuple(tool_calls),
+        tool_calls=tuple(each if each.id else replace(each, id=f"call_{at}") for at, each in enumerate(tool_calls, 1)),
         finish=finish or usual,
         usage=Usage.of(usage) if usage is not None else None,
         model=model,

@@ -323,3 +323,22 @@ def test_an_error_in_the_middle_of_a_stream_reaches_the_sdk(clients: Clients) ->
     clients.provider.script(events({"error": {"message": "fell over", "type": "server_error"}}))
     with clients.openai() as client, pytest.raises(openai.APIError, match="fell over"):
         list(client.chat.completions.create(**ASK, stream=True))
+
+
+def test_calls_that_were_given_no_id_have_one_each(clients: Clients) -> None:
+    """Agents put results to calls by their ids."""
+    clients.provider.script(answer(tool_calls=[tool_call("f"), tool_call("f", call_id="mine"), tool_call("f")]))
+    for got in (clients.openai().chat.completions.create(**ASK), clients.openai().chat.completions.create(**ASK)):
+        assert [call.id for call in got.choices[0].message.tool_calls or ()] == ["call_1", "mine", "call_3"]
+    blocks = clients.anthropic().messages.create(**CLAUDE).content
+    assert [block.id for block in blocks if block.type == "tool_use"] == ["call_1", "mine", "call_3"]
+
+
+def test_mistral_reads_embeddings_and_what_fills_a_middle(provider: Provider) -> None:
+    with Mistral(api_key="sk-test", server_url=provider.url) as client:
+        provider.script(embeddings([0.5, 0.25]))
+        assert client.embeddings.create(model="m", inputs=["one"]).data[0].embedding == [0.5, 0.25]
+        provider.script(answer("between"))
+        message = client.fim.complete(model="m", prompt="a", suffix="b").choices[0].message
+        assert message is not None
+        assert message.content == "between"

@@ -29,6 +29,8 @@ def dialect_of(call: Call) -> str:
 
 _BY_ENDING = (
     ("/chat/completions", "openai.chat"),
+    ("/fim/completions", "openai.chat"),  # Mistral's, which answer as chats do
+    ("/agents/completions", "openai.chat"),
     ("/completions", "openai.completions"),
     ("/embeddings", "openai.embeddings"),
     ("/responses", "openai.responses"),

@@ -110,7 +110,8 @@ def embeddings(says: Says, call: Call) -> Reply:
         {"object": "embedding", "index": index, "embedding": _pack(vector) if packed else vector}
         for index, vector in enumerate(vectors)
     ]
-    body: Json = {"object": "list", "data": data, "model": _model(says, call)}
+    # OpenAI sends no id, Mistral's SDK wants one, and nobody minds it.
+    body: Json = {"id": f"embd-{call.number}", "object": "list", "data": data, "model": _model(says, call)}
     if says.usage:
         body["usage"] = {"prompt_tokens": says.usage.prompt_tokens, "total_tokens": says.usage.prompt_tokens}
     return json_reply(body, call)
