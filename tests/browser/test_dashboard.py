@@ -16,7 +16,6 @@ from .conftest import Stage, Watched
 from .traffic import ask
 
 Open = Callable[..., Page]
-REFUSED = "Failed to load resource: the server responded with a status of 401"
 
 
 def figure(page: Page, name: str) -> Locator:

@@ -99,12 +99,21 @@ def test_a_refused_step_never_answers(ask: Any, way: Any) -> None:
 def test_silence_before_the_headers_runs_into_the_read_timeout(ask: Any) -> None:
     got, provider = ask(answer("never").stall(), timeout=0.05)
     assert (got.status, got.broke) == (None, "ReadTimeout")
-    assert provider.last.wait_ended().closed_early
+    assert all(call.wait_ended().closed_early for call in provider.calls)  # none where the machine stood still
+
+
+def silent_after_two(ask: Any, step: Step) -> Any:
+    """What comes of a stream that stalls after two events; asked again where the machine stood still before those."""
+    for _ in range(10):
+        got, provider = ask(step.stall(after_events=2), stream=True, timeout=0.25)
+        assert got.broke == "ReadTimeout"
+        if len(data(got.body)) > 1:
+            break
+    return got, provider
 
 
 def test_silence_in_the_middle_of_a_stream_runs_into_the_read_timeout(ask: Any) -> None:
-    got, provider = ask(stream("a", "b").stall(after_events=2), stream=True, timeout=0.25)
-    assert got.broke == "ReadTimeout"
+    got, provider = silent_after_two(ask, stream("a", "b"))
     assert len(data(got.body)) == 2
     assert provider.last.wait_ended().closed_early
 
@@ -183,8 +192,7 @@ def test_a_packed_body_is_unpacked_by_the_client(ask: Any) -> None:
 
 
 def test_a_packed_stream_is_readable_event_by_event(ask: Any) -> None:
-    got, _ = ask(stream("a", "b").gzip().stall(after_events=2), stream=True, timeout=0.25)
-    assert got.broke == "ReadTimeout"
+    got, _ = silent_after_two(ask, stream("a", "b").gzip())
     assert [json.loads(event)["choices"][0]["delta"].get("content") for event in data(got.body)] == ["", "a"]
 
 

@@ -16,10 +16,9 @@ from llm_edge.providers.translation import chat, completions, responses
 from llm_edge.providers.translation.core import Replay
 
 from ..exchanges import OURS, THEIRS, WHOLE_STREAMS, Exchange
-from .openai_kit import chat_of_sdk, completion_of_sdk, cut, delta, plain, response_of_sdk, singly, sse, whole
+from .openai_kit import chat_of_sdk, cut, delta, plain, response_of_sdk, singly, sse, whole
 
 REPLAYS: dict[str, Replay] = {each.dialect: each for each in (chat.REPLAY, responses.REPLAY, completions.REPLAY)}
-SDK = {"openai.chat": chat_of_sdk, "openai.responses": response_of_sdk, "openai.completions": completion_of_sdk}
 KINDS = {"openai.chat": ChatCompletion, "openai.responses": Response, "openai.completions": Completion}
 STREAMS = [each for each in WHOLE_STREAMS if each.dialect.name in REPLAYS]
 ANSWERS = [
