@@ -62,7 +62,7 @@ def test_a_terminal_shows_it_until_it_is_interrupted(server: Process, style: str
         [*TOP, server.url, "--every", "0.2", style], stdin=theirs, stdout=theirs, stderr=theirs, env=env
     )
     os.close(theirs)
-    told = until(ours, b"in the last 0.")
+    told = until(ours, b"in the last ")
     assert b"hit rate" in told
     assert (b"\x1b[H\x1b[J" in told) == (style == "--plain")
     assert (b"\x1b[?1049h" in told) == (style != "--plain")
@@ -73,7 +73,7 @@ def test_a_terminal_shows_it_until_it_is_interrupted(server: Process, style: str
     except OSError:
         pass  # the other end is closed
     os.close(ours)
-    assert child.wait(20) == 0
+    assert child.wait(60) == 0
 
 
 def test_what_cannot_be_asked_is_told_with_the_way_out(

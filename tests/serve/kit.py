@@ -144,7 +144,7 @@ class Process:
 
     def up(self) -> Process:
         """Once it answers."""
-        for _ in range(2000):
+        for _ in range(6000):
             try:
                 with self.connected():
                     return self
@@ -154,7 +154,7 @@ class Process:
         raise AssertionError(f"never came up: {self.lines}")
 
     def connected(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def raw(self, data: bytes) -> bytes:
         """What comes back for these bytes, up to the end of the connection."""
@@ -169,14 +169,14 @@ class Process:
         self.process.send_signal(number)
 
     def ended(self) -> int:
-        code = self.process.wait(40)
+        code = self.process.wait(120)
         self._reader.join(5)
         return code
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(40)
+            self.process.wait(120)
         self._reader.join(5)
         assert self.process.stdout is not None
         self.process.stdout.close()

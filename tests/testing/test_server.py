@@ -28,7 +28,7 @@ def provider() -> Iterator[Provider]:
 def talk(provider: Provider, *pieces: bytes) -> bytes:
     """Send raw bytes and read until the server closes or says nothing more for the asked answer."""
     host, _, port = provider.url.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as wire:
+    with socket.create_connection((host, int(port)), timeout=60) as wire:
         for piece in pieces:
             wire.sendall(piece)
         wire.shutdown(socket.SHUT_WR)
@@ -212,7 +212,7 @@ def test_a_client_that_waits_for_it_is_told_to_go_on(provider: Provider) -> None
         b"POST /v1/models HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
     )
     host, _, port = provider.url.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as wire:
+    with socket.create_connection((host, int(port)), timeout=60) as wire:
         wire.sendall(head)
         assert wire.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         wire.sendall(b"{}")
@@ -224,7 +224,7 @@ def test_requests_sent_back_to_back_are_answered_in_turn(provider: Provider) -> 
     one = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
     host, _, port = provider.url.removeprefix("http://").rpartition(":")
     found = b""
-    with socket.create_connection((host, int(port)), timeout=5) as wire:
+    with socket.create_connection((host, int(port)), timeout=60) as wire:
         wire.sendall(one * 3)
         while b"three" not in found:
             found += wire.recv(65536)
