@@ -11,7 +11,7 @@ import logging
 import threading
 from base64 import b64decode
 from collections.abc import Mapping
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +35,11 @@ def counting(directory: Path | None) -> Count | None:
     """What counts by the vocabularies of a directory; None without one. Raises ConfigError when it cannot."""
     if directory is None:
         return None
-    if find_spec("tiktoken") is None:
-        raise ConfigError("token_files: needs the package tiktoken: pip install 'llm_edge[tokens]'")
+    try:
+        # Now, and not in the thread that reads: a process forked meanwhile would have half of it for good.
+        import_module("tiktoken")
+    except ImportError:
+        raise ConfigError("token_files: needs the package tiktoken: pip install 'llm_edge[tokens]'") from None
     found = {name: path for name in FILES if (path := _path(directory, name)) is not None}
     if not found:
         known = ", ".join(names[0] for names in FILES.values())

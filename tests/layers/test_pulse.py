@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from llm_edge.errors import RateLimited
 from llm_edge.layers.pulse import Beat, Berths, GuardedPulse
 from llm_edge.message import Handler, Request, Response
 from llm_edge.runtime import Awaiting, Blocking, FakeClock, Signal, drive
+from tests.forks import in_child
 
 from .kit import Script, answer, call, failed, read_all, run_cancelled, streamed
 from .test_limit import slow
@@ -140,11 +140,7 @@ def test_who_leaves_the_line_passes_on_a_place_it_was_given() -> None:
 def test_a_forked_child_has_no_calls_under_way() -> None:
     pulse = GuardedPulse(Berths(places=1, waiting=0))
     assert pulse.enter() is True
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0 if pulse.enter() is True else 3)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert in_child(lambda: pulse.enter() is True)
     assert pulse.enter() is False
 
 

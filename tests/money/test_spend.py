@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import stat
@@ -28,6 +27,7 @@ from llm_edge.money.usage_log import Lines, UsageLog, read
 from llm_edge.notes import Notes
 from llm_edge.runtime import FakeClock
 from llm_edge.testing import Provider, answer, status, stream
+from tests.forks import in_child
 
 from ..conftest import Colour
 
@@ -246,12 +246,13 @@ def test_moments_are_said_in_many_ways(when: Any, ago: float) -> None:
 def test_forked_children_write_to_the_same_log(file: Path) -> None:
     log = UsageLog(file, FakeClock())
     over(log, model="parent")
-    pid = os.fork()
-    if pid == 0:
+
+    def child() -> bool:
         over(log, model="child")
         log.close()
-        os._exit(0)
-    os.waitpid(pid, 0)
+        return True
+
+    assert in_child(child)
     over(log, model="parent again")
     log.close()
     assert [each["model"] for each in read(file)] == ["parent", "child", "parent again"]
@@ -335,8 +336,5 @@ def test_calls_are_added_up_as_they_come() -> None:
 def test_a_forked_child_has_spent_nothing_yet() -> None:
     tab = Tab()
     call(tab, NOON, "t", 1)
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0 if tab.spent(Question()) == [] else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert in_child(lambda: tab.spent(Question()) == [])
     assert len(tab.spent(Question())) == 1

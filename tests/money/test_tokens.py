@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from base64 import b64encode
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from llm_edge import ConfigError, EdgeClient
 from llm_edge.money.tokens import FILES, Vocabularies, counting
+from tests.forks import in_child
 
 
 def vocabulary(path: Path, *words: bytes) -> None:
@@ -67,10 +67,7 @@ def test_a_forked_child_reads_what_its_parent_was_reading(tmp_path: Path) -> Non
     found = counting(tmp_path)
     assert isinstance(found, Vocabularies)
     found("m", "hello")
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0 if counted(found, "m", "hello") == 1 else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert in_child(lambda: counted(found, "m", "hello") == 1)
 
 
 def test_budgets_and_limits_guess_by_it(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class FakeRedis:
             return  # the other side has gone
 
     def close(self) -> None:
+        self._door.shutdown(socket.SHUT_RDWR)  # or who waits at it would go on to, at whatever has its number next
         self._door.close()
         for line in self._lines:
             try:

@@ -17,6 +17,7 @@ import pytest
 from llm_edge.runtime import Awaiting, Blocking, drive
 from llm_edge.stores.bells import Bell, bell
 from llm_edge.stores.workers import NotYet, Workers
+from tests.forks import in_child
 
 BOUND = 20.0
 
@@ -151,11 +152,9 @@ def test_a_forked_child_hires_its_own_and_keeps_none_of_the_parents_files() -> N
     assert drive(workers.run(os.getpid, Blocking(), BOUND)) == os.getpid()
     made = pipes() - before
     assert made or not PROC.exists()
-    pid = os.fork()
-    if pid == 0:
-        alone = made.isdisjoint(pipes())
-        os._exit(0 if alone and drive(workers.run(os.getpid, Blocking(), BOUND)) == os.getpid() else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert in_child(
+        lambda: made.isdisjoint(pipes()) and drive(workers.run(os.getpid, Blocking(), BOUND)) == os.getpid()
+    )
     assert drive(workers.run(os.getpid, Blocking(), BOUND)) == os.getpid()
     workers.close()
     workers.join(BOUND)
