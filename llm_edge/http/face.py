@@ -258,7 +258,7 @@ class Remembered:
     """
     Header fields as httpx keeps them, made ours; those of the last call are given again to one that says the same.
 
-    Without the length that httpx put last: it is another one for each call, and engines say it themselves.
+    Without the length of what is sent, which is not what came where a layer has changed it: engines say it themselves.
     """
 
     def __init__(self) -> None:
@@ -266,8 +266,11 @@ class Remembered:
 
     def of(self, raw: RawPairs, *, sized: bool) -> Headers:
         """`sized`: the body is here, so its length need not be said."""
-        if sized and raw and raw[-1][0] == b"Content-Length":
-            raw = raw[:-1]
+        if sized and raw:
+            if raw[-1][0] == b"Content-Length":  # where httpx puts it, but for `json=`
+                raw = raw[:-1]
+            else:
+                raw = [pair for pair in raw if pair[0].lower() != b"content-length"]
         known, headers = self._last
         if raw != known:
             headers = readable(raw)

@@ -269,3 +269,16 @@ def test_the_bytes_of_a_failure_are_given_to_who_asks_for_a_stream(http: Any, co
         raw = b"".join(colour.items(got.iter_raw() if colour.name == "sync" else got.aiter_raw()))
         assert (got.status_code, set(json.loads(raw))) == (code, {"error"})
         assert got.elapsed.total_seconds() > 0
+
+
+@pytest.mark.parametrize("where", ["first", "last"])
+def test_what_a_layer_has_changed_is_sent_with_its_own_length(
+    http: Any, colour: Any, provider: Provider, where: str
+) -> None:
+    """httpx puts the length before the type of `json=`, and behind one that is given, as SDKs give it."""
+    headers = {"content-type": "application/json"} if where == "last" else {}
+    for asked, known in ((["a", "b"], 0), (["b", "c", "d"], 1)):
+        body = {"model": "e", "input": asked, "cache": {"ttl": 60}}
+        got = colour.finish(http.post(f"{provider.url}/v1/embeddings", json=body, headers=headers))
+        assert (got.status_code, len(got.json()["data"])) == (200, len(asked))
+        assert provider.last.json == {"model": "e", "input": asked[known:]}
