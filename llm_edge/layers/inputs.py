@@ -96,10 +96,11 @@ class Inputs:
         for key in dict.fromkeys(self._keys):
             began = clock.now()
             entry = await self._entry(key, further=in_vain < _IN_VAIN and began < until)
-            if entry is None:
+            single = None if entry is None else _single(entry)
+            if entry is None or single is None:
                 in_vain += clock.now() - began
             else:
-                known[key] = Body(entry.payload).json
+                known[key] = single
                 self._answers.stats.served(entry, stale=False)
                 self._request.notes.target = entry.target
         return known
@@ -155,9 +156,10 @@ class Inputs:
         self._ages, now = [], self._cache.clock.now()
         for key in dict.fromkeys(self._keys):
             held = Asking(self._cache, key, self._request, self._rule, self._handler).spare(error)
-            if held is None:
+            single = None if held is None else _single(held.entry)
+            if held is None or single is None:
                 return None
-            known[key] = Body(held.entry.payload).json
+            known[key] = single
             self._ages.append(now - held.made)
             self._answers.stats.served(held.entry, stale=held.expires <= now)
             self._request.notes.target = held.entry.target
@@ -208,6 +210,14 @@ class Inputs:
 
 async def _nothing(request: Request) -> Response | None:
     return None
+
+
+def _single(entry: Entry) -> Mapping[str, Any] | None:
+    """What is kept of one input; None where a provider has answered a call for one with something else."""
+    single = Body(entry.payload).json
+    data: Any = single.get("data")
+    fine = exact.is_list(data) and len(data) == 1 and exact.is_object(data[0]) and "embedding" in data[0]
+    return single if fine else None
 
 
 def _alike(singles: Iterable[Mapping[str, Any]]) -> bool:

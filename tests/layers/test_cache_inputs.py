@@ -151,6 +151,20 @@ def test_an_answer_that_is_not_of_each_input_is_passed_on_and_not_kept(colour: C
     assert ask(cache, ["a", "b"])[0].notes.cache == "MISS"
 
 
+@pytest.mark.parametrize("data", [[5], [{"index": 0}], [{"index": 0, "embedding": [1.0]}] * 2])
+def test_what_was_answered_to_one_input_and_is_none_is_given_to_no_batch(colour: Colour, data: Any) -> None:
+    def odd(request: Request) -> Response:
+        return Response(status=200, body=Body(json={"object": "list", "data": data, "model": "e"}))
+
+    cache = kept(colour, odd, embedded)
+    ask(cache, "a")
+    for _ in range(2):
+        _, found = ask(cache, ["a", "bb"])
+        told = {each["index"]: each["embedding"] for each in found["data"]}
+        assert told == {0: vector("a", "float"), 1: vector("bb", "float")}
+    assert [each.body.json["input"] for each in cache.script.asked] == ["a", ["a", "bb"]]
+
+
 def test_a_part_that_does_not_fit_has_the_whole_asked_for(colour: Colour) -> None:
     cache = kept(colour, embedded, too_few, embedded)
     ask(cache, ["a", "b"])

@@ -199,8 +199,8 @@ def replayed(answer: Json, request: Json, kind: str, pieces: Callable[[Json], It
     null: Json = {"usage": None} if asked else {}
     found = [
         frames.data({**base, "choices": [piece], **null})
-        for choice in objects(answer.get("choices"))
-        for piece in pieces(choice)
+        for position, choice in enumerate(objects(answer.get("choices")))
+        for piece in pieces({"index": position, **choice})  # some say which one it is only where there are several
     ]
     if asked and usage is not None:
         found.append(frames.data({**base, "choices": [], "usage": usage}))

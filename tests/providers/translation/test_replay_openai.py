@@ -163,6 +163,21 @@ def test_a_usage_chunk_comes_only_when_asked(answer: dict[str, Any]) -> None:
 # ------------------------------------------------------------------ named truths
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_choices_that_do_not_say_which_one_they_are_are_streamed_by_their_place(number: int) -> None:
+    message = {"role": "assistant", "content": "Hi"}
+    answer = {
+        "id": "c1",
+        "created": 1,
+        "model": "m",
+        "choices": [{"message": message, "finish_reason": "stop"}] * number,
+    }
+    found = chat_of_sdk(b"".join(chat.REPLAY.events(answer, {})))
+    assert [(each["index"], each["message"]["content"]) for each in found["choices"]] == [
+        (place, "Hi") for place in range(number)
+    ]
+
+
 def test_interleaved_tool_calls_are_put_together_one_by_one() -> None:
     content = sse(
         delta(role="assistant", content=None),
