@@ -21,7 +21,8 @@ def add(commands: Any) -> None:
     keys = commands.add_parser(
         "keys",
         help="make, list, rotate and revoke keys for the sidecar's callers",
-        description="Works on the database that serve.auth.database names. A running sidecar sees each change at once.",
+        description="Works on the keys where serve.auth says they are: in a database, or in a Redis. A running sidecar"
+        " sees each change within a second.",
     )
     keys.add_argument("--config", metavar="FILE", help="the configuration (default: variables and defaults)")
     acts = keys.add_subparsers(dest="act", required=True, metavar="ACT")
