@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +120,27 @@ def patient(edge: EdgeClient) -> EdgeClient:
     second: Any = edge._house.answers.second  # pyright: ignore[reportPrivateUsage]
     second._shelf._patience = 20.0
     return edge
+
+
+def test_a_pipe_or_a_link_that_answers_are_written_to_stays_what_it_is(provider: Provider, tmp_path: Path) -> None:
+    """`export /dev/stdout`: whoever may replace a device must not."""
+    provider.script(answer("Hello"))
+    file = settings(provider, tmp_path / "one", secret="0123456789abcdef" * 2)
+    with EdgeClient.from_file(file, {}) as edge:
+        edge.chat("p/m", "a")
+    pipe, link, copy = tmp_path / "pipe", tmp_path / "link", tmp_path / "copy"
+    os.mkfifo(pipe)
+    copy.touch()
+    link.symlink_to(copy)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with EdgeClient.from_file(file, {}) as edge:
+            assert (edge.cache.export(pipe), edge.cache.export(link)) == (1, 1)
+        assert os.read(reader, 2**16) == copy.read_bytes() != b""
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
 
 
 def test_answers_are_carried_to_another_machine(provider: Provider, tmp_path: Path) -> None:

@@ -14,15 +14,20 @@ from .entry import KEY, Entry, Odd, decode, encode
 def write(file: Path, entries: Iterable[Entry], secret: bytes) -> int:
     """Writes them down, for this user's eyes alone, and gives how many. Raises ConfigError when that cannot be done."""
     count = 0
-    beside = file.with_name(f"{file.name}.{os.getpid()}.part")
+    # A pipe or a device stays what it is (`export /dev/stdout`); so does a link.
+    kept = file.is_file() or not file.exists()
+    file = Path(os.path.realpath(file)) if kept else file
+    beside = file.with_name(f"{file.name}.{os.getpid()}.part") if kept else file
     try:
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as lines:
             for entry in entries:
                 lines.write(entry.key.encode() + b" " + base64.b64encode(encode(entry, secret)) + b"\n")
                 count += 1
-        beside.replace(file)
+        if kept:
+            beside.replace(file)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        if kept:
+            beside.unlink(missing_ok=True)
         raise ConfigError(f"{file}: cannot be written: {error.strerror or 'the system refuses'}.") from None
     return count
 
