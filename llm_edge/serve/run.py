@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,6 +40,8 @@ YOUNG = 2_000
 """Objects a worker makes before the garbage collector looks at them: newer Pythons' own number, older ones have 700."""
 WATCH = 0.5
 """Seconds between two looks at the files, where they are watched."""
+_STAYS = ("host", "port", "workers", "connections", "header_timeout", "drain")
+"""Settings of the server itself, as they were when it began."""
 _OURS = ("127.0.0.1", "::1", "localhost")
 
 log = logging.getLogger("llm_edge.serve")
@@ -65,6 +67,11 @@ class Plan:
         if "concurrency" not in config.breaker.model_fields_set and config.breaker.concurrency < most:
             changed["breaker"] = config.breaker.model_copy(update={"concurrency": most})
         return config.model_copy(update=changed) if changed else config
+
+    def with_workers(self, workers: int) -> Plan:
+        """The same for so many workers, whatever the file says: a reload does not change how many there are."""
+        given = dict(self.overrides or {})
+        return replace(self, overrides={**given, "serve": {**given.get("serve", {}), "workers": workers}})
 
     def state(self) -> Mapping[str, object]:
         """How the files stand: the configuration's and, where it can be read, the certificates'."""
@@ -141,7 +148,8 @@ class Server(MPServer):
     """granian, minding our configuration: a reload that could not start is refused, and the old one goes on."""
 
     def __init__(self, plan: Plan, config: ServeConfig) -> None:
-        self._plan, self._drain = plan, config.drain
+        self._asked, self._begun_with = plan, config
+        self._plan = plan.with_workers(config.workers)
         tls = config.tls
         super().__init__(  # pyright: ignore[reportUnknownMemberType]  # one of its types is of a library not here
             "llm_edge.serve",
@@ -180,7 +188,7 @@ class Server(MPServer):
     def _stop_workers(self) -> None:
         # granian looks once, a millisecond after a worker closed its end, and says that it had to be killed where the
         # thread that watches it has not heard of its end by then.
-        ends = time.monotonic() + max(self._drain, 1.0)
+        ends = time.monotonic() + max(self._begun_with.drain, 1.0)
         for worker in self.wrks:
             worker.terminate()  # type: ignore[no-untyped-call]  # granian leaves it untyped
         # granian leaves its workers untyped
@@ -201,8 +209,15 @@ class Server(MPServer):
         except ConfigError as error:
             log.error("the configuration was not reloaded, the old one goes on: %s", error)
             return
+        self._tell_what_stays()
         log.info("the configuration was read again; workers that start with it take over")
         super().signal_handler_reload(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian leaves it untyped
+
+    def _tell_what_stays(self) -> None:
+        now = self._asked.config().serve
+        changed = [f"serve.{name}" for name in _STAYS if getattr(now, name) != getattr(self._begun_with, name)]
+        if changed:
+            log.warning("%s: not changed by a reload; start the sidecar anew for that", ", ".join(changed))
 
     def _take_certificates(self, tls: ServeTlsConfig) -> None:
         """The files as they are now: where a name leads may have changed, as it does when certificates are renewed."""
