@@ -33,6 +33,7 @@ from . import births, certificates
 from .app import Sidecar
 from .auth import LockedDoor, door_of
 from .intake import HEADER_BYTES
+from .waking import Waking
 
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 _FILES = 2**20
@@ -129,21 +130,6 @@ def _stamp(file: Path) -> object:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-class Waking(threading.Event):
-    """
-    What the parent waits for; whoever waits for it looks up twice a second.
-
-    A signal interrupts a wait, but not one that is only about to begin: it would be heard at the next signal. So a
-    reload was lost that was asked for in the very moment in which another one had been refused.
-    """
-
-    def wait(self, timeout: float | None = None) -> bool:
-        while timeout is None:
-            if super().wait(0.5):
-                return True
-        return super().wait(timeout)
-
-
 class Server(MPServer):
     """granian, minding our configuration: a reload that could not start is refused, and the old one goes on."""
 
@@ -175,7 +161,11 @@ class Server(MPServer):
             respawn_failed_workers=True,
             respawn_interval=1.0,
         )
-        self.main_loop_interrupt = Waking()
+        self.main_loop_interrupt = Waking(self._has_more)
+
+    def _has_more(self) -> bool:
+        dead: list[int] = self.interrupt_children  # pyright: ignore[reportUnknownMemberType]  # granian leaves it untyped
+        return bool(self.interrupt_signal or self.reload_signal or dead)
 
     def run(self, *, watch: bool = False) -> None:
         """Serves until told to stop. With `watch` a file that changes is a reload, too."""
@@ -206,18 +196,19 @@ class Server(MPServer):
             edge.close()
             check(edge.config)
             self._take_certificates(edge.config.serve.tls)
+            changed = self._changed_in_vain()
         except ConfigError as error:
             log.error("the configuration was not reloaded, the old one goes on: %s", error)
             return
-        self._tell_what_stays()
+        if changed:
+            log.warning("%s: not changed by a reload; start the sidecar anew for that", ", ".join(changed))
         log.info("the configuration was read again; workers that start with it take over")
         super().signal_handler_reload(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian leaves it untyped
 
-    def _tell_what_stays(self) -> None:
+    def _changed_in_vain(self) -> list[str]:
+        """The settings that are others in the files by now, and stay as they were."""
         now = self._asked.config().serve
-        changed = [f"serve.{name}" for name in _STAYS if getattr(now, name) != getattr(self._begun_with, name)]
-        if changed:
-            log.warning("%s: not changed by a reload; start the sidecar anew for that", ", ".join(changed))
+        return [f"serve.{name}" for name in _STAYS if getattr(now, name) != getattr(self._begun_with, name)]
 
     def _take_certificates(self, tls: ServeTlsConfig) -> None:
         """The files as they are now: where a name leads may have changed, as it does when certificates are renewed."""

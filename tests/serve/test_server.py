@@ -20,6 +20,7 @@ import pytest
 
 from llm_edge.runtime import Signal
 from llm_edge.serve.__main__ import main
+from llm_edge.serve.waking import Waking
 from llm_edge.testing import Provider, answer, status, stream
 
 from .conftest import toml
@@ -361,9 +362,9 @@ def test_what_a_worker_begins_with_is_not_walked_again_by_the_garbage_collector_
 
 UNHEARD = """
 import signal, threading
-from llm_edge.serve.run import Waking
+from llm_edge.serve.waking import Waking
 
-heard = Waking()
+heard = Waking(lambda: False)
 signal.signal(signal.SIGHUP, lambda *_: heard.set())
 # Another thread's: the wait of the main one is not interrupted, as if the signal had come just before it began.
 threading.Timer(0.2, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGHUP)).start()
@@ -374,3 +375,50 @@ print(heard.wait())
 def test_a_signal_that_comes_just_before_the_parent_waits_is_heard() -> None:
     done = subprocess.run([sys.executable, "-c", UNHEARD], capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.strip() == "True", done.stderr
+
+
+AMID = """
+import os, signal, sys
+from llm_edge.serve.waking import Waking
+
+waking, busy = Waking(lambda: False), []
+
+def hear(*_):
+    busy.append(True)
+    waking.set()
+    busy.pop()
+
+def at_each_line(*_):
+    if not busy:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return at_each_line
+
+def amid(act):
+    sys.settrace(at_each_line)
+    try:
+        return act()
+    finally:
+        sys.settrace(None)
+
+signal.signal(signal.SIGTERM, hear)
+amid(waking.set)
+amid(waking.clear)
+print(amid(waking.wait))
+"""
+
+
+def test_a_signal_that_comes_amid_another_holds_nobody_up() -> None:
+    done = subprocess.run([sys.executable, "-c", AMID], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.strip() == "True", done.stderr
+
+
+def test_a_stop_that_comes_as_a_reload_begins_is_heard() -> None:
+    """The server below forgets then that it was woken, but not what for."""
+    reload, stop = [True], list[bool]()
+    waking = Waking(lambda: reload or stop)
+    assert waking.wait()
+    reload.clear()
+    stop.append(True)
+    waking.set()
+    waking.clear()  # as granian does where it begins a reload
+    assert waking.wait()
