@@ -20,7 +20,9 @@ from llm_edge.testing import Provider, answer
 from .serve.conftest import toml
 from .serve.kit import Process, question, running
 
-TOP = [sys.executable, "-c", "import sys; from llm_edge.cli import main; sys.exit(main())", "top"]
+# Who runs tests in the background of a shell hands on that interrupts are not heard.
+HEARING = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+TOP = [sys.executable, "-c", HEARING + "from llm_edge.cli import main; sys.exit(main())", "top"]
 
 
 @pytest.fixture(scope="module")
