@@ -70,7 +70,7 @@ def _store(config: StoreConfig, secrets: Resolved) -> CounterStore:
     from .stores.shared import SharedCounters  # not before it is needed: redis-py is large
 
     where, prefix = shared
-    return SharedCounters(where, prefix=prefix)
+    return SharedCounters(where, prefix=prefix, patience=config.timeout)
 
 
 def shared_place(config: StoreConfig, secrets: Resolved) -> tuple[Place, str] | None:

@@ -18,8 +18,6 @@ from hypothesis import HealthCheck, settings
 from llm_edge import EdgeClient
 from llm_edge.message import Handler, Request, Response
 from llm_edge.runtime import Awaiting, Blocking, Clock, Runtime, drive
-from llm_edge.stores.leases import LEASE
-from llm_edge.stores.shared import SharedCounters
 
 T = TypeVar("T")
 
@@ -139,12 +137,6 @@ def colour(request: pytest.FixtureRequest) -> Iterator[Colour]:
         other = Async(runner)
         yield other
         other.close(*other.opened)
-
-
-@pytest.fixture
-def patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that is well counts for all, also on a machine that stands still for the 50 ms a call waits for it."""
-    monkeypatch.setattr(SharedCounters.__init__, "__kwdefaults__", {"patience": 20.0, "clock": None, "lease": LEASE})
 
 
 @pytest.fixture

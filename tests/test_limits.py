@@ -15,7 +15,8 @@ from .stores.valkey import Valkey, valkey
 if TYPE_CHECKING:
     from tests.conftest import Colour
 
-pytestmark = pytest.mark.usefixtures("patient_store")
+PATIENT = 20.0
+"""Seconds: a store that is well counts for all, also where the machine stands still for a moment."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def store(request: pytest.FixtureRequest, server: Valkey) -> dict[str, Any]:
     if request.param == "memory":
         return {"kind": "memory"}
     server.client().flushall()
-    return {"kind": "redis", "url": server.url}
+    return {"kind": "redis", "url": server.url, "timeout": PATIENT}
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_two_clients_share_what_they_may(
     clients = [
         edges(
             limits={"global": {"requests_per_minute": 10, "window": "strict"}},
-            store={"kind": "redis", "url": server.url}, cache={"policy": "off"},
+            store={"kind": "redis", "url": server.url, "timeout": PATIENT}, cache={"policy": "off"},
             providers={"local": {"kind": "openai", "base_url": provider.url}},
         )
         for _ in range(2)
@@ -125,3 +126,19 @@ def test_two_clients_share_what_they_may(
         except RateLimited as error:
             assert "more than 10 calls a minute" in error.message
     assert passed == 10
+
+
+def test_a_store_that_is_far_away_counts_where_it_is_waited_for(
+    edges: Callable[..., EdgeClient], colour: Colour, provider: Provider, server: Valkey
+) -> None:
+    server.client().flushall()
+    edge = edges(
+        limits={"global": {"requests_per_day": 1, "on_store_failure": "open"}}, cache={"policy": "off"},
+        store={"kind": "redis", "url": server.url, "timeout": PATIENT},
+        providers={"local": {"kind": "openai", "base_url": provider.url}},
+    )  # fmt: skip
+    server.client().client_pause(500)
+    colour.chat(edge, "local/m", "a")
+    with pytest.raises(RateLimited):
+        colour.chat(edge, "local/m", "a")
+    provider.asked(1)

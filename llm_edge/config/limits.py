@@ -140,6 +140,10 @@ class StoreConfig(Section):
         description="Certificates to trust besides the system's, as PEM; for an address with TLS.",
         examples=["/etc/ssl/own-ca.pem"],
     )
+    timeout: values.Seconds = Field(
+        default=0.05,
+        description="Seconds a call waits for it; one that is slower is left alone for a while. More for a far one.",
+    )
 
     @model_validator(mode="after")
     def _url_for_redis(self) -> Self:

@@ -26,10 +26,7 @@ class Cors:
         if scope["type"] != "http" or origin not in self._origins or origin is None:
             await self._app(scope, receive, send)
             return
-        marks: RawPairs = [
-            (b"access-control-allow-origin", origin),
-            (b"vary", b"origin"),
-        ]
+        marks: RawPairs = [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
         if scope["method"] == "OPTIONS":
             allowed: RawPairs = [
                 (b"access-control-allow-methods", _METHODS),
