@@ -87,12 +87,14 @@ def test_chunks_that_are_none_are_refused_in_the_callers_dialect(chunks: bytes, 
     ids=["length first", "chunks first", "chunks behind a line feed", "length behind a line feed"],
 )
 def test_what_follows_a_body_framed_twice_is_never_a_request(framing: bytes, edge: Process, provider: Provider) -> None:
+    """RFC 9112, 6.3: the chunks are the body, whatever the length says, and the connection ends with the answer."""
     provider.script(answer("Paris."))
-    came = edge.raw(
-        HEAD + framing + b"\r\n" + chunked(f"twice {framing!r}?") + b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n"
-    )
+    before, text = len(provider.calls), f"twice {framing!r}?"
+    came = edge.raw(HEAD + framing + b"\r\n" + chunked(text) + b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert came.startswith(b"HTTP/1.1 200 ")
     assert came.count(b"HTTP/1.1 ") == 1
     assert b"connection: close" in came
+    assert [call.json["messages"] for call in provider.calls[before:]] == [json.loads(body(text))["messages"]]
 
 
 def test_a_body_that_breaks_off_is_a_bad_request(edge: Process) -> None:
