@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import os
 import re
+import sys
 import tomllib
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,43 @@ def test_the_test_command_runs_lint_types_and_tests() -> None:
 def test_the_serve_extra_brings_the_fast_hop() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert "llm_edge[fast]" in extras["serve"]
+
+
+WITH_OTHERS = {"pydantic_core": "pydantic", "httpcore2": "httpx2"}
+"""Modules that come along with a package, and are pinned by it."""
+NEVER_INSTALLED = {"pytest", "openai"}
+"""What only `llm_edge.testing` looks for: it runs where they are."""
+
+
+def imported(files: Iterable[Path]) -> set[str]:
+    """The packages of others that these files import, wherever in the file."""
+    found: set[str] = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+                found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - NEVER_INSTALLED - {"llm_edge"}
+
+
+def distributions(requirements: Iterable[str]) -> set[str]:
+    """The names of these requirements, as they are compared."""
+    names = (re.match(r"[\w.-]+", each) for each in requirements)
+    return {re.sub(r"[-_.]+", "-", name[0]).lower() for name in names if name is not None}
+
+
+@pytest.mark.parametrize("room", ["serve", ""])
+def test_what_is_imported_is_installed(room: str) -> None:
+    """With the extra `serve` alone the sidecar has all it imports; the package with all its extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    listed = [*extras["serve"], *extras["fast"]] if room else [each for extra in extras.values() for each in extra]
+    asked_for = distributions([*project["dependencies"], *listed])
+    brings = packages_distributions()
+    for name in imported((ROOT / "llm_edge" / room).rglob("*.py")):
+        module = WITH_OTHERS.get(name, name)
+        assert distributions(brings.get(module, [module])) & asked_for, f"{name}: in no list of pyproject.toml"
 
 
 def test_the_changelog_keeps_its_form() -> None:
