@@ -34,6 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def serve(options: argparse.Namespace) -> int:
     """Serves until told to stop; gives the exit code."""
     try:
+        from . import certificates
         from .banner import banner
         from .run import Plan, Server, check, claim, serve_logs, share_counts
     except ImportError as error:
@@ -50,6 +51,7 @@ def serve(options: argparse.Namespace) -> int:
             server = Server(plan, edge.config.serve)
             words = banner(edge)
             serve_logs(edge)
+            certificates.warn(edge.config.serve.tls)
             edge.close()
             print(words, flush=True)
             server.run(watch=options.reload_config)

@@ -10,6 +10,7 @@ from typing import Any
 from .. import exact
 from ..client import EdgeClient
 from ..runtime import Clock
+from .certificates import Lifetime
 
 LIVE = b'{"status":"ok"}'
 
@@ -22,6 +23,8 @@ class Health:
     clock: Clock
     started: float
     stopping: bool = False
+    certificate: Lifetime | None = None
+    """Of the certificate that this process shows to its callers."""
     _looked: object = None
     _told: dict[bool, bytes] = field(default_factory=dict[bool, bytes])
 
@@ -49,9 +52,13 @@ class Health:
         open_ones = [name for name, state in breakers.items() if state == "open"]
         stores = self.edge.stores
         failing = [name for name, state in stores.items() if state.endswith("failing")]
-        status = "stopping" if self.stopping else "degraded" if open_ones or failing else "ok"
+        shown: dict[str, str] = {}
+        if self.certificate is not None:
+            shown = {"status": self.certificate.state(self.clock.time()), "until": self.certificate.until}
+        worse = open_ones or failing or shown.get("status", "ok") != "ok"
+        status = "stopping" if self.stopping else "degraded" if worse else "ok"
         config = self.edge.config
-        return {
+        told = {
             "status": status,
             "uptime_seconds": round(self.clock.now() - self.started, 1),
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clock.time())),
@@ -60,3 +67,4 @@ class Health:
             "breakers": breakers,
             "stores": stores,
         }
+        return {**told, "certificate": shown} if shown else told

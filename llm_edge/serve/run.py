@@ -105,6 +105,7 @@ class Worker(Sidecar):
 
     def start(self) -> None:
         super().start()
+        self.health.certificate = certificates.lifetime(self.config.tls)
         births.over(asyncio.get_running_loop(), self._stopping)
         # What is here now stays: a full collection that walked it would have all calls stand still for 20 ms and more.
         gc.collect()
@@ -202,6 +203,7 @@ class Server(MPServer):
             return
         if changed:
             log.warning("%s: not changed by a reload; start the sidecar anew for that", ", ".join(changed))
+        certificates.warn(edge.config.serve.tls)
         log.info("the configuration was read again; workers that start with it take over")
         super().signal_handler_reload(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian leaves it untyped
 

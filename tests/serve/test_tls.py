@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import shutil
 import signal
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
@@ -159,6 +166,104 @@ def test_files_that_tls_cannot_be_spoken_with_are_named(
     tls = {"cert_file": certificates.server_file, "key_file": certificates.server_file, setting: odd / file}
     with pytest.raises(ConfigError, match=says):
         check(EdgeConfig(serve={"tls": tls}))
+
+
+def issued(key: Any, *, begins: int = -1, ends: int = 30) -> bytes:
+    """A certificate that vouches for itself, good between these days from now, and its key, of whatever kind."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now, digest = (
+        datetime.datetime.now(datetime.UTC),
+        None if key.__class__.__name__.startswith("Ed") else hashes.SHA256(),
+    )
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + datetime.timedelta(days=begins)).not_valid_after(now + datetime.timedelta(days=ends))
+        .sign(key, digest)
+    )  # fmt: skip
+    return made.public_bytes(Encoding.PEM) + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def checked(folder: Path, pem: bytes) -> None:
+    file = folder / "pair.pem"
+    file.write_bytes(pem)
+    check(EdgeConfig(serve={"tls": {"cert_file": file, "key_file": file}}))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: ec.generate_private_key(ec.SECP521R1()),
+        lambda: ec.generate_private_key(ec.SECP256K1()),
+        ed448.Ed448PrivateKey.generate,
+        lambda: rsa.generate_private_key(65537, 1024),
+        lambda: rsa.generate_private_key(65537, 2560),
+        lambda: rsa.generate_private_key(3, 2048),
+    ],
+    ids=["P-521", "secp256k1", "Ed448", "RSA 1024", "RSA 2560", "RSA of exponent 3"],
+)
+def test_keys_that_nobody_here_signs_with_are_refused(made: Callable[[], Any], tmp_path: Path) -> None:
+    """OpenSSL takes most of them; a worker that is given one ends, is replaced, and ends again."""
+    with pytest.raises(ConfigError, match=r"key_file .*of a kind that TLS is not spoken with.* P-256"):
+        checked(tmp_path, issued(made()))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: ec.generate_private_key(ec.SECP384R1()),
+        ed25519.Ed25519PrivateKey.generate,
+        lambda: rsa.generate_private_key(65537, 2048),
+    ],
+    ids=["P-384", "Ed25519", "RSA 2048"],
+)
+def test_keys_in_use_everywhere_are_taken(made: Callable[[], Any], tmp_path: Path) -> None:
+    pem = issued(made())
+    checked(tmp_path, pem)
+    with pytest.raises(ConfigError, match=r"cert_file .*BEGIN CERTIFICATE"):
+        checked(tmp_path, pem.replace(b" CERTIFICATE-", b" TRUSTED CERTIFICATE-"))
+
+
+def test_a_key_without_its_public_half_is_refused(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    bare = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    der = ssl.PEM_cert_to_DER_cert(bare.decode().replace("EC PRIVATE KEY", "CERTIFICATE"))
+    cut = bytes((0x30, 49)) + der[2:51]  # the number and the curve; the public half would follow
+    pem = ssl.DER_cert_to_PEM_cert(cut).replace("CERTIFICATE", "EC PRIVATE KEY").encode()
+    certificate = issued(key).partition(b"-----BEGIN PRIVATE")[0]
+    with pytest.raises(ConfigError, match=r"key_file .*of a kind"):
+        checked(tmp_path, certificate + pem)
+
+
+def test_a_certificate_that_is_not_valid_now_is_served_and_told_of(upstream: str, tmp_path: Path) -> None:
+    key, file = ec.generate_private_key(ec.SECP256R1()), tmp_path / "live.pem"
+    file.write_bytes(issued(key, begins=-9, ends=-2))
+    asks = f'[serve]\nauth.health = false\n[serve.tls]\ncert_file = "{file}"\nkey_file = "{file}"\n'
+    with running(tmp_path, toml(upstream, asks)) as process:
+        assert "live.pem has expired on 20" in process.printed("serve.tls.cert_file")
+        assert until(lambda: _certificate(process)["status"] == "expired", process)
+        file.write_bytes(issued(key, begins=2, ends=9))
+        process.signal(signal.SIGHUP)
+        process.printed("live.pem is not valid before 20")
+        assert until(lambda: _certificate(process)["status"] == "not yet valid", process)
+        file.write_bytes(issued(key))
+        process.signal(signal.SIGHUP)
+        assert until(lambda: _certificate(process)["status"] == "ok", process)
+        assert _certificate(process)["until"].startswith("20")
+
+
+def _certificate(process: Process) -> Any:
+    """What /health says of it, to a caller who takes any."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with process.connected() as sock, context.wrap_socket(sock) as secure:
+            secure.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            told = json.loads(everything(secure).partition(b"\r\n\r\n")[2])
+    except (OSError, ValueError):
+        return {"status": "nobody there"}  # one worker has gone, and the next is about to come
+    assert (told["status"] == "ok") == (told["certificate"]["status"] == "ok")
+    return told["certificate"]
 
 
 def test_authorities_that_cannot_be_read_are_refused_at_a_reload(
