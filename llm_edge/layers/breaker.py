@@ -85,6 +85,10 @@ class GuardedBreaker:
     def began(self, permit: Permit, now: float) -> None:
         self._guard.post(lambda: self._breaker.began(permit, now))
 
+    def went_well(self, permit: Permit, now: float) -> bool:
+        """As most calls do: nothing turns by it, and nobody need be kept out meanwhile. False: tell `release`."""
+        return self.logged == "closed" and self._breaker.went_well(permit, now)
+
     def release(self, permit: Permit, *, good: bool | None, now: float, asked: float | None = None) -> None:
         chance = 0.5 if good else self._chance()
         self._guard.post(lambda: self._released(permit, good, now, asked, chance))
@@ -118,11 +122,11 @@ class CircuitBreaker:
         except BaseException as error:
             self._learn(request, permit, error)
             raise
-        if response.stream is None:
-            self._learn(request, permit, None, response.status)
-        else:
+        if response.stream is not None:
             breaker.began(permit, self._clock.now())
             response.finally_(lambda error: self._learn(request, permit, error, response.status))
+        elif response.status >= 400 or not breaker.went_well(permit, self._clock.now()):
+            self._learn(request, permit, None, response.status)
         return response
 
     def _refusal(self, request: Request, now: float, wait: float) -> CircuitOpen:

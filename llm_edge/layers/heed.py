@@ -38,11 +38,13 @@ class Credential:
         self.flow = Flow()
         self.gates: dict[str, Throttle] = {}
         self._queue: deque[Signal] = deque()
+        self._calm: list[None] = []
+        """One for each call that began while nothing had been refused yet: `flow` is told of them when that is over."""
         mind_forks(self)
 
     def after_fork(self) -> None:
         # The calls under way are the parent's.
-        self.flow.in_flight = 0
+        self.flow.in_flight, self._calm = 0, []
         self._queue.clear()
 
     def gate(self, model: str) -> Throttle:
@@ -63,23 +65,49 @@ class Credential:
         gate = self.gates.get(model)
         return None if gate is None else self.guard.do(lambda: gate.room(now))
 
+    @property
+    def under_way(self) -> int:
+        """Calls that have begun and not ended."""
+        return self.flow.in_flight + len(self._calm)
+
     def begin(self) -> None:
-        self.flow.in_flight += 1
+        """A call begins, and as many as like may be under way. Not inside the guard: a list grows in one step."""
+        self._calm.append(None)
+
+    def went_well(self) -> None:
+        """A call has ended, perhaps with nothing refused since it began, as most do."""
+        if self.flow.limit is None:
+            try:
+                self._calm.pop()
+            except IndexError:
+                pass  # it has been told of
+            else:
+                return
+        self.guard.post(partial(self.over, "well"))
 
     def enter(self, signal: Signal) -> bool:
         """Whether a call may go; else `signal` is set when it is worth asking again."""
+        self._tell()
         if not self.flow.full:
             self.flow.in_flight += 1
             return True
         self._queue.append(signal)
         return False
 
-    def went_well(self) -> None:
-        self.over("well")
-
     def over(self, outcome: Outcome) -> None:
+        """A call has ended; inside the guard."""
+        self._tell()
         self.flow.over(outcome)
         self._wake()
+
+    def _tell(self) -> None:
+        flow, calm = self.flow, self._calm
+        while calm:
+            try:
+                calm.pop()
+            except IndexError:
+                return  # the last one has just ended
+            flow.in_flight += 1
 
     def awake(self, signal: Signal) -> None:
         """Somebody waits no longer. What woke it may be good for the next."""
@@ -126,7 +154,7 @@ class Heed:
         credential = self.credential(request)
         gate = credential.gate(request.model if self.target.addressed else self.target.model)
         if credential.flow.limit is None and not gate.meters and gate.closed_until < 0:
-            credential.guard.post(credential.begin)
+            credential.begin()
         else:
             await self._admitted(request, credential, gate)
         try:
@@ -217,7 +245,7 @@ class Heed:
 
             credential.guard.do(hear)
         if response.stream is None:
-            credential.guard.post(credential.went_well)
+            credential.went_well()
         else:
             response.finally_(
                 lambda error: credential.guard.post(lambda: credential.over("well" if error is None else "other"))

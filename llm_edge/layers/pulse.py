@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import RateLimited
@@ -20,7 +19,11 @@ class Berths:
 
 
 class GuardedPulse:
-    """One target's pulse, which threads and loops share."""
+    """
+    One target's pulse, which threads and loops share.
+
+    What it remembers is written down without the guard: of two answers at the very same moment one may count for both.
+    """
 
     def __init__(self, berths: Berths) -> None:
         self.pulse = Pulse()
@@ -31,44 +34,52 @@ class GuardedPulse:
 
     def after_fork(self) -> None:
         # The calls under way are the parent's.
-        self.pulse.in_flight, self._queue = 0, {}
+        self.pulse.under_way, self._queue = [], {}
 
     def enter(self) -> Signal | bool:
         """True when the call may go; a signal that is set when it may; False when too many wait already."""
-        return self._guard.do(self._enter)
-
-    def _enter(self) -> Signal | bool:
-        if self.pulse.in_flight < self._berths.places:
-            self.pulse.in_flight += 1
+        # Every call comes and goes here, so without the guard: who finds no room steps back, and looks again inside.
+        under_way = self.pulse.under_way
+        under_way.append(None)
+        if len(under_way) <= self._berths.places and not self._queue:
             return True
+        return self._guard.do(self._stand_in_line)
+
+    def _stand_in_line(self) -> Signal | bool:
+        under_way = self.pulse.under_way
+        if len(under_way) <= self._berths.places and not self._queue:
+            return True  # others stepped back
+        self._step_back()
         if len(self._queue) >= self._berths.waiting:
             return False
         turn = Signal()
         self._queue[turn] = None
+        self._seat()  # who left just now may not have seen this one
         return turn
 
-    def leave(self, work: Callable[[Pulse], None] | None = None) -> None:
-        """A call is over; its place goes to whoever has waited longest. `work` writes down what there is to say."""
-        if work is not None:
-            self._guard.post(lambda: work(self.pulse))
-        self._guard.post(self._leave)
-
-    def answered(self, now: float, seconds: float, tokens: float) -> None:
-        """A call is over whose whole answer came after that time."""
-
-        def over() -> None:
-            self.pulse.answered(now, seconds, tokens)
-            self._leave()
-
-        self._guard.post(over)
-
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """A call is over; its place goes to whoever has waited longest."""
+        self._step_back()
         if self._queue:
-            turn = next(iter(self._queue))
-            del self._queue[turn]
+            self._guard.post(self._seat)
+
+    def _step_back(self) -> None:
+        try:
+            self.pulse.under_way.pop()
+        except IndexError:
+            pass  # it came before a fork, and was forgotten
+
+    def _seat(self) -> None:
+        """Give what places there are to those who wait."""
+        under_way, queue = self.pulse.under_way, self._queue
+        while queue:
+            under_way.append(None)
+            if len(under_way) > self._berths.places:
+                self._step_back()
+                return
+            turn = next(iter(queue))
+            del queue[turn]
             turn.set()
-        else:
-            self.pulse.in_flight -= 1
 
     def give_up(self, turn: Signal) -> None:
         """Whoever waited waits no longer; a place it was given meanwhile goes on."""
@@ -78,11 +89,8 @@ class GuardedPulse:
         if turn in self._queue:
             del self._queue[turn]
         else:
-            self._leave()
-
-    def tell(self, work: Callable[[Pulse], None]) -> None:
-        """Write something down."""
-        self._guard.post(lambda: work(self.pulse))
+            self._step_back()
+            self._seat()
 
 
 class Beat:
@@ -104,9 +112,10 @@ class Beat:
             raise
         now = clock.now()
         if response.stream is None:
-            pulse.answered(now, now - began, _tokens(request))
+            pulse.pulse.answered(now, now - began, _tokens(request))
+            pulse.leave()
             return response
-        pulse.tell(lambda pulse: pulse.streamed.saw(now, now - began))
+        pulse.pulse.streamed.saw(now, now - began)
         response.stream.listen(OnEnd(lambda error: self._over(request)))
         return response
 
@@ -132,8 +141,8 @@ class Beat:
         raise busy
 
     def _over(self, request: Request) -> None:
-        now, tokens = self._runtime.clock.now(), _tokens(request)
-        self._pulse.leave(lambda pulse: pulse.did(now, tokens))
+        self._pulse.pulse.did(self._runtime.clock.now(), _tokens(request))
+        self._pulse.leave()
 
 
 def _tokens(request: Request) -> float:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, TypeAlias
 
 State: TypeAlias = Literal["closed", "open", "half-open", "forced-open", "off"]
@@ -77,17 +78,26 @@ class Permit:
 class Tally:
     """How many calls of the last while were heard of, failed, were slow; forgotten a tenth of the while at a time."""
 
-    __slots__ = ("_each", "_slices")
+    __slots__ = ("_each", "_ends", "_last", "_slices")
 
     def __init__(self, window: float) -> None:
         self._each = window / _SLICES
         self._slices: deque[list[int]] = deque(maxlen=_SLICES)
+        self._last, self._ends = [0, 0, 0, 0], -inf
+
+    def heard(self, now: float) -> bool:
+        """One call more was heard of that was neither; False when this begins a new slice, which is for `add`."""
+        if now >= self._ends:
+            return False
+        self._last[1] += 1
+        return True
 
     def add(self, now: float, *, heard: int = 0, failed: int = 0, slow: int = 0) -> None:
         number, slices = int(now // self._each), self._slices
         if not slices or slices[-1][0] < number:
             slices.append([number, 0, 0, 0])
         last = slices[-1]
+        self._last, self._ends = last, (last[0] + 1) * self._each
         last[1] += heard
         last[2] += failed
         last[3] += slow
@@ -103,6 +113,7 @@ class Tally:
 
     def clear(self) -> None:
         self._slices.clear()
+        self._ends = -inf
 
 
 class Breaker:
@@ -170,6 +181,16 @@ class Breaker:
         if permit.generation != generation:
             permit = self._free = Permit(generation)
         return permit
+
+    def went_well(self, permit: Permit, now: float) -> bool:
+        """
+        A call that was not watched went well, as most do; False when that is to be told to `release`.
+
+        May be called beside anybody else: of two at the very same moment one may count for both.
+        """
+        if permit is not self._free or permit.generation != self.generation or self.row:
+            return False
+        return self.tally.heard(now)
 
     def open_now(self, now: float) -> bool:
         """Whether a call that came now would be refused."""

@@ -50,12 +50,18 @@ class Latency:
 class Pulse:
     """One target's."""
 
-    __slots__ = ("_done", "in_flight", "streamed", "whole")
+    __slots__ = ("_done", "streamed", "under_way", "whole")
 
     def __init__(self) -> None:
-        self.in_flight = 0
+        self.under_way: list[None] = []
+        """One for each call: a list grows and shrinks in single steps, which no other thread can come between."""
         self.whole, self.streamed = Latency(), Latency()
         self._done: deque[tuple[int, float]] = deque(maxlen=6)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way."""
+        return len(self.under_way)
 
     def latency(self, streaming: bool) -> Latency:
         return self.streamed if streaming else self.whole
@@ -76,4 +82,4 @@ class Pulse:
     def load(self, now: float) -> float:
         """What it has done in the last minute."""
         oldest = int(now // 10) - 6
-        return sum([amount for slot, amount in self._done if slot > oldest])
+        return sum([amount for slot, amount in list(self._done) if slot > oldest])  # others may be adding to it

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import BadAnswer, CallError, Failed
+from ..exact import is_object
 from ..message import Json, Unwatched
 from .base import Dialect
 from .cargo import add, count, known, listing, mapping, objects, string, tier
@@ -107,16 +108,22 @@ class ChatWatcher(EventWatcher):
 
 def usage_of(usage: Any, served: object = None) -> Mapping[str, Any] | None:
     """Token counts in the unified names, from OpenAI's `usage` object and the tier it was `served` in."""
-    usage = mapping(usage)
-    prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
-    total = count(usage.get("total_tokens"))
-    if prompt is None and completion is None and total is None:
+    if not is_object(usage):
         return None
-    if total is None:
-        total = add(prompt, completion)
-    counts: dict[str, Any] = known(prompt_tokens=prompt, completion_tokens=completion, total_tokens=total)
-    before, after = mapping(usage.get("prompt_tokens_details")), mapping(usage.get("completion_tokens_details"))
+    counts: dict[str, Any] = {}
+    for name in _COUNTS:
+        tokens = usage.get(name)
+        if type(tokens) is not int or tokens < 0:
+            tokens = count(tokens)
+        if tokens is not None:
+            counts[name] = tokens
+    if not counts:
+        return None
+    if "total_tokens" not in counts:
+        counts["total_tokens"] = add(*counts.values())
+    before, after = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     if before or after:
+        before, after = mapping(before), mapping(after)
         counts |= known(
             cached_tokens=count(before.get("cached_tokens")),
             cache_write_tokens=count(before.get("cache_write_tokens")),
@@ -128,6 +135,7 @@ def usage_of(usage: Any, served: object = None) -> Mapping[str, Any] | None:
     return counts
 
 
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _OTHERWISE = frozenset({"audio_tokens", "image_tokens"})
 
 

@@ -164,12 +164,12 @@ def test_a_place_comes_back_however_the_call_ends(colour: Colour, way: str) -> N
     clock, credential = FakeClock(), Credential()
     layer = heed(colour, clock, credential)
     response = colour.run(layer(last(), Script(WAYS[way](colour))))
-    assert credential.flow.in_flight == 1
+    assert credential.under_way == 1
     try:
         colour.run(read_all(response))
     except ConnectionError:
         assert way == "cut"
-    assert credential.flow.in_flight == 0
+    assert credential.under_way == 0
     for error in (failed(Overloaded), NetworkFailed("gone"), KeyboardInterrupt()):
         with pytest.raises(type(error)):
             colour.run(layer(last(), Script(error)))
@@ -177,7 +177,7 @@ def test_a_place_comes_back_however_the_call_ends(colour: Colour, way: str) -> N
     assert dropped is not None
     dropped = None
     gc.collect()
-    assert credential.flow.in_flight == 0
+    assert credential.under_way == 0
     assert credential.flow.limit is None
 
 
@@ -193,7 +193,23 @@ def test_who_waits_for_a_place_is_woken_by_whoever_leaves(colour: Colour) -> Non
     assert second.set_
     credential.awake(second)  # type: ignore[arg-type]
     credential.after_fork()
-    assert credential.flow.in_flight == 0
+    assert credential.under_way == 0
+
+
+def test_a_call_that_began_before_a_refusal_makes_room_when_it_ends_after_it() -> None:
+    credential, waiting = Credential(), _Signal()
+    for _ in range(3):
+        credential.begin()
+    credential.over("refused")
+    assert (credential.under_way, credential.flow.limit) == (2, 2.7)
+    assert not credential.enter(waiting)  # type: ignore[arg-type]  # as above
+    credential.went_well()
+    assert (credential.under_way, waiting.set_) == (1, True)
+    credential.begin()  # it looked just before the refusal
+    assert credential.under_way == 2
+    credential.went_well()
+    credential.went_well()
+    assert credential.under_way == 0
 
 
 class _Signal:
@@ -213,4 +229,4 @@ def test_no_room_and_no_time_is_refused(colour: Colour) -> None:
     layer = heed(colour, FakeClock(), credential)
     with pytest.raises(RateLimited):
         colour.run(layer(last(deadline=0.01), Script()))
-    assert credential.flow.in_flight == 1
+    assert credential.under_way == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -167,3 +168,30 @@ def test_in_every_order_a_single_place_has_one_in_it_and_comes_home() -> None:
             assert there or not waiting
         assert pulse.pulse.in_flight == 0
     assert orders == 2520
+
+
+def test_many_threads_share_the_places_and_all_come_home() -> None:
+    pulse, inside, most = GuardedPulse(Berths(places=3, waiting=1000)), list[None](), list[int]()
+
+    async def call(runtime: Blocking) -> None:
+        place = pulse.enter()
+        if isinstance(place, Signal):
+            assert await runtime.wait(place, None)
+        inside.append(None)
+        most.append(len(inside))
+        inside.pop()
+        pulse.leave()
+
+    def calls() -> None:
+        for _ in range(200):
+            drive(call(Blocking()))
+
+    threads = [threading.Thread(target=calls) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 1600
+    assert max(most) <= 3
+    assert pulse.pulse.in_flight == 0
+    assert pulse.enter() is True
