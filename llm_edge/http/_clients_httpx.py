@@ -20,7 +20,7 @@ import httpx
 
 from ..exact import is_list, is_object
 from ..message import Headers
-from ._messages_httpx import FAMILIAR, Indexed, asked, sized
+from ._messages_httpx import FAMILIAR, Known, asked
 from .face import ANSWERED
 from .senders.requests import readable
 
@@ -115,7 +115,7 @@ class _Building:
 
     def __init__(self) -> None:
         self._addresses: dict[str, httpx.URL] = {}
-        self._last: tuple[object, tuple[Indexed, Headers]] = None, ([], Headers())
+        self._last: tuple[object, Headers] = None, Headers()
 
     def request(
         self, client: httpx.Client | httpx.AsyncClient, method: str, url: httpx.URL | str, given: Mapping[str, Any]
@@ -134,7 +134,7 @@ class _Building:
         timeout = client.timeout if timeout is _DEFAULT else timeout
         if not isinstance(timeout, httpx.Timeout):
             timeout = httpx.Timeout(timeout)
-        return asked(method, address, sized(*headers, len(content)), content, timeout)
+        return asked(method, address, Known(headers, len(content)), content, timeout)
 
     def _address(self, url: str) -> httpx.URL | None:
         parsed = httpx.URL(url)
@@ -146,9 +146,7 @@ class _Building:
             self._addresses[url] = parsed
         return parsed
 
-    def _headers(
-        self, client: httpx.Client | httpx.AsyncClient, address: httpx.URL, given: object
-    ) -> tuple[Indexed, Headers] | None:
+    def _headers(self, client: httpx.Client | httpx.AsyncClient, address: httpx.URL, given: object) -> Headers | None:
         """All but the length; None where it is not for us to put them together."""
         pairs = list(given.items()) if is_object(given) else given if is_list(given) else []
         inherited, host = client.headers.raw, address.netloc
@@ -167,7 +165,7 @@ class _Building:
         every = [(b"Host", host), *further, *own]
         if not b"".join(map(b"".join, every)).isascii():
             return None
-        headers = [(name, name.lower(), value) for name, value in every], readable(every)
+        headers = readable(every)
         self._last = (told, inherited, host), headers
         return headers
 

@@ -20,7 +20,7 @@ import httpx2
 
 from ..exact import is_list, is_object
 from ..message import Headers
-from ._messages_httpx2 import FAMILIAR, Indexed, asked, sized
+from ._messages_httpx2 import FAMILIAR, Known, asked
 from .face import ANSWERED
 from .senders.requests import readable
 
@@ -115,7 +115,7 @@ class _Building:
 
     def __init__(self) -> None:
         self._addresses: dict[str, httpx2.URL] = {}
-        self._last: tuple[object, tuple[Indexed, Headers]] = None, ([], Headers())
+        self._last: tuple[object, Headers] = None, Headers()
 
     def request(
         self, client: httpx2.Client | httpx2.AsyncClient, method: str, url: httpx2.URL | str, given: Mapping[str, Any]
@@ -134,7 +134,7 @@ class _Building:
         timeout = client.timeout if timeout is _DEFAULT else timeout
         if not isinstance(timeout, httpx2.Timeout):
             timeout = httpx2.Timeout(timeout)
-        return asked(method, address, sized(*headers, len(content)), content, timeout)
+        return asked(method, address, Known(headers, len(content)), content, timeout)
 
     def _address(self, url: str) -> httpx2.URL | None:
         parsed = httpx2.URL(url)
@@ -148,7 +148,7 @@ class _Building:
 
     def _headers(
         self, client: httpx2.Client | httpx2.AsyncClient, address: httpx2.URL, given: object
-    ) -> tuple[Indexed, Headers] | None:
+    ) -> Headers | None:
         """All but the length; None where it is not for us to put them together."""
         pairs = list(given.items()) if is_object(given) else given if is_list(given) else []
         inherited, host = client.headers.raw, address.netloc
@@ -167,7 +167,7 @@ class _Building:
         every = [(b"Host", host), *further, *own]
         if not b"".join(map(b"".join, every)).isascii():
             return None
-        headers = [(name, name.lower(), value) for name, value in every], readable(every)
+        headers = readable(every)
         self._last = (told, inherited, host), headers
         return headers
 

@@ -9,7 +9,7 @@ written; if not, everything goes its own way.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import httpx2
 
@@ -17,53 +17,70 @@ from .. import exact
 from ..message import Headers
 from .face import RawPairs, TextPairs, raw_pairs
 
-Indexed: TypeAlias = list[tuple[bytes, bytes, bytes]]
-"""Header fields as httpx2 keeps them: each with its name in small letters between the name and the value."""
 _LENGTH: Final = "content-length"
 _FRAMING = frozenset({_LENGTH, "transfer-encoding"})
 
 
 class Known(httpx2.Headers):
-    """Header fields of which each is found at once; those that were changed are looked for as httpx2 does."""
+    """
+    Header fields of which each is found at once; those that were changed are looked for as httpx2 does.
 
-    def __init__(self, fields: Indexed, known: Headers) -> None:
-        """`known`: the same fields, in ASCII; the length of the content may be missing there."""
-        self._list, self._encoding = fields, None
+    The list that httpx2 keeps them in is made when somebody looks at it: most of the time nobody does.
+    """
+
+    def __init__(self, known: Headers, length: int | None = None) -> None:
+        """`known`: the fields, in ASCII; `length` of the content, where they do not say it."""
+        self._encoding = None
         self.known: Headers | None = known
+        self._length = length
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "_list" or self.known is None:
+            raise AttributeError(name)
+        fields = [(name.encode(), name.lower().encode(), value.encode()) for name, value in self.known.pairs]
+        if self._length is not None:
+            fields.append((b"Content-Length", b"content-length", b"%d" % self._length))
+        self._list = fields
+        return fields
 
     def get(self, key: str, default: Any = None) -> Any:
         """As httpx2's."""
-        found = self._found(key)
-        if found is not None:
-            return found
-        if self.known is not None and key.isascii() and key.lower() != _LENGTH:
-            return default
+        known = self.known
+        if known is not None:
+            self._encoding = "ascii"  # as it would have found out
+            lowered = key.lower()
+            found = known.named.get(lowered)
+            if found is not None:
+                return found
+            if lowered.isascii() and lowered != _LENGTH:
+                return default
         return super().get(key, default)
 
     def __getitem__(self, key: str) -> str:
-        found = self._found(key)
+        found = None
+        if self.known is not None:
+            self._encoding = "ascii"
+            found = self.known.get(key)
         return super().__getitem__(key) if found is None else found
 
     def __contains__(self, key: Any) -> bool:
-        return self._found(key) is not None or super().__contains__(key)
+        return self.get(key) is not None
 
-    def _found(self, key: str) -> str | None:
-        if self.known is None:
-            return None
-        self._encoding = "ascii"  # as it would have found out
-        return self.known.get(key)
+    def _change(self) -> None:
+        self._list = list(self._list)  # made now, if nobody has looked at it
+        self.known = None
 
     def __setitem__(self, key: str, value: str) -> None:
-        self.known = None
+        self._change()
         super().__setitem__(key, value)
 
     def __delitem__(self, key: str) -> None:
-        self.known = None
+        self._change()
         super().__delitem__(key)
 
     def update(self, headers: Any = None) -> None:  # type: ignore[override]  # as httpx2's own
         """As httpx2's."""
-        self.known = None
+        self._change()
         super().update(headers)
 
     def __repr__(self) -> str:
@@ -71,11 +88,6 @@ class Known(httpx2.Headers):
 
     def __reduce__(self) -> Any:
         return httpx2.Headers, (self.raw, self.encoding)
-
-
-def sized(fields: Indexed, known: Headers, length: int) -> httpx2.Headers:
-    """These fields, which are ASCII, with the length of what they tell of; `known` are the same without it."""
-    return Known([*fields, (b"Content-Length", b"content-length", b"%d" % length)], known)
 
 
 class Whole(httpx2.Response):
@@ -114,10 +126,8 @@ def whole(status: int, pairs: TextPairs, content: bytes, request: httpx2.Request
         return Whole(status, headers=raw_pairs(pairs), content=content, request=request)
     if "content-encoding" in known or not "".join(map("".join, pairs)).isascii():
         return unread(status, raw_pairs(pairs), content, request)
-    fields = [(name.encode(), name.lower().encode(), value.encode()) for name, value in pairs]
-    unsized = content and known.lack(_FRAMING)
-    headers = sized(fields, known, len(content)) if unsized else Known(fields, known)
-    return _answered(status, headers, content, request)
+    sized = not content or not known.lack(_FRAMING)
+    return _answered(status, Known(known, None if sized else len(content)), content, request)
 
 
 def unread(status: int, fields: RawPairs, content: bytes, request: httpx2.Request) -> httpx2.Response:
