@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from operator import attrgetter
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import httpx2
 
 from ..exact import is_list, is_object
 from ..message import Headers
 from ._messages_httpx2 import FAMILIAR, Known, asked
-from .face import ANSWERED
+from .face import ANSWERED, RawPairs
 from .senders.requests import readable
 
 _log = logging.getLogger(httpx2.__name__)
@@ -29,7 +29,10 @@ _DEFAULT: Final[Any] = httpx2.USE_CLIENT_DEFAULT
 _LONG = frozenset({"mounts", "proxy", "default_encoding"})
 """Options with which a client goes httpx2's way from the beginning."""
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding"})
-_UNDERSTOOD = frozenset({"content", "headers", "timeout"})
+_Common: TypeAlias = tuple[httpx2.URL, Headers]
+"""What requests have in common: where they go, and their header fields but for the length."""
+Listed: TypeAlias = list[tuple[bytes, bytes, bytes]]
+"""Header fields as httpx2 keeps them: each with its name in small letters between the name and the value."""
 _MANY: Final = 64
 """Addresses that are remembered."""
 
@@ -115,26 +118,49 @@ class _Building:
 
     def __init__(self) -> None:
         self._addresses: dict[str, httpx2.URL] = {}
-        self._last: tuple[object, Headers] = None, Headers()
+        self._last: tuple[object, _Common] = None, (httpx2.URL(), Headers())
 
     def request(
         self, client: httpx2.Client | httpx2.AsyncClient, method: str, url: httpx2.URL | str, given: Mapping[str, Any]
     ) -> httpx2.Request | None:
         """None where there is more to it."""
-        content, timeout = given.get("content"), given.get("timeout", _DEFAULT)
-        further = [name for name, value in given.items() if value is not None and name not in _UNDERSTOOD]
-        if not isinstance(content, bytes) or not content or further or not isinstance(url, str):
+        further = {**given}
+        content, timeout = further.pop("content", None), further.pop("timeout", _DEFAULT)
+        if not isinstance(content, bytes) or not content or client.params or client.cookies:
             return None
-        if client.params or client.cookies:
-            return None
-        address = self._addresses.get(url) or self._address(url)
-        headers = None if address is None else self._headers(client, address, given.get("headers"))
-        if address is None or headers is None:
-            return None
+        inherited = vars(client.headers)["_list"]
+        said, common = self._last  # read once: other threads say other things
+        if (url, further, inherited) != said:
+            found = self._common(url, further, inherited)
+            if found is None:
+                return None
+            common = found
         timeout = client.timeout if timeout is _DEFAULT else timeout
         if not isinstance(timeout, httpx2.Timeout):
             timeout = httpx2.Timeout(timeout)
+        address, headers = common
         return asked(method, address, Known(headers, len(content)), content, timeout)
+
+    def _common(self, url: object, further: Mapping[str, Any], inherited: Listed) -> _Common | None:
+        """The address, and all header fields but the length; None where it is not for us to put them together."""
+        given = further.get("headers")
+        # Kept as a copy, for the caller may change his.
+        told: Any = dict(given) if is_object(given) else [tuple(pair) for pair in given] if is_list(given) else ()
+        own = _own(told.items() if is_object(told) else told)
+        more = any(value is not None for name, value in further.items() if name != "headers")
+        if more or not own or not isinstance(url, str):
+            return None
+        address = self._addresses.get(url) or self._address(url)
+        names = {name.lower() for name, _ in own}
+        if address is None or not _FRAMING.isdisjoint(names):
+            return None
+        every = [(b"Host", address.netloc), *[(name, value) for name, low, value in inherited if low not in names]]
+        every += own
+        if not b"".join(map(b"".join, every)).isascii():
+            return None
+        common = address, readable(every)
+        self._last = (url, {**further, "headers": told}, list(inherited)), common
+        return common
 
     def _address(self, url: str) -> httpx2.URL | None:
         parsed = httpx2.URL(url)
@@ -146,30 +172,13 @@ class _Building:
             self._addresses[url] = parsed
         return parsed
 
-    def _headers(
-        self, client: httpx2.Client | httpx2.AsyncClient, address: httpx2.URL, given: object
-    ) -> Headers | None:
-        """All but the length; None where it is not for us to put them together."""
-        pairs = list(given.items()) if is_object(given) else given if is_list(given) else []
-        inherited, host = client.headers.raw, address.netloc
-        last, headers = self._last  # read once: other threads say other things
-        if (pairs, inherited, host) == last:
-            return headers
-        told = [(name, value) for name, value in pairs]  # a list of our own: the caller may change his
-        try:
-            own = [(name.encode("ascii"), value.encode("ascii")) for name, value in told]
-        except (AttributeError, ValueError):
-            return None
-        names = {name.lower() for name, _ in own}
-        if not own or not _FRAMING.isdisjoint(names):
-            return None
-        further = [pair for pair in inherited if pair[0].lower() not in names]
-        every = [(b"Host", host), *further, *own]
-        if not b"".join(map(b"".join, every)).isascii():
-            return None
-        headers = readable(every)
-        self._last = (told, inherited, host), headers
-        return headers
+
+def _own(pairs: Iterable[tuple[Any, Any]]) -> RawPairs:
+    """The header fields a caller gives; none where they are not ASCII text."""
+    try:
+        return [(name.encode("ascii"), value.encode("ascii")) for name, value in pairs]
+    except (AttributeError, ValueError):
+        return []
 
 
 def _plain(client: httpx2.Client | httpx2.AsyncClient, request: httpx2.Request) -> bool:

@@ -95,10 +95,38 @@ def test_a_request_is_built_as_the_library_builds_it(
 ) -> None:
     theirs, ours = FAMILIES[library]
     given: Any = {"headers": headers, "content": content, **more}
-    with theirs.Client() as plain, ours.Client(theirs.HTTPTransport()) as edge:
+    nowhere = theirs.MockTransport(canned(FAMILIES[library]))  # a real one would read certificates for each example
+    with theirs.Client(transport=nowhere) as plain, ours.Client(nowhere) as edge:
         url = f"http://given.test{path}"
         for _ in range(2):  # addresses are remembered
             assert seen(edge.build_request(method, url, **given)) == seen(plain.build_request(method, url, **given))
+
+
+CHANGES: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+    "a field of the caller's list": lambda client, given: given["headers"].append(("X-New", "1")),
+    "a value of the caller's list": lambda client, given: given["headers"].__setitem__(
+        0, ("Authorization", "Bearer l")
+    ),
+    "the client's fields": lambda client, given: client.headers.update({"X-New": "1"}),
+    "the client's fields, all": lambda client, given: setattr(client, "headers", {"X-New": "1"}),
+    "the client's cookies": lambda client, given: client.cookies.set("c", "d"),
+    "the client's parameters": lambda client, given: setattr(client, "params", {"p": "1"}),
+    "the client's timeout": lambda client, given: setattr(client, "timeout", 7.0),
+    "a timeout": lambda client, given: given.update(timeout=3.0),
+    "parameters": lambda client, given: given.update(params={"p": "1"}),
+    "what is sent": lambda client, given: given.update(content=b"{}"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_between_two_requests_is_in_the_second(change: str, family: Any, colour: Any) -> None:
+    told: list[Any] = []
+    for client in Pair(family, colour, canned(family)):
+        given = {**SENT, "headers": list(SENT["headers"])}
+        client.build_request("POST", URL, **given)
+        CHANGES[change](client, given)
+        told.append(seen(client.build_request("POST", URL, **given)))
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize(
