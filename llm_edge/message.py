@@ -8,7 +8,7 @@ leaves as the very bytes that came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from types import FunctionType
@@ -58,9 +58,10 @@ class Headers(Mapping[str, str]):
         made = self._made
         if made is None:
             made = self._made = {}
-        if make not in made:
-            made[make] = make(self)
-        found: T = made[make]
+        try:
+            found: T = made[make]
+        except KeyError:
+            found = made[make] = make(self)
         return found
 
     def _indexed(self) -> dict[str, str]:
@@ -75,7 +76,7 @@ class Headers(Mapping[str, str]):
     @property
     def named(self) -> Mapping[str, str]:
         """Values by names in small letters; repeats stand together, with commas between them."""
-        return self._indexed()
+        return self._index or self._indexed()
 
     # These are asked many times in each call, so the index is looked at before it is asked for.
     def __getitem__(self, name: str) -> str:
@@ -107,10 +108,25 @@ class Headers(Mapping[str, str]):
 
     def without(self, *names: str) -> Headers:
         """These fields left out; itself when there are none of them."""
-        unwanted = set(map(str.lower, names))
-        if self.lack(unwanted):
+        return self.beyond(frozenset(map(str.lower, names)))
+
+    def beyond(self, unwanted: frozenset[str]) -> Headers:
+        """The fields but for these, named in small letters; itself when there are none of them."""
+        index = self._index or self._indexed()
+        if unwanted.isdisjoint(index):
             return self
-        return Headers([pair for pair in self.pairs if pair[0].lower() not in unwanted])
+        rest = Headers([pair for pair in self.pairs if pair[0].lower() not in unwanted])
+        rest._index = {**index}
+        for name in unwanted.intersection(index):
+            del rest._index[name]
+        return rest
+
+    def followed_by(self, pairs: Sequence[tuple[str, str]]) -> Headers:
+        """These fields after those that are here. Their names are in small letters."""
+        both, index, more = Headers((*self.pairs, *pairs)), self._index, dict(pairs)
+        if index is not None and len(more) == len(pairs) and index.keys().isdisjoint(more):
+            both._index = {**index, **more}
+        return both
 
     def having(self, fields: Mapping[str, str]) -> Headers:
         """These fields set, in place of any of the same name."""

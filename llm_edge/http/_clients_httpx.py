@@ -64,7 +64,7 @@ class Client(httpx.Client):
         except httpx.RequestError as error:
             error.request = request
             raise
-        if response.has_redirect_location:
+        if 300 <= response.status_code < 400 and response.has_redirect_location:
             request.extensions[ANSWERED] = response
             return super().send(request, **given)
         try:
@@ -102,7 +102,7 @@ class AsyncClient(httpx.AsyncClient):
         except httpx.RequestError as error:
             error.request = request
             raise
-        if response.has_redirect_location:
+        if 300 <= response.status_code < 400 and response.has_redirect_location:
             request.extensions[ANSWERED] = response
             return await super().send(request, **given)
         try:

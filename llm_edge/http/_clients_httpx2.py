@@ -64,7 +64,7 @@ class Client(httpx2.Client):
         except httpx2.RequestError as error:
             error.request = request
             raise
-        if response.has_redirect_location:
+        if 300 <= response.status_code < 400 and response.has_redirect_location:
             request.extensions[ANSWERED] = response
             return super().send(request, **given)
         try:
@@ -102,7 +102,7 @@ class AsyncClient(httpx2.AsyncClient):
         except httpx2.RequestError as error:
             error.request = request
             raise
-        if response.has_redirect_location:
+        if 300 <= response.status_code < 400 and response.has_redirect_location:
             request.extensions[ANSWERED] = response
             return await super().send(request, **given)
         try:

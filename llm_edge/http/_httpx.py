@@ -101,7 +101,7 @@ def _answer(
         native.stream = stream
         return native
     if stream is not None:
-        return httpx.Response(response.status, headers=raw_pairs(headers), stream=stream, request=request)
+        return httpx.Response(response.status, headers=raw_pairs(headers.pairs), stream=stream, request=request)
     assert response.body is not None, "an answer is a body or a stream"
     return whole(response.status, headers, response.body.raw, request)
 

@@ -15,7 +15,7 @@ import httpx
 
 from .. import exact
 from ..message import Headers
-from .face import RawPairs, TextPairs, raw_pairs
+from .face import RawPairs, raw_pairs
 
 _LENGTH: Final = "content-length"
 _FRAMING = frozenset({_LENGTH, "transfer-encoding"})
@@ -32,6 +32,7 @@ class Known(httpx.Headers):
         """`known`: the fields, in ASCII; `length` of the content, where they do not say it."""
         self._encoding = None
         self.known: Headers | None = known
+        self._named = known.named
         self._length = length
 
     def __getattr__(self, name: str) -> Any:
@@ -45,13 +46,11 @@ class Known(httpx.Headers):
 
     def get(self, key: str, default: Any = None) -> Any:
         """As httpx's."""
-        known = self.known
-        if known is not None:
+        if self.known is not None:
             self._encoding = "ascii"  # as it would have found out
             lowered = key.lower()
-            found = known.named.get(lowered)
-            if found is not None:
-                return found
+            if lowered in self._named:
+                return self._named[lowered]
             if lowered.isascii() and lowered != _LENGTH:
                 return default
         return super().get(key, default)
@@ -119,13 +118,12 @@ class Whole(httpx.Response):
         return super().json(**given)
 
 
-def whole(status: int, pairs: TextPairs, content: bytes, request: httpx.Request) -> httpx.Response:
+def whole(status: int, known: Headers, content: bytes, request: httpx.Request) -> httpx.Response:
     """An answer whose bytes are here: httpx would wind them through its decoders."""
-    known = Headers(pairs)
     if not FAMILIAR:
-        return Whole(status, headers=raw_pairs(pairs), content=content, request=request)
-    if "content-encoding" in known or not "".join(map("".join, pairs)).isascii():
-        return unread(status, raw_pairs(pairs), content, request)
+        return Whole(status, headers=raw_pairs(known.pairs), content=content, request=request)
+    if "content-encoding" in known or not "".join(map("".join, known.pairs)).isascii():
+        return unread(status, raw_pairs(known.pairs), content, request)
     sized = not content or not known.lack(_FRAMING)
     return _answered(status, Known(known, None if sized else len(content)), content, request)
 

@@ -99,18 +99,20 @@ class Front:
         return not length.isdigit() or int(length) <= _BUFFERED
 
     def _dialect(self, method: str, path: str, headers: Headers) -> Dialect | None:
-        if self.transparent and not any(name.startswith("x-llm-edge-") for name in headers):
+        if self.transparent and not any(name.startswith(_OURS) for name in headers):
             return None
         if "streamGenerateContent" in path and "alt=sse" not in path:
             return None  # one JSON list in pieces, not a stream of events
         return recognise(method, path)
 
-    def outward(self, request: Request, response: Response) -> TextPairs:
+    def outward(self, request: Request, response: Response) -> Headers:
         """The header fields of an answer, with what we have to say about it."""
+        headers = response.headers
         if request.operation == "opaque":
-            return list(response.headers.pairs)
-        pairs = [pair for pair in response.headers.pairs if not pair[0].lower().startswith("x-llm-edge-")]
-        return [*_unlimited(pairs, request.notes), *self.told(request.notes)]
+            return headers
+        if _OURS in "\n".join(headers.named):
+            headers = Headers([pair for pair in headers.pairs if not pair[0].lower().startswith(_OURS)])
+        return _unlimited(headers, request.notes).followed_by(self.told(request.notes))
 
     def refusal(self, request: Request, error: CallError) -> tuple[int, RawPairs, bytes]:
         """A failure as an HTTP answer: the provider's own where there is one, else ours in the caller's dialect."""
@@ -127,7 +129,7 @@ class Front:
                 headers = headers.without("x-should-retry")
             return (
                 answer.status if answer.status >= 400 else error.status,
-                raw_pairs([*_unlimited(headers.pairs, notes), *told]),
+                raw_pairs([*_unlimited(headers, notes).pairs, *told]),
                 answer.body.raw,
             )
         if error.retry_after is not None:
@@ -183,14 +185,15 @@ class Front:
         return told
 
 
+_OURS: Final = "x-llm-edge-"
 _LIMITED = ("requests", "tokens")
 
 
-def _unlimited(pairs: Iterable[tuple[str, str]], notes: Notes) -> Iterable[tuple[str, str]]:
+def _unlimited(headers: Headers, notes: Notes) -> Headers:
     """Without the provider's words on limits, where a limit of ours is the caller's."""
     if not notes.limits:
-        return pairs
-    return [pair for pair in pairs if not pair[0].lower().startswith("x-ratelimit-")]
+        return headers
+    return Headers([pair for pair in headers.pairs if not pair[0].lower().startswith("x-ratelimit-")])
 
 
 def _presentable(answer: Response) -> bool:

@@ -36,7 +36,7 @@ LATE = 0.25
 DRAIN = 0.05
 """Seconds a finished stream may take to end its last HTTP chunk, so that the connection can be used again."""
 
-_FRAMING = ("content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive")
+_FRAMING = frozenset({"content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +136,13 @@ class Call:
         if 300 <= answer.status < 400:
             name = self._hop.target.name
             raise BadAnswer(f"{name} answered with a redirect ({answer.status}); a credential is never redirected")
-        headers, kind = answer.headers.without(*_FRAMING), answer.headers.get("content-type", "")
-        plain = self._hop.reframing is None and not answer.headers.get("content-encoding")
+        headers, named = answer.headers.beyond(_FRAMING), answer.headers.named
+        kind, coding = named.get("content-type", ""), named.get("content-encoding")
+        plain = self._hop.reframing is None and not coding
         streams = self._request.streaming and 200 <= answer.status < 300
         raw = answer.at_once() if plain and not streams else None
         if raw is None:
-            source = decoded(answer.source, answer.headers.get("content-encoding"), largest=self._hop.largest)
+            source = decoded(answer.source, coding, largest=self._hop.largest)
             if self._hop.reframing is not None:
                 headers, source = self._hop.reframing.reframed(headers, source, self._request)
             if streams and _json(kind):  # some say so of their streams

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from llm_edge.http import _clients_httpx, _clients_httpx2, _messages_httpx, _messages_httpx2
+from llm_edge.message import Headers
 from llm_edge.testing import Provider, answer, status
 
 URL = "http://given.test/v1/chat/completions"
@@ -354,7 +355,7 @@ def test_json_is_read_as_the_library_reads_it(library: str, content: bytes) -> N
     whole: Any = MESSAGES[library].whole
     request = theirs.Request("POST", URL)
     readings: list[object] = []
-    for response in (whole(200, [], content, request), theirs.Response(200, content=content, request=request)):
+    for response in (whole(200, Headers(), content, request), theirs.Response(200, content=content, request=request)):
         try:
             readings.append(repr(response.json()))
         except (ValueError, RecursionError) as error:
@@ -394,7 +395,7 @@ def test_header_fields_are_found_and_changed_as_the_librarys_are(
     theirs, messages = FAMILIES[library][0], MESSAGES[library]
     assert messages.FAMILIAR
     request = theirs.Request("POST", URL)
-    one = messages.whole(200, fields, content, request).headers
+    one = messages.whole(200, Headers(fields), content, request).headers
     other = theirs.Response(200, headers=fields, content=content, request=request).headers
     assert one.encoding == other.encoding  # a client has found it out by now
     for name, *said in asked:
@@ -416,7 +417,7 @@ def test_a_whole_answer_is_what_the_library_makes_of_it(
     sized = [] if not content or "content-length" in named else [("Content-Length", str(len(content)))]
     stream = theirs.ByteStream(content)
     answers = [
-        messages.whole(code, fields, content, request),
+        messages.whole(code, Headers(fields), content, request),
         theirs.Response(code, headers=[*fields, *sized], stream=stream, request=request),
     ]
     for response in answers:
@@ -451,6 +452,6 @@ def test_a_library_that_keeps_its_parts_another_way_goes_its_own_way(
     ours, theirs = pair.built("POST", URL, **SENT)
     assert ours == theirs
     request = library.Request("POST", URL)
-    whole = messages.whole(200, [("X-A", "1")], b"{}", request)
+    whole = messages.whole(200, Headers([("X-A", "1")]), b"{}", request)
     assert type(whole.headers) is library.Headers
     assert told(whole) == told(library.Response(200, headers=[("X-A", "1")], content=b"{}", request=request))

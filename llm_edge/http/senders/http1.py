@@ -154,11 +154,14 @@ def _known(name: str) -> bool:
     return bool(name) and _NAME.issuperset(name)
 
 
+_BOUNDS = frozenset({b"content-length", b"transfer-encoding"})
+"""What says where an answer ends; one that has neither ends with its connection."""
+
+
 class Reading:
     """One answer on its way in. What the parser calls is here; everything else only looks."""
 
     __slots__ = (
-        "_bounded",
         "_parser",
         "_size",
         "chunks",
@@ -175,7 +178,6 @@ class Reading:
     def __init__(self) -> None:
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._size = 0
-        self._bounded = False
         self.status = 0
         self.raw: list[tuple[bytes, bytes]] = []
         self.chunks: list[bytes] = []
@@ -216,7 +218,7 @@ class Reading:
     def ended(self) -> NetworkFailed | None:
         """The other side has hung up: what is wrong with that."""
         self._parser = None
-        if self.head and not self._bounded:
+        if self.head and _BOUNDS.isdisjoint([name.lower() for name, _ in self.raw]):
             self.over = True
         return None if self.over else failed("RemoteProtocolError")
 
@@ -229,9 +231,6 @@ class Reading:
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.head:
             self.raw.append((name, value.rstrip(b" \t")))
-            lowered = name.lower()
-            if lowered == b"content-length" or lowered == b"transfer-encoding":
-                self._bounded = True
 
     def on_headers_complete(self) -> None:
         if self.over:
@@ -252,4 +251,3 @@ class Reading:
             self.over, self.keep = True, self._parser.should_keep_alive()
         else:  # 100 Continue and its kin: the answer comes after it
             self.raw.clear()
-            self._bounded = False
