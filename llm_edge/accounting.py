@@ -27,6 +27,9 @@ class Asked(TypedDict, total=False):
     target: str | None
 
 
+_ASKED = Asked.__optional_keys__
+
+
 class Accounting:
     """The part of an `EdgeClient` that answers questions about money."""
 
@@ -50,8 +53,12 @@ class Accounting:
         from .money.spend import summed
         from .money.usage_log import read
 
+        if unknown := asked.keys() - _ASKED:
+            raise ConfigError(f"{min(unknown)}: nobody can be asked for by it. Use {', '.join(sorted(_ASKED))}.")
         path, source = self._house.config.telemetry.usage_log, asked.get("source")
         question = self._question(by, asked)
+        if source not in {None, "memory", "log"}:
+            raise ConfigError(f'source: {source!r} is none. Use "memory" or "log".')
         if source == "log" and path is None:
             raise ConfigError('there is no usage log: set telemetry.usage_log, or ask with source="memory".')
         if path is None or source == "memory":
@@ -80,6 +87,11 @@ class Accounting:
     def _question(self, by: By, given: Asked) -> Question:
         from .money.spend import WHO, asked
 
-        only = {name: value for name, value in given.items() if name in WHO and isinstance(value, str)}
+        only: dict[str, str] = {}
+        for name, value in given.items():
+            if name in WHO and value is not None:
+                if not isinstance(value, str):
+                    raise ConfigError(f"{name}: {value!r} is no text.")
+                only[name] = value
         now = (self._clock or ThreadClock()).time()
         return asked(by, given.get("since"), given.get("until"), only, now=now)

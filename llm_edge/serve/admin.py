@@ -7,7 +7,8 @@ Every path needs the permission `admin`, and every change is a line in the trail
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -108,9 +109,9 @@ class Admin:
 
     async def trail(self, request: Request) -> Response:
         """The newest changes first."""
-        _, store = await self.allowed(request)
+        _, store = await self.allowed(request, ("limit",))
         most = request.query_params.get("limit", "100")
-        if not most.isdecimal() or not 0 < int(most) <= 1000:
+        if not re.fullmatch("[0-9]{1,4}", most) or not 0 < int(most) <= 1000:
             raise InvalidRequest("`limit` must be a whole number from 1 to 1000")
         return _said({"trail": await asyncio.to_thread(store.trail, int(most))})
 
@@ -122,9 +123,9 @@ class Admin:
         """A JSON answer."""
         return _said(value)
 
-    async def allowed(self, request: Request) -> tuple[Caller, KeyStore]:
+    async def allowed(self, request: Request, queries: Sequence[str] = ()) -> tuple[Caller, KeyStore]:
         """Who asks, and the store of keys that every change is written down in."""
-        caller = await self._sidecar.admitted(request, ADMIN)
+        caller = await self._sidecar.admitted(request, ADMIN, queries)
         if self._keys is None:
             raise NoSuchPath("there is no database of keys here; whoever runs the gateway sets serve.auth.database")
         return caller, self._keys

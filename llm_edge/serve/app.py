@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.requests import Request
 
 from ..client import EdgeClient
 from ..config import EdgeConfig, ServeConfig
-from ..errors import EdgeError
+from ..errors import EdgeError, InvalidRequest
 from ..message import Headers
 from ..runtime import Clock, ThreadClock
 from .addresses import Addresses
@@ -97,8 +98,13 @@ class Sidecar:
         else:
             await self.sockets(scope, receive, send)
 
-    async def admitted(self, request: Request, permission: str) -> Caller:
-        """Who asks, when that is allowed. Raises Unauthenticated or Forbidden."""
+    async def admitted(self, request: Request, permission: str, queries: Sequence[str] = ()) -> Caller:
+        """
+        Who asks, when that is allowed. Raises Unauthenticated or Forbidden.
+
+        An admin who asks for what is in none of the `queries` would be given more than was meant, or change more:
+        raises InvalidRequest.
+        """
         caller = await self.door.admit(request.state.headers)
         caller.need(permission)
         if permission == ADMIN and self.door.open and not here(request.state.headers):
@@ -106,6 +112,8 @@ class Sidecar:
                 "everybody is let in, so this is only for who asks by an address or as `localhost`: a page of a foreign"
                 " name could be led here else; whoever runs the gateway sets serve.auth"
             )
+        if permission == ADMIN:
+            _need_known([name for name, _ in request.query_params.multi_items()], queries)
         return caller
 
     def _may_come(self, headers: Headers) -> bool:
@@ -191,6 +199,15 @@ def create_app(
     if door is None:
         door = _door(edge.config.model_copy(update={"serve": settings})) if settings.auth.on else OpenDoor()
     return Sidecar(edge, settings, door, own=own, shared=shared)
+
+
+def _need_known(asked: Sequence[str], known: Sequence[str]) -> None:
+    for name in asked:
+        if name not in known:
+            there = f"there are {', '.join(known)}" if known else "this path takes none"
+            raise InvalidRequest(f"the query parameter `{name[:100]}` is not known here; {there}")
+        if asked.count(name) > 1:
+            raise InvalidRequest(f"the query parameter `{name}` is there more than once")
 
 
 def _door(config: EdgeConfig) -> Door:

@@ -39,7 +39,7 @@ class Dashboard:
 
     async def now(self, request: Request) -> Response:
         """How things stand, and how they went in the window."""
-        await self._sidecar.admitted(request, ADMIN)
+        await self._sidecar.admitted(request, ADMIN, ("window",))
         step = _WINDOWS.get(request.query_params.get("window", "900"))
         if step is None:
             raise InvalidRequest(f"`window` must be one of {', '.join(_WINDOWS)}: seconds")

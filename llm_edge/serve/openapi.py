@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from ..money.spend import WHO
 from . import shapes as s
 from .operations import OPERATIONS, Operation
 
@@ -135,4 +136,7 @@ _QUERIES: Mapping[str, Any] = {
         "enum": _BY,
     },
     "since": {"type": "string", "examples": ["24h"]},
+    "until": {"type": "string", "examples": ["2026-11-21"]},
+    "source": {"type": "string", "enum": ["memory", "log"]},
+    **{name: {"type": "string"} for name in WHO},
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from . import shapes as s
+from .allowances import ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ _ADMIN: Sequence[Operation] = (
     Operation("GET", "/admin/budgets", "Admin", "List budgets, and how they stand"),
     Operation("PUT", "/admin/budgets/{name}", "Admin", "Set a budget", s.BudgetRequest),
     Operation("DELETE", "/admin/budgets/{name}", "Admin", "Take a change of a budget back"),
-    Operation("GET", "/admin/spend", "Admin", "Who spent what", query=("by", "since")),
+    Operation("GET", "/admin/spend", "Admin", "Who spent what", query=("by", *ASKED)),
     Operation("GET", "/admin/breakers", "Admin", "List breakers"),
     Operation("PUT", "/admin/breakers/{target}", "Admin", "Set a breaker by hand", s.BreakerRequest),
     Operation("POST", "/admin/cache/purge", "Admin", "Forget answers", s.PurgeRequest, body_needed=False),

@@ -89,6 +89,18 @@ def test_a_client_tells_who_spent_what(
     assert datetime.now(UTC).date() - date.fromisoformat(today.name) <= timedelta(days=1)
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [({"source": "zzz"}, '"memory" or "log"'), ({"tennant": "acme"}, "tennant: .*tenant"), ({"tenant": 5}, "no text")],
+    ids=["source", "name", "value"],
+)
+def test_a_question_misspelt_is_not_answered_for_all(
+    colour: Colour, make: Callable[..., EdgeClient], asked: Any, says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        spend(colour, make(), **asked)
+
+
 def test_a_log_that_is_not_there_cannot_be_asked(colour: Colour, make: Callable[..., EdgeClient]) -> None:
     with pytest.raises(ConfigError, match=r"set telemetry\.usage_log"):
         spend(colour, make(), source="log")

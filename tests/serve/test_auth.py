@@ -312,6 +312,15 @@ def test_every_path_of_the_admin_needs_the_permission(method: str, path: str, si
         ("POST", "/admin/keys", {"permissions": "admin"}), ("POST", "/admin/keys", {"days": True}),
         ("POST", "/admin/keys", {"permissions": ["all"]}), ("DELETE", "/admin/keys/none", {}),
         ("GET", "/admin/trail?limit=x", {}), ("POST", "/admin/keys", b"[]"),
+        ("GET", "/admin/trail?limit=-1", {}),
+        pytest.param("GET", f"/admin/trail?limit={'9' * 5000}", {}, id="a limit of many digits"),
+
+        ("GET", "/admin/trail?last=5", {}), ("GET", "/admin/trail?limit=5&limit=6", {}),
+        ("GET", "/admin/spend?source=zzz", {}), ("GET", "/admin/spend?since=yesterday", {}),
+        ("GET", "/admin/spend?since=2026-13-01", {}), ("GET", "/admin/spend?until=", {}),
+        ("GET", "/admin/keys?tenant=acme", {}), ("GET", "/admin/live?window=5", {}), ("GET", "/admin/tenants?a", b""),
+        ("POST", "/admin/cache/purge?tenant=acme", {}), ("POST", "/admin/keys?tenant=acme", {}),
+        ("GET", "/admin/limits?a=b", {}), ("GET", "/admin/budgets?a=b", {}), ("GET", "/admin/breakers?a=b", {}),
     ],
     ids=str,
 )  # fmt: skip
