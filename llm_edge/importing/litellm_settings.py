@@ -16,6 +16,8 @@ class HasTargets(Protocol):
     targets: list[dict[str, Any]]
 
 
+TRIES = 2
+"""For how many tries there is time where no number is set: one that hangs, and one elsewhere."""
 _FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 _WINDOWS = {"1m": "usd_per_minute", "60s": "usd_per_minute", "1h": "usd_per_hour", "24h": "usd_per_day",
             "1d": "usd_per_day", "30d": "usd_per_month", "1mo": "usd_per_month"}  # fmt: skip
@@ -64,19 +66,20 @@ def _own(draft: Draft, name: str) -> Sequence[str]:
 def settings(draft: Draft, old: Reading) -> None:
     """Everything that is not about one model."""
     library, router, general = (old.section(f"{name}_settings") for name in ("litellm", "router", "general"))
-    for section in (library, router):
+    for section in (router, library):
         retries = section.count("num_retries")
         if retries is not None:
             draft.carry(section, "num_retries", min(max(retries, 0), 9) + 1, "retry", "attempts")
-        for key in ("request_timeout", "timeout"):
-            draft.carry(section, key, section.number(key), "deadline", "total")
-    allowed = router.count("allowed_fails")
-    if allowed is not None:
-        draft.carry(router, "allowed_fails", allowed + 1, "breaker", "failures")
-    draft.carry(router, "cooldown_time", router.number("cooldown_time"), "breaker", "open_for")
-    for section in (general, library):
-        key = "max_parallel_requests"
-        draft.carry(section, key, section.count(key), "limits", "global", "concurrency")
+        allowed = section.count("allowed_fails")
+        if allowed is not None:
+            draft.carry(section, "allowed_fails", allowed + 1, "breaker", "failures")
+        draft.carry(section, "cooldown_time", section.number("cooldown_time"), "breaker", "open_for")
+    _times(draft, router, library)
+    for key, scope in (("global_max_parallel_requests", "global"), ("max_parallel_requests", "model")):
+        draft.carry(general, key, general.count(key), "limits", scope, "concurrency")
+    largest = general.number("max_request_size_mb")
+    if largest is not None:
+        draft.carry(general, "max_request_size_mb", int(largest * 2**20), "serve", "max_body")
     drop = library.flag("drop_params")
     if drop is not None:
         draft.put("drop" if drop else "reject", "on_unsupported_param")
@@ -92,6 +95,16 @@ def settings(draft: Draft, old: Reading) -> None:
     variables = old.section("environment_variables")
     for name in fields(variables.value):
         draft.lose(variables.at(str(name)), "set it in the environment of the process")
+
+
+def _times(draft: Draft, router: Reading, library: Reading) -> None:
+    """LiteLLM's `timeout` is a whole call's time, its `request_timeout` that of each try."""
+    draft.carry(router, "timeout", router.number("timeout"), "deadline", "total")
+    key = "request_timeout"
+    each = library.number(key)
+    if draft.carry(library, key, each, "deadline", "attempt") and each is not None and "timeout" not in router:
+        tries = draft.tree.get("retry", {}).get("attempts", TRIES)
+        draft.carry(library, key, each * tries, "deadline", "total")
 
 
 def _budget(draft: Draft, section: Reading) -> None:
@@ -122,7 +135,13 @@ def _cache(draft: Draft, library: Reading) -> None:
         draft.put("off", "cache", "policy")
         draft.remark("LiteLLM kept no answers, so the cache is off; remove `policy` under [cache] to have one")
         return
-    draft.put("all", "cache", "policy")
+    if params.raw("mode") == "default_off":
+        draft.put("off", "cache", "policy")
+        draft.lose(params.at("mode"), "there, only who asked for it was given kept answers: the cache is off here")
+    else:
+        draft.put("all", "cache", "policy")
+        if params.raw("mode") == "default_on":
+            params.take("mode")
     kind = params.raw("type")
     ttl = params.number("ttl")
     draft.carry(params, "ttl", ttl, "cache", "ttl")

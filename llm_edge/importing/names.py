@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from ..providers.table import ROWS, by_prefix
 
 PROVIDERS = {
@@ -26,6 +28,15 @@ def known(name: str) -> str:
         if candidate in ROWS:
             return candidate
     return ""
+
+
+def compatible(kind: str, address: str) -> str:
+    """The address at which a provider is asked in OpenAI's protocol: others name an Ollama by where its own begins."""
+    try:
+        bare = not urlsplit(address).path.strip("/")
+    except ValueError:
+        return address
+    return f"{address.rstrip('/')}/v1" if kind == "ollama" and bare else address
 
 
 def strategy(name: str) -> str:

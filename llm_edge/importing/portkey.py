@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from .draft import Draft, Imported
-from .names import known, strategy
+from .names import compatible, known, strategy
 from .reading import Reading
 
 _CLOUD = (
@@ -21,6 +21,10 @@ _SECRETS = (
     (("aws_secret_access_key", "awsSecretAccessKey"), "secret_access_key", "AWS_SECRET_ACCESS_KEY"),
     (("aws_session_token", "awsSessionToken"), "session_token", "AWS_SESSION_TOKEN"),
 )  # fmt: skip
+_HEADERS = (
+    (("openai_organization", "openaiOrganization"), "openai-organization"),
+    (("openai_project", "openaiProject"), "openai-project"),
+)
 _INTEGRATION = re.compile(r"@?([A-Za-z0-9._-]+)")
 
 
@@ -68,6 +72,11 @@ def _targets(draft: Draft, place: Reading) -> list[dict[str, Any]]:
 def _target(draft: Draft, place: Reading) -> dict[str, Any] | None:
     named = place.text("provider") or ""
     virtual = place.text("virtual_key", "virtualKey")
+    overridden = place.section("override_params" if "override_params" in place else "overrideParams")
+    model = overridden.text("model")
+    slug, slash, rest = (model or "").partition("/")
+    if slash and slug.startswith("@"):  # the newer way to name an integration: @slug/model
+        model, named = rest, named or slug
     match = _INTEGRATION.match(named or virtual or "")
     kind = _kind(match[1]) if match else ""
     settings = _settings(draft, place, kind or "provider")
@@ -86,8 +95,8 @@ def _target(draft: Draft, place: Reading) -> dict[str, Any] | None:
         _returned(place)
         draft.lose(place.path, f"its provider cannot be set up so: {wrong}")
         return None
-    overridden = place.section("override_params" if "override_params" in place else "overrideParams")
-    model = overridden.text("model")
+    if kind == "azure":
+        model = place.text("deployment_id", "deploymentId") or model
     if model is None:
         draft.remark(f"a target of {name} names no model: callers ask for `{name}/model` themselves")
         return None
@@ -117,7 +126,7 @@ def _settings(draft: Draft, place: Reading, named: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     base = place.text("custom_host", "customHost")
     if base is not None:
-        settings["base_url"] = base
+        settings["base_url"] = compatible(named, base)
     for keys, ours in _CLOUD:
         value = place.text(*keys)
         if value is not None:
@@ -128,6 +137,10 @@ def _settings(draft: Draft, place: Reading, named: str) -> dict[str, Any]:
             hint = variable if variable.startswith("AWS") else f"{named}_{variable}"
             key = next(key for key in keys if key in place)
             settings[ours] = draft.secret(value, hint, place.at(key))
+    for keys, header in _HEADERS:
+        value = place.text(*keys)
+        if value is not None:
+            settings.setdefault("headers", {})[header] = value
     return settings
 
 
