@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from .errors import BadAnswer
+from .exact import read
 from .message import Headers, Json, Request, Response, Stream
 from .notes import Notes
 from .providers.base import Dialect
-from .providers.cargo import mapping, objects, parse
+from .providers.cargo import mapping, objects
 from .providers.openai import joined_text
 from .providers.sse import LARGEST, Event, Splitter
 from .runtime import Clock, drive
@@ -196,11 +197,11 @@ class _Chunks(_Told):
         watcher = self._stream.watcher
         for _, data, whole in events:
             if whole and data[:1] == b"{":
-                json = parse(data)
-                if json is None:
+                try:
+                    self._ready.append(Chunk(read(data)))
+                except ValueError:
                     watcher.failure = watcher.failure or BadAnswer("an event of the stream is not a JSON object")
                     break
-                self._ready.append(Chunk(json))
         if watcher.failure is not None:
             # The event that tells of the error is raised; what came before it is still to be read.
             self._ready = deque(chunk for chunk in self._ready if not chunk.get("error"))

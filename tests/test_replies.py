@@ -65,6 +65,11 @@ def test_half_characters_in_two_events_are_read(colour: Colour, edge: EdgeClient
     assert [chunk.text for chunk in colour.items(opened)][:2] == ["\ud83d", "!"]
 
 
+def test_long_numbers_in_a_stream_are_kept(colour: Colour, edge: EdgeClient, provider: Provider) -> None:
+    provider.script(events({**piece(content="!"), "seed": 10**30 + 1}, END, "[DONE]"))
+    assert colour.items(colour.chat(edge, "a/m", "hi", stream=True))[0]["seed"] == 10**30 + 1
+
+
 def test_texts_that_come_in_parts_are_read_as_in_a_whole_answer(
     colour: Colour, edge: EdgeClient, provider: Provider
 ) -> None:
