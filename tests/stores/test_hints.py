@@ -54,11 +54,11 @@ def until(truth: Callable[[], bool]) -> None:
 
 
 class Process:
-    """One process's hints, and what it heard."""
+    """One process's hints, and what it heard. Patient: a machine that stands still is no server that is away."""
 
     def __init__(self, url: str) -> None:
         self.heard: list[Heard] = []
-        self.hints = Hints(place(url), prefix=PREFIX, listener=self.heard.append, every=BOUND)
+        self.hints = Hints(place(url), prefix=PREFIX, listener=self.heard.append, every=BOUND, patience=BOUND)
 
     def look(self) -> list[Heard]:
         self.heard.clear()
@@ -116,6 +116,24 @@ def test_what_is_set_by_hand_is_heard_by_all_also_by_those_who_come_later(
     late = Process(server.url)
     assert late.look() == [Heard([], {"p/a": "off"})]
     late.hints.close()
+
+
+def test_what_the_store_did_not_hear_is_told_when_it_is_back() -> None:
+    with valkey() as gone:
+        one, other = Process(gone.url), Process(gone.url)
+        gone.kill()
+        one.hints.opened("x", 1, 30.0)
+        one.hints.opened("y", 1, 30.0)
+        one.hints.closed("y")
+        one.hints.forced("p/a", "open")
+        with pytest.raises(OSError, match="could not be opened"):
+            one.look()
+        gone.start_again()
+        assert one.look() == []
+        (heard,) = other.look()
+        assert ([hint.place for hint in heard.hints], heard.forced) == (["x"], {"p/a": "open"})
+        for each in (one, other):
+            each.hints.close()
 
 
 def opened(breakers: Breakers, target: Target = A) -> None:
