@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from .config import EdgeConfig, Resolved
-from .http.sender import Sender
+from .http.sender import Dweller, Sender
 from .http.senders import HttpSettings, choose
 from .message import Handler
 from .runtime import Awaiting, Blocking, Clock, Runtime, drive, mind_forks
@@ -85,10 +85,13 @@ class Chains:
             await chain.send.aclose()
 
     def close(self) -> None:
-        """Close the connections of the sync side."""
+        """Close the connections of the sync side, and those of event loops that have ended."""
         chain = self._chains.get("sync")
         if chain is not None:
             drive(chain.send.aclose())
+        chain = self._chains.get("async")
+        if chain is not None and isinstance(chain.send, Dweller):
+            chain.send.leave()
 
     async def aclose(self) -> None:
         """Close those of this event loop."""

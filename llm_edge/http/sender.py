@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..message import ByteSource, Headers
 from ..providers.base import Wire
@@ -87,3 +87,12 @@ class Sender(Protocol):
 
     def __call__(self, wire: Wire, patience: Patience, /) -> Coroutine[Any, Any, Answer]: ...
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class Dweller(Protocol):
+    """A sender that has connections of each event loop's own."""
+
+    def leave(self) -> None:
+        """Let go of those of loops that are closed, which nobody may have told it."""
+        ...

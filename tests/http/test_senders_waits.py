@@ -12,11 +12,12 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
+from llm_edge import EdgeClient
 from llm_edge.errors import NetworkFailed
 from llm_edge.http.sender import Sender
 from llm_edge.http.senders import HttpSettings, choose
@@ -462,6 +463,24 @@ def test_a_loop_closed_without_warning_is_let_go_without_a_sound(engine: str) ->
         gc.collect()
         if engine != "pyreqwest":
             assert all(peer.gone.wait(LATE) for peer in upstream.peers)
+
+
+@pytest.mark.parametrize("engine", ["httpx2", "httptools"])
+def test_what_a_closed_loop_left_open_goes_with_the_client(engine: str) -> None:
+    with Upstream(answering) as upstream:
+        edge = EdgeClient(env={}, http={"engine": engine, "trust_env": False})
+        client = edge.async_http_client()
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(client.get(f"{upstream.url}/anything"))
+        loop.run_until_complete(client.post(f"{upstream.url}/anything", content=in_pieces()))  # httpx2's in any case
+        loop.close()
+        assert not any(peer.gone.is_set() for peer in upstream.peers)
+        edge.close()
+        assert all(peer.gone.wait(LATE) for peer in upstream.peers)
+
+
+async def in_pieces() -> AsyncIterator[bytes]:
+    yield b"{}"
 
 
 async def _finish(work: Any, send: Sender) -> Any:

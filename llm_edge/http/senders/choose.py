@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import ConfigError
 from ...lasting import lasting
 from ...providers.base import Wire
-from ..sender import Answer, Patience, Sender
+from ..sender import Answer, Dweller, Patience, Sender
 from .forks import rust_lost, rust_used, watch
 from .settings import HttpSettings, check
 
@@ -47,6 +47,12 @@ class Chosen:
             if self._engine is None:
                 self._engine = self._open_engine(self.name, self._settings)
             return self._engine
+
+    def leave(self) -> None:
+        """Let go of what belonged to event loops that are closed."""
+        engine = self._engine
+        if engine is not None and isinstance(engine, Dweller):
+            engine.leave()
 
     async def aclose(self) -> None:
         """Close the engine; a later call opens it anew."""

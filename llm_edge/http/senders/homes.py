@@ -51,13 +51,18 @@ class Homes(Generic[HomeT]):
         home = self._make()
         # A loop that ends in order closes the generators it knows, and with this one the home.
         keeper = self._keep(loop, home)
+        self.leave()
         with self._lock:
-            gone = [self._homes.pop(other) for other in list(self._homes) if other.is_closed()]
             self._homes[loop] = (home, keeper)
-        for old, _ in gone:
-            old.forget()
         await keeper.__anext__()
         return home
+
+    def leave(self) -> None:
+        """Let go of what belonged to loops that are closed."""
+        with self._lock:
+            gone = [self._homes.pop(other) for other in list(self._homes) if other.is_closed()]
+        for old, _ in gone:
+            old.forget()
 
     async def _keep(self, loop: asyncio.AbstractEventLoop, home: HomeT) -> AsyncGenerator[None, None]:
         try:

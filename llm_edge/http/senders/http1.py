@@ -16,7 +16,7 @@ import httptools
 from ...errors import NetworkFailed
 from ...message import Headers
 from ...providers.base import Wire
-from ..sender import Answer, Patience, Sender
+from ..sender import Answer, Dweller, Patience, Sender
 from .faults import failed
 from .proxies import Proxies
 from .requests import address, has_body, unwritable
@@ -98,6 +98,12 @@ class Rest:
             if self._engine is None:
                 self._engine = BlockingPortable(self._settings) if self._blocking else LoopPortable(self._settings)
             return self._engine
+
+    def leave(self) -> None:
+        """Let go of what belonged to loops that are closed."""
+        engine = self._engine
+        if engine is not None and isinstance(engine, Dweller):
+            engine.leave()
 
     async def aclose(self) -> None:
         """Close it, if it was opened."""

@@ -52,6 +52,10 @@ class LoopHttp1:
             # The server had hung up before the request reached it.
             line = await lines.take(place.way, patience, fresh=True)
 
+    def leave(self) -> None:
+        self._homes.leave()
+        self._rest.leave()
+
     async def aclose(self) -> None:
         await self._homes.aclose()
         await self._rest.aclose()

@@ -8,10 +8,9 @@ already closed is sent once more, when no byte of an answer had come.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +20,7 @@ from ...errors import ConfigError, NetworkFailed
 from ...providers.base import Wire
 from ..sender import Answer, Patience
 from .faults import redrawn
+from .homes import Homes
 from .loops import PatientLoop
 from .proxies import Proxies, without_credentials
 from .requests import Upload, address, has_body, readable, unwritable
@@ -203,16 +203,13 @@ class LoopPortable(_Portable):
 
     def __init__(self, settings: HttpSettings) -> None:
         super().__init__(settings)
-        self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
+        self._homes = Homes(lambda: _Home(public=settings.public))
 
     def _streamed(self, upload: Upload) -> AsyncIterable[bytes]:
         return upload.awaited()
 
     async def _send(self, way: _Way, request: httpcore2.Request) -> Answer:
-        loop = asyncio.get_running_loop()
-        home = self._homes.get(loop)
-        if home is None:
-            home = await self._settle(loop)
+        home = self._homes.known() or await self._homes.here()
         pool = home.pools.get(way)
         if pool is None:
             with self._lock:
@@ -221,36 +218,11 @@ class LoopPortable(_Portable):
         response = await pool.handle_async_request(request)
         return Answer(response.status, readable(response.headers), LoopSource(response))
 
-    async def _settle(self, loop: asyncio.AbstractEventLoop) -> _Home:
-        home = _Home(public=self._settings.public)
-        with self._lock:
-            gone = [self._homes.pop(other) for other in list(self._homes) if other.is_closed()]
-            self._homes[loop] = home
-        for old in gone:
-            old.network.forget()
-        # A loop that ends in order closes the generators it knows, and with this one the pools.
-        home.keeper = self._keep(loop, home)
-        await home.keeper.__anext__()
-        return home
-
-    async def _keep(self, loop: asyncio.AbstractEventLoop, home: _Home) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            self._homes.pop(loop, None)
-            await home.aclose()
+    def leave(self) -> None:
+        self._homes.leave()
 
     async def aclose(self) -> None:
-        here = asyncio.get_running_loop()
-        with self._lock:
-            homes, self._homes = self._homes, {}
-        for loop, home in homes.items():
-            if loop is here and home.keeper is not None:
-                await home.keeper.aclose()
-            elif loop.is_running():
-                asyncio.run_coroutine_threadsafe(home.aclose(), loop)
-            else:
-                home.network.forget()
+        await self._homes.aclose()
 
 
 class _Home:
@@ -259,12 +231,14 @@ class _Home:
     def __init__(self, *, public: bool) -> None:
         self.network = PatientLoop(public=public)
         self.pools: dict[_Way, httpcore2.AsyncConnectionPool] = {}
-        self.keeper: AsyncGenerator[None, None] | None = None
 
     async def aclose(self) -> None:
         pools, self.pools = self.pools, {}
         for pool in pools.values():
             await pool.aclose()
+
+    def forget(self) -> None:
+        self.network.forget()
 
 
 class LoopSource:
