@@ -78,6 +78,26 @@ def canonical(value: object) -> bytes:
         return _by_hand(value, sort=True)
 
 
+def is_plain(raw: bytes, colons: int) -> bool:
+    """Whether no object names a key twice, of which readers take this or that; `colons`: of what was read, written."""
+    if raw.count(b":") == colons and b"\\u003" not in raw:
+        return True  # each key is there (and no colon of a text was written as an escape)
+    try:
+        json.loads(raw, object_pairs_hook=_once)
+    except _Twice:
+        return False
+    return True
+
+
+class _Twice(Exception):
+    """A key stands twice in one object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise _Twice
+
+
 def _by_hand(value: object, *, sort: bool = False) -> bytes:
     # Long integers, lone surrogates, keys that are no strings, depth: what the stdlib takes, we take.
     try:

@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from ..errors import NotCached
 from ..message import Body, Controls, Handler, Headers, Layer, Request, Response
 from ..policy.cacheable import Policy, why_not
-from ..policy.keys import LEFT_OUT, STREAMED_BY_ADDRESS, address, answer_key, fingerprint
+from ..policy.keys import LEFT_OUT, STREAMED_BY_ADDRESS, Ambiguous, address, answer_key, fingerprint
 from ..providers.passing import IN_SCOPE, secret
 from ..runtime import Runtime
 from .answers import Answers
@@ -122,6 +122,8 @@ class Cache:
                 return known[1], known[2]
             reason = why_not(request.dialect, body, rule.policy, operation=request.operation)
             key = "" if reason else answer_key(body, *words)
+        except Ambiguous:
+            reason, key = "the body names a key twice, and readers differ in which of the two they take", ""
         except (ValueError, TypeError):
             return "the body is not a JSON object", ""
         body.keyed = around, reason, key

@@ -39,14 +39,27 @@ def fingerprint(*parts: str) -> str:
     return hashlib.sha256(_apart(parts)).hexdigest()[:32]
 
 
+class Ambiguous(ValueError):
+    """A key stands twice in one object: the provider may take one of its values, and we the other."""
+
+
 def answer_key(body: Body, *context: str) -> str:
-    """The key of one call: its body, and the words for everything around it. ValueError for what is not JSON."""
+    """
+    The key of one call: its body, and the words for everything around it.
+
+    ValueError for what is not JSON, and `Ambiguous` for what each reader may take for something else.
+    """
     try:
-        _ = body.raw  # what cannot be written down cannot be sent, and has no key
-        fields = body.json
+        raw = body.raw  # what cannot be written down cannot be sent, and has no key
+        fields, left_out = body.json, b""
         if not _NAMES.isdisjoint(fields):
-            fields = {name: value for name, value in fields.items() if name not in _NAMES}
+            fields = dict(fields)
+            left_out = exact.canonical({name: fields.pop(name) for name in _NAMES.intersection(fields)})
         canonical = exact.canonical(fields)
+        # Of the same length, as nearly all are (a comma stands for two brackets): then nothing is said twice.
+        size = len(canonical) + len(left_out) - 1 if left_out else len(canonical)
+        if size != len(raw) and not exact.is_plain(raw, canonical.count(b":") + left_out.count(b":")):
+            raise Ambiguous
     except TypeError as error:
         raise ValueError(f"this body has no canonical form: {error}") from None
     around = _around(*context)

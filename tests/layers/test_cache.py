@@ -305,6 +305,15 @@ def test_a_body_without_a_key_passes_by(colour: Colour, raw: bytes) -> None:
     assert request.notes.cache_reason == "the body is not a JSON object"
 
 
+def test_a_body_that_names_a_key_twice_is_asked_each_time(colour: Colour) -> None:
+    kept = Kept(colour)
+    raw = b'{"model":"m","temperature":1,"messages":[],"temperature":0}'
+    for _ in range(2):
+        request = Request(body=Body(raw))
+        assert kept.ask(request)[0] == "BYPASS"
+        assert "twice" in request.notes.cache_reason
+
+
 def test_a_reader_cannot_change_what_the_next_one_gets(colour: Colour) -> None:
     kept, first, second = Kept(colour), call(), call()
     kept.ask()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, strategies as st
 
 from llm_edge.message import Body
-from llm_edge.policy.keys import LEFT_OUT, address, answer_key, fingerprint
+from llm_edge.policy.keys import LEFT_OUT, Ambiguous, address, answer_key, fingerprint
 
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False, allow_infinity=False)
@@ -71,6 +71,27 @@ def test_order_and_spacing_do_not_count(fields: dict[str, Any]) -> None:
     backwards = dict(reversed(fields.items()))
     assert answer_key(Body(json.dumps(backwards, indent=3).encode())) == key(fields)
     assert answer_key(Body(json=fields)) == key(fields)
+
+
+@given(FIELDS, st.data(), st.sampled_from([None, 3]))
+def test_a_key_that_stands_twice_has_no_key(fields: dict[str, Any], data: st.DataObject, indent: int | None) -> None:
+    name, value = data.draw(st.sampled_from([*fields, "stream"])), data.draw(VALUES)
+
+    def written(value: Any) -> bytes:
+        return json.dumps(value, indent=indent).encode()
+
+    once = written({"deep": [{**fields, "the last": 1}], **fields, "metadata": {"a": ":"}, "stream": True})
+    assert answer_key(Body(once)) == answer_key(Body(json=json.loads(once)))
+    twice = written(name) + b": " + written(value)
+    for raw in (once.replace(b"{", b"{" + twice + b",", 1), once.replace(b'"the last": 1', twice + b"," + twice, 1)):
+        with pytest.raises(Ambiguous):
+            answer_key(Body(raw))
+
+
+def test_a_key_twice_is_seen_behind_escapes() -> None:
+    for raw in (rb'{"a": 1, "\u0061": 2}', rb'{"a": 1, "a": 2, "b": "\u003a"}', rb'{"a" : 1,"a" : "b\":"}'):
+        with pytest.raises(Ambiguous):
+            answer_key(Body(raw))
 
 
 def test_order_inside_lists_counts() -> None:
