@@ -38,7 +38,7 @@ from .layers.router import Router
 from .layers.rules import Rules
 from .layers.semantic import Asked, Semantic
 from .layers.tell import Closes, Listens, Tell
-from .layers.translate import Translate
+from .layers.translate import Translate, only_responses
 from .limits import Limits, shared_place
 from .message import UNCHARGED, Handler, Json, Layer, Request, stack
 from .money.book import Book
@@ -276,7 +276,11 @@ def _end(house: House, runtime: Runtime, send: Sender, target: Target) -> Handle
         connect=http.connect, largest=http.max_body, credential=house.targets.credential(target),
         reframing=adapter if isinstance(adapter, Reframing) else None,
     )  # fmt: skip
-    return stack([Translate(adapter=adapter, target=target, clock=runtime.clock, on_unsupported=unsupported)], hop)
+    translate = Translate(
+        adapter=adapter, target=target, clock=runtime.clock, on_unsupported=unsupported,
+        responses=only_responses(adapter, target),
+    )  # fmt: skip
+    return stack([translate], hop)
 
 
 def readings(house: House) -> Iterator[Reading]:

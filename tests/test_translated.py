@@ -102,6 +102,32 @@ def test_the_openai_responses_api_reaches_a_chat_server(colour: Colour, gpt: Edg
     assert colour.finish(client.responses.create(model="g", input="What?")).output_text == "A door."
 
 
+def test_a_model_that_only_the_responses_api_has_is_asked_there(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    edge = edges(providers={"openai": {"base_url": f"{provider.url}/v1", "api_key": "k"}}, retry={"attempts": 1})
+    provider.script(answer("A door."), stream("A ", "door."), answer("A door."), answer("A door."))
+    reply = colour.chat(edge, "openai/gpt-5.5-pro", QUESTION)
+    assert (reply.text, reply["object"], provider.last.path) == ("A door.", "chat.completion", "/v1/responses")
+    assert provider.last.json["store"] is False
+    opened = colour.chat(edge, "openai/o3-deep-research", QUESTION, stream=True)
+    assert "".join(chunk.text for chunk in colour.items(opened)) == "A door."
+    assert provider.last.path == "/v1/responses"
+    client = colour.openai(edge, f"{provider.url}/v1")  # who asks for it in the other API gets its own answer
+    assert colour.finish(client.responses.create(model="openai/gpt-5.5-pro", input="What?")).output_text == "A door."
+    colour.chat(edge, "openai/gpt-5.5", QUESTION)
+    assert provider.last.path == "/v1/chat/completions"
+
+
+def test_a_server_that_has_such_a_model_in_chat_is_asked_in_chat(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    edge = edges(providers={"proxy": {"base_url": f"{provider.url}/v1"}})
+    provider.script(answer("A door."))
+    assert colour.chat(edge, "proxy/gpt-5-pro", QUESTION).text == "A door."
+    assert provider.last.path == "/v1/chat/completions"
+
+
 def test_an_error_of_the_provider_is_told_in_the_callers_dialect(
     colour: Colour, claude: EdgeClient, provider: Provider
 ) -> None:

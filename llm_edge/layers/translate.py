@@ -15,6 +15,7 @@ from typing import Final
 from ..errors import BadRequest, CallError, InvalidRequest, NotFound
 from ..message import Body, Handler, Headers, Json, OnEnd, Request, Response, Stream
 from ..policy.estimate import cut_short, guess, unsaid_by
+from ..providers import capabilities
 from ..providers.base import Adapter, Target
 from ..providers.cargo import mapping
 from ..providers.dialects import by_name
@@ -48,6 +49,12 @@ def native(adapter: Adapter, dialect: str) -> str | None:
     return next((name for name in natives if adapter.speaks(name) and told(name) is not None), None)
 
 
+def only_responses(adapter: Adapter, target: Target) -> bool:
+    """Whether OpenAI, or Azure, has this model in the Responses API alone. Gateways of others' may have it in chat."""
+    ours = target.vendor in ("openai", "azure") and not target.addressed and adapter.speaks("openai.responses")
+    return ours and capabilities.of(target.vendor, target.model).responses_only
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Translate:
     """Lets every caller talk to every provider."""
@@ -56,9 +63,13 @@ class Translate:
     target: Target
     clock: Clock
     on_unsupported: OnUnsupported = "warn"
+    responses: bool = False
+    """Whether the model is not to be had in OpenAI's chat, but in its Responses API."""
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         theirs = request.dialect if request.operation == "opaque" else native(self.adapter, request.dialect)
+        if self.responses and theirs == "openai.chat":
+            theirs = "openai.responses"
         if theirs == request.dialect:
             return await handler(self._its_own(request))
         caller, provider = translation(request.dialect), told(theirs or "")

@@ -58,8 +58,6 @@ class Capabilities:
     """Whether only Google's older subset of OpenAPI is taken for schemas."""
     system_inline: bool = False
     """Whether Anthropic's API takes system messages in the middle."""
-    binds_thinking: bool = False
-    """Whether thinking can only be shown again behind the very same messages."""
     responses_only: bool = False
     """Whether OpenAI offers it in the Responses API alone."""
     images: bool = True
