@@ -120,7 +120,7 @@ class Cache:
             if known is not None and known[0] == around:
                 body.keyed = known
                 return known[1], known[2]
-            reason = why_not(request.dialect, body, rule.policy, operation=request.operation)
+            reason = why_not(request.dialect, body.json, rule.policy, operation=request.operation)
             key = "" if reason else answer_key(body, *words)
         except Ambiguous:
             reason, key = "the body names a key twice, and readers differ in which of the two they take", ""

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 from ..exact import is_list, is_object
-from ..message import Body
 
 Policy: TypeAlias = Literal["all", "deterministic", "off"]
 
@@ -49,13 +48,8 @@ _GEMINI_TOOLS: Final = frozenset({"functionDeclarations", "function_declarations
 _CONVERSE_TOOLS: Final = frozenset({"toolSpec", "cachePoint"})
 
 
-def why_not(dialect: str, asked: Body, policy: Policy, *, operation: str) -> str:
-    """
-    Why this call must not be answered from memory; empty when it may.
-
-    ValueError or TypeError for what is no JSON object.
-    """
-    body = asked.json
+def why_not(dialect: str, body: Mapping[str, Any], policy: Policy, *, operation: str) -> str:
+    """Why this call must not be answered from memory; empty when it may."""
     if policy == "off":
         return "the cache is off"
     if policy == "deterministic" and operation != "embeddings" and not _deterministic(body):
@@ -78,7 +72,7 @@ def why_not(dialect: str, asked: Body, policy: Policy, *, operation: str) -> str
     model = body.get("model")
     if isinstance(model, str) and _searching(model):
         return "`model`: it searches whatever it is asked"
-    if _may_hold_addresses(asked.raw) and _remote_images(body):
+    if _remote_images(body):
         return "an image is named by its address, and may change there"
     return ""
 
@@ -128,21 +122,13 @@ _PLACES: Final = frozenset({
 """Where pictures, sound and files stand, or their addresses."""
 _LOOKED_INTO: Final = _INSIDE | _PLACES
 _ADDRESS: Final = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_SHORT: Final = 32 * 2**10
 _TEXT: Final = frozenset({"text", "title", "context", "filename", "name"})
 """What stands beside an address in such a place and is none itself."""
 
 
-def _may_hold_addresses(raw: bytes) -> bool:
-    """Whether `://` may stand in this JSON: by that alone most calls are told apart before anything else."""
-    if len(raw) > _SHORT:
-        return True  # what is long may be a picture: who looks where addresses stand is sooner done
-    # As it is, escaped in one of two ways, or in UTF-16.
-    return b"://" in raw or b"\\/" in raw or b"\\u00" in raw or b"\0" in raw
-
-
 def _remote_images(body: Mapping[str, Any]) -> bool:
     """Whether a picture or file is named by an address anywhere in the conversation, tool results included."""
+    # Every call passes here: mere text, as most of it is, is told apart before anything else.
     waiting: list[Any] = [body[name] for name in _WORDS if name in body and not isinstance(body[name], str)]
     for item in waiting:  # which grows as it is looked at
         listed: Sequence[Any] = item  # JSON's types are Any, and known so; isinstance alone would leave them unknown

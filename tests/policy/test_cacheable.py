@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from llm_edge.message import Body
 from llm_edge.policy.cacheable import Policy, fit, why_not
 
 CHAT, RESPONSES, CLAUDE, GEMINI = "openai.chat", "openai.responses", "anthropic.messages", "gemini.generate"
@@ -130,25 +129,13 @@ MUST_NOT: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("dialect", "body"), MAY)
 def test_these_may_be_answered_from_memory(dialect: str, body: dict[str, Any]) -> None:
-    assert why_not(dialect, Body(json=body), "all", operation="chat") == ""
-    assert why_not(dialect, Body(json=body), "off", operation="chat") == "the cache is off"
+    assert why_not(dialect, body, "all", operation="chat") == ""
+    assert why_not(dialect, body, "off", operation="chat") == "the cache is off"
 
 
 @pytest.mark.parametrize(("dialect", "body", "named"), MUST_NOT)
 def test_these_must_not_and_the_reason_is_named(dialect: str, body: dict[str, Any], named: str) -> None:
-    assert named in why_not(dialect, Body(json=body), "all", operation="chat")
-
-
-@pytest.mark.parametrize(
-    "spelt", [b"https://a.b/c", rb"https:\/\/a.b\/c", rb"https\u003a//a.b/c", rb"https:\u002F\u002Fa.b"]
-)
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-32-le"])
-@pytest.mark.parametrize("before", ["", "x" * 100_000], ids=["short", "long"])
-def test_an_address_is_found_however_it_is_spelt(spelt: bytes, encoding: str, before: str) -> None:
-    image = '{"type": "image_url", "image_url": {"url": "' + spelt.decode() + '"}}'
-    text = '{"type": "text", "text": "' + before + '"}'
-    raw = '{"messages": [{"role": "user", "content": [' + text + ", " + image + "]}]}"
-    assert "image" in why_not(CHAT, Body(raw.encode(encoding)), "all", operation="chat")
+    assert named in why_not(dialect, body, "all", operation="chat")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +157,7 @@ def test_the_careful_policy_takes_only_what_would_be_said_again(
     body: dict[str, Any], operation: str, may: bool
 ) -> None:
     policy: Policy = "deterministic"
-    assert (why_not(CHAT, Body(json=body), policy, operation=operation) == "") is may
+    assert (why_not(CHAT, body, policy, operation=operation) == "") is may
 
 
 @pytest.mark.parametrize(
