@@ -100,21 +100,20 @@ class Flights:
 class Flight:
     """One upstream call and its guests. What changes is changed inside the guard, or at home before anyone knows."""
 
+    _landed = False
+    _waited: Crowd | None = None
+    """What those wait for who came before it landed, where there are any."""
+    _head: Response | None = None
+    _error: BaseException | None = None
+    _reading: Reading | None = None
+    _running: Running | None = None
+
     def __init__(self, flights: Flights, key: str, home: Home, request: Request) -> None:
-        self._flights, self._guard, self.key = flights, flights.guard, key
-        self._home, self._deadline, self._streams = home, request.deadline, request.streaming
+        self._flights, self.key, self._home, self._request = flights, key, home, request
+        self._guests = 1
         self._sight = sight(request.body)
         if self._sight is not None:
             flights.by_sight[self._sight[0]] = self._sight[1]
-        self._guests = 1
-        self._landed = False
-        self._waited: Crowd | None = None
-        """What those wait for who came before it landed, where there are any."""
-        self._head: Response | None = None
-        self._error: BaseException | None = None
-        self._reading: Reading | None = None
-        self._request: Request | None = None
-        self._running: Running | None = None
 
     @property
     def guests(self) -> int:
@@ -134,17 +133,17 @@ class Flight:
         """Whether this call may join: it would lose nothing by it."""
         if self._home.stopped_by(runtime) or (self._reading is not None and self._reading.size > LONGEST):
             return False
-        if self._deadline is None or not self._streams:
+        ends = self._request.deadline
+        if ends is None or not self._request.streaming:
             return True
         # A stream ends at the first caller's deadline; one who has far longer should not be cut short by it.
         now = runtime.clock.now()
-        return request.deadline is not None and self._deadline - now >= 0.5 * (request.deadline - now)
+        return request.deadline is not None and ends - now >= 0.5 * (request.deadline - now)
 
     # ------------------------------------------------------------------ until the head is here
 
     async def lead(self, request: Request, look: Look, ask: Ask, runtime: Runtime) -> Response:
         """The first caller's answer."""
-        self._request = request
         try:
             # Looking takes no time worth sharing out: done here, and not in a task.
             found = await look(request)
@@ -153,8 +152,11 @@ class Flight:
             elif self._home.apart:
                 self._running = self._home.start(lambda: self._fly(request, ask), self._lost)
                 await self._running.told()
-            else:
-                await self._fly(request, ask)
+            else:  # in this thread, which cannot leave
+                response = await ask(request)
+                if response.body is not None:
+                    _ = response.body.raw  # as below
+                self._lands(response, None)
         except BaseException as gone:
             if self._running is None and not self._landed:
                 self._lands(None, gone)
@@ -164,12 +166,12 @@ class Flight:
             raise
         self._running, error = None, self._error
         if self._head is None and error is not None:
-            self._guard.do(self._leaves)
+            self._flights.guard.do(self._leaves)
             try:
                 raise error
             finally:
                 del error  # as in the router
-        return self._given(request, runtime, first=True)
+        return self._head if self._reading is None and self._head is not None else self._given(request, runtime, True)
 
     async def follow(self, request: Request, runtime: Runtime) -> Response | None:
         """Another caller's answer; None when it has to ask anew."""
@@ -200,7 +202,7 @@ class Flight:
             notes.cache = "COALESCED"
             raise own
         notes.cache = "COALESCED"
-        return self._given(request, runtime, first=False)
+        return self._given(request, runtime, False)
 
     async def _fly(self, request: Request, ask: Ask) -> None:
         try:
@@ -217,24 +219,24 @@ class Flight:
 
     def _lands(self, response: Response | None, error: BaseException | None) -> bool:
         """Whether nobody waits any more."""
-
-        def land() -> bool:
-            self._head, self._error = response, error
-            if response is None or response.stream is None or self._guests == 0:
-                self._gone()
-            else:
-                self._reading = Reading(
-                    response.stream, self._home, self._guard, self._guests, self._gone, until=self._deadline
-                )
-            self._landed = True
-            return self._guests == 0
-
-        forsaken = self._guard.do(land)
+        self._head, self._error = response, error
+        forsaken = self._flights.guard.do(self._land)
         if self._waited is not None:
             self._waited.set()
         if self._running is not None:
             self._running.tell()
         return forsaken
+
+    def _land(self) -> bool:
+        head = self._head
+        if head is None or head.stream is None or self._guests == 0:
+            self._gone()
+        else:
+            self._reading = Reading(
+                head.stream, self._home, self._flights.guard, self._guests, self._gone, until=self._request.deadline
+            )
+        self._landed = True
+        return self._guests == 0
 
     def _lost(self) -> None:
         """The task is over: it may never have begun, where its loop was being closed."""
@@ -246,14 +248,15 @@ class Flight:
         if not isinstance(error, Exception) or isinstance(error, Abandoned):
             return None
         timed_out = isinstance(error, DeadlineExceeded) or (isinstance(error, NetworkFailed) and error.timed_out)
-        if timed_out and self._deadline is not None and now >= self._deadline - _LATE:
+        ends = self._request.deadline
+        if timed_out and ends is not None and now >= ends - _LATE:
             late = request.deadline is not None and request.deadline - now <= _LATE
             return own_copy(error) if late else None
         return own_copy(error)
 
-    def _given(self, request: Request, runtime: Runtime, *, first: bool) -> Response:
+    def _given(self, request: Request, runtime: Runtime, first: bool) -> Response:
         head, led = self._head, self._request
-        assert head is not None and led is not None, "it has landed, and well"
+        assert head is not None, "it has landed, and well"
         if not first:
             notes, theirs = request.notes, led.notes
             notes.target, notes.targets, notes.cost = theirs.target, list(theirs.targets), theirs.cost
@@ -266,8 +269,6 @@ class Flight:
             answer = Response(status=head.status, headers=head.headers, stream=stream)
             answer.finally_(lambda error: _used(request, stream, head_stream))
             return answer
-        if first:
-            return head
         request.notes.usage = None if led.notes.usage is None else dict(led.notes.usage)
         request.notes.answered = led.notes.answered
         return Response(status=head.status, headers=head.headers, body=head.body and Body(head.body.raw))
@@ -276,7 +277,7 @@ class Flight:
 
     async def leave(self, runtime: Runtime) -> None:
         """One guest fewer; the last one ends the call."""
-        reading = self._guard.do(self._leaves)
+        reading = self._flights.guard.do(self._leaves)
         if reading is not None:
             await reading.leave(runtime)
 

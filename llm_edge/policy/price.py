@@ -38,6 +38,8 @@ PARENT: Final[Mapping[str, str]] = {
 
 NAMES: Final = frozenset({*PARENT, "input", "output", "web_search", "request"})
 _STANDARD: Final = frozenset({"", "default", "standard", "auto", "on_demand"})
+_OTHERWISE: Final = frozenset({"service_tier", "speed"})
+"""What a usage says of the way it was served, if anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,12 @@ class Price:
 
     def rates(self, usage: Mapping[str, Any], now: float) -> Rates | None:
         """The rates for this usage; None when it was served in a way no price is known for."""
-        found = next((rates for when, rates in reversed(self.standard) if when.holds(now)), self.standard[0][1])
+        standard = self.standard
+        found = standard[0][1]
+        if len(standard) > 1:
+            found = next((rates for when, rates in reversed(standard) if when.holds(now)), found)
+        if _OTHERWISE.isdisjoint(usage):
+            return found  # as nearly all is served
         tier, speed = str(usage.get("service_tier") or "").lower(), str(usage.get("speed") or "").lower()
         if tier in _STANDARD and speed in _STANDARD:
             return found
@@ -155,13 +162,16 @@ class _Bill:
 
 
 _DETAILS_IN = (
-    "cached_tokens", "cache_write_tokens", "audio_input_tokens", "image_input_tokens",
+    "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "image_input_tokens",
+)  # fmt: skip
+_DETAILS_OUT = (
+    ("audio_output", "audio_output_tokens"), ("image_output", "image_output_tokens"), ("reasoning", "reasoning_tokens"),
 )  # fmt: skip
 
 
 def _input(bill: _Bill, usage: Mapping[str, Any], prompt: int) -> None:
     left = prompt
-    if any(name in usage for name in _DETAILS_IN):
+    if any(map(usage.get, _DETAILS_IN)):
         of = usage.get
         cached, written, hour = of("cached_tokens", 0), of("cache_write_tokens", 0), of("cache_write_1h_tokens", 0)
         audio, image = of("audio_input_tokens", 0), of("image_input_tokens", 0)
@@ -179,11 +189,10 @@ def _input(bill: _Bill, usage: Mapping[str, Any], prompt: int) -> None:
 
 def _output(bill: _Bill, usage: Mapping[str, Any], completion: int) -> None:
     left = completion
-    for name, counted in (
-        ("audio_output", "audio_output_tokens"), ("image_output", "image_output_tokens"),
-        ("reasoning", "reasoning_tokens"),
-    ):  # fmt: skip
-        part = max(min(usage.get(counted, 0), left), 0)
-        bill.add(name, part)
-        left -= part
+    for name, counted in _DETAILS_OUT:
+        given = usage.get(counted)
+        if given:
+            part = max(min(given, left), 0)
+            bill.add(name, part)
+            left -= part
     bill.add("output", left)

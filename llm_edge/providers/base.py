@@ -44,9 +44,9 @@ class Target:
         return self.kind or self.provider
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Wire:
-    """A request as it will leave the house."""
+    """A request as it will leave the house. Never changed (`replace`), and not frozen only for speed, as `Request`."""
 
     method: str = "POST"
     url: str

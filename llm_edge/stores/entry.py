@@ -50,9 +50,13 @@ class Odd(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Entry:
-    """One answer that was kept, with all that is needed to give it again."""
+    """
+    One answer that was kept, with all that is needed to give it again.
+
+    Never changed, and not frozen only because every answer makes one: that would take four times as long.
+    """
 
     key: str
     """SHA-256 of everything that could change the answer, in hexadecimal."""
