@@ -60,11 +60,11 @@ class Router:
 
     async def __call__(self, request: Request, /) -> Response:
         notes, course = request.notes, self._course(request)
+        if not request.controls.fallbacks:
+            course = Course(course.targets[:1])
         left = deque(course.targets)
-        if request.controls.fallbacks:
+        if course.fallbacks:
             left += course.fallbacks
-        else:
-            course, left = Course(course.targets[:1]), deque(course.targets[:1])
         names = [target.name for target in left]
         notes.targets = list(dict.fromkeys([*notes.targets, *names])) if request.continues else names
         if course.mirrors and self._mirror is not None:
@@ -72,7 +72,7 @@ class Router:
                 self._mirror.send(request, target.name, self._branch(target, request))
         failures: list[CallError] = []
         while left:
-            if self._too_late(request, failures):
+            if request.deadline is not None and self._too_late(request.deadline, failures):
                 break
             target = left.popleft()
             if failures:
@@ -122,11 +122,9 @@ class Router:
             request.notes.fallbacks += 1
         return (target, other)[outcome.winner], outcome.response
 
-    def _too_late(self, request: Request, failures: Sequence[CallError]) -> bool:
+    def _too_late(self, deadline: float, failures: Sequence[CallError]) -> bool:
         """Whether the time is over; before the first attempt that is an error of its own."""
-        if request.deadline is None:
-            return False
-        left = request.deadline - self._clock.now()
+        left = deadline - self._clock.now()
         if failures:
             return left < _TOO_LATE
         if left > 0:

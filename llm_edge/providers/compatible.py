@@ -102,16 +102,20 @@ class Compatible:
         return Headers((*fields.items(), *kept))
 
     def _body(self, request: Request, target: Target) -> Body:
-        body = request.body
-        if request.dialect == "gemini.embed":
-            return embedding_of(body, target.model)
-        if request.dialect == "gemini.count":
-            return for_google(body, target.model)
-        if not request.dialect.startswith("gemini.") and target.model:
-            body = body.with_fields(model=target.model)
-        if request.dialect.startswith("anthropic."):
+        body, dialect, model = request.body, request.dialect, target.model
+        if dialect == "gemini.embed":
+            return embedding_of(body, model)
+        if dialect == "gemini.count":
+            return for_google(body, model)
+        if dialect.startswith("gemini."):
+            return body
+        if model and body.json.get("model") != model:
+            body = Body(json={**body.json, "model": model})
+        if dialect == "openai.chat":
+            return _fitted(body, self.row)
+        if dialect.startswith("anthropic."):
             body = body.without_fields("anthropic_version")  # which belongs to a cloud the caller had addressed
-        return _fitted(body, self.row) if request.dialect == "openai.chat" else body
+        return body
 
 
 def _filled(path: str, request: Request, target: Target) -> str:
@@ -137,7 +141,8 @@ def _fitted(body: Body, row: Row) -> Body:
             body = body.without_fields(name)
             if other not in body.json:
                 body = body.with_fields(**{other: value})
-    body = body.without_fields(*row.drop)
+    if row.drop:
+        body = body.without_fields(*row.drop)
     if not row.developer:
         messages = listing(body.json.get("messages"))
         if any(mapping(message).get("role") == "developer" for message in messages):
