@@ -6,7 +6,7 @@ A route with rules of its own has breakers of its own. Over a shared store proce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from typing import Literal, TypeAlias, cast, get_args
 
 from .config import BreakerConfig
@@ -168,6 +168,13 @@ class Breakers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self.states()[name]
+
+    def items(self) -> ItemsView[str, str]:
+        """All of them as they stand now, looked at once: each by its name would be a look at all for each."""
+        return self.states().items()
+
+    def values(self) -> ValuesView[str]:
+        return self.states().values()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.states())

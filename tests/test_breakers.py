@@ -48,6 +48,26 @@ def test_a_target_taken_out_of_service_is_not_asked_until_it_is_back(colour: Col
     colour.close(edge)
 
 
+class Watched(Breakers):
+    """Counts how often all of them are looked at."""
+
+    looks = 0
+
+    def states(self) -> dict[str, str]:
+        self.looks += 1
+        return super().states()
+
+
+def test_all_are_told_in_one_look() -> None:
+    """A thousand would be looked at a million times else: a second and more in which nobody is answered."""
+    breakers = Watched(BreakerConfig())
+    for number in range(50):
+        of(breakers, f"here/{number}")
+    assert dict(breakers.items()) == {f"here/{number}": "closed" for number in range(50)}
+    assert set(breakers.values()) == {"closed"}
+    assert breakers.looks == 2
+
+
 def test_when_all_are_out_of_service_the_caller_is_told(colour: Colour, provider: Provider) -> None:
     edge = client(provider)
     for name in ("here/a", "there/b"):

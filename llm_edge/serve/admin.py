@@ -85,7 +85,7 @@ class Admin:
     async def breakers(self, request: Request) -> Response:
         """All breakers, as they stand."""
         await self._sidecar.admitted(request, ADMIN)
-        return _said({"breakers": dict(self._sidecar.edge.breakers)})
+        return _said({"breakers": self._sidecar.edge.breakers.states()})
 
     async def force(self, request: Request) -> Response:
         """One breaker set by hand."""

@@ -40,6 +40,8 @@ PATHS = {
     "/v1/messages/count_tokens": "anthropic.count",
     "/v1/responses/input_tokens": "openai.count",
 }
+LONGEST = 512
+"""Characters of a model's name, which stands in header fields, in metrics, and in memory."""
 _GOOGLE = re.compile(
     r"(/v1(?:beta)?/models/)([^?#]+):((?:stream)?[gG]enerateContent|embedContent|batchEmbedContents|countTokens)"
 )
@@ -109,6 +111,8 @@ class Calls:
             raise Refused("a stream from this path comes as events only: add `?alt=sse`")
         if not call.model and not call.route:
             raise Refused("`model` is missing: name a route, or `provider/model`")
+        if len(call.model) > LONGEST:
+            raise Refused(f"`model` is longer than any name: it may have {LONGEST} characters")
         if not (call.route or call.model).isprintable():
             raise Refused("`model` holds characters that no name has: line breaks, controls, or half a character")
         caller.need_model(call.route or call.model)

@@ -30,12 +30,8 @@ class Health:
 
     def told(self, *, all_of_it: bool = True) -> bytes:
         """How it is, as JSON: each part, or in one word. One look serves a second, unless a breaker changes."""
-        now = (
-            int(self.clock.time()),
-            self.stopping,
-            tuple(self.edge.breakers.items()),
-            tuple(self.edge.stores.values()),
-        )
+        breakers = self.edge.breakers.states()
+        now = (int(self.clock.time()), self.stopping, tuple(breakers.items()), tuple(self.edge.stores.values()))
         if self._looked != now:
             parts = self.parts()
             self._told = {True: exact.write(parts), False: exact.write({"status": parts["status"]})}
@@ -48,7 +44,7 @@ class Health:
 
     def parts(self) -> Mapping[str, Any]:
         """How each part stands; names of providers and models, no addresses and no keys."""
-        breakers = dict(self.edge.breakers)
+        breakers = self.edge.breakers.states()
         open_ones = [name for name, state in breakers.items() if state == "open"]
         stores = self.edge.stores
         failing = [name for name, state in stores.items() if state.endswith("failing")]

@@ -8,6 +8,7 @@ reader understands alike: no key twice, no NaN, no depth or width that would cos
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import math
 import re
@@ -134,7 +135,7 @@ def json_object(raw: bytes) -> Mapping[str, Any]:
     except UnicodeDecodeError:
         raise not_json("is not UTF-8") from None
     except (ValueError, RecursionError):
-        raise not_json("is not JSON") from None
+        raise not_json(_why_none(raw)) from None
     if not is_object(found):
         raise not_json("is JSON, but not an object")
     return found
@@ -151,6 +152,14 @@ def _plainly(raw: bytes) -> Mapping[str, Any] | None:
         return found if is_object(found) and orjson.dumps(found) == raw else None
     except (ValueError, TypeError):
         return None
+
+
+def _why_none(raw: bytes) -> str:
+    if not raw.strip():
+        return "is empty; it must be a JSON object"
+    if raw.startswith(codecs.BOM_UTF8):
+        return "begins with a byte order mark; send UTF-8 without one"
+    return "is not UTF-8" if b"\0" in raw[:4] else "is not JSON"
 
 
 def _check_shape(raw: bytes) -> None:

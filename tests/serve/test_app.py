@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -127,6 +128,7 @@ def test_a_refusal_is_told_in_the_callers_dialect(path: str, shape: Callable[[An
         (b'{"model":"wholly-unknown","messages":[]}', {}, 404),
         (b'{"model":"openai/a\\r\\nset-cookie: b","messages":[]}', {}, 400),
         (b'{"model":"openai/\\ud800","messages":[]}', {}, 400),
+        (b'{"model":"openai/' + b"m" * 600 + b'","messages":[]}', {}, 400),
         (b'{"model":"openai/\\u007f","messages":[]}', {}, 400),
         (b"{}", {"origin": "https://evil.example"}, 403),
     ],
@@ -238,6 +240,25 @@ def test_health_tells_of_each_part(sidecar: Make, provider: Provider) -> None:
     assert "sk-" not in json.dumps(told)
     app.runner.run(app.app.stop())
     assert app("GET", "/health/ready").status == 503
+
+
+def test_health_looks_at_a_crowd_of_targets_once(sidecar: Make, provider: Provider) -> None:
+    """Whoever asks for it needs no key: it must not cost a look at each target for each target."""
+    app, seen = sidecar(), list[str]()
+    for number in range(60):
+        app.edge.breakers.force(f"openai/{number}", "off")
+
+    def hears(frame: Any, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_qualname == "Breakers.states":
+            seen.append(event)
+
+    sys.setprofile(hears)
+    try:
+        told = app("GET", "/health").json
+    finally:
+        sys.setprofile(None)
+    assert len(told["breakers"]) == 60
+    assert len(seen) <= 2
 
 
 def test_health_tells_of_a_store_that_does_not_answer(sidecar: Make, provider: Provider) -> None:

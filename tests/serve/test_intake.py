@@ -69,12 +69,15 @@ def test_any_bytes_are_an_object_or_refused(raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
-        (b"", "not JSON"),
+        (b"", "is empty"),
+        (b" \r\n", "is empty"),
         (b"{", "not JSON"),
         (b"[]", "not an object"),
         (b'"text"', "not an object"),
         (b"{} {}", "not JSON"),
-        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b"\xef\xbb\xbf{}", "begins with a byte order mark"),
+        ("{}".encode("utf-16"), "not UTF-8"),
+        ("{}".encode("utf-16-be"), "not UTF-8"),
         (b'{"a":NaN}', "not JSON"),
         (b'{"a":-Infinity}', "not JSON"),
         (b'{"a":1e999}', "not JSON"),
