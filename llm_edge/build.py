@@ -104,6 +104,8 @@ class House:
         self.routes = routes(config, self.targets)
         self.places = Places(config, self.breakers, self.targets)
         self.hedges = _per_route(config, _hedge)
+        self.measured = any(each.weighs for each in self.routes.values()) or any(each.enabled for each in self.hedges)
+        """Whether anybody chooses among targets by how fast they are and how much they do."""
         self.spare = GuardedSpare(config.hedge.share)
         self.copies = Copies()
 
@@ -156,7 +158,7 @@ def traffic(house: House, runtime: Runtime, end: Callable[[Target], Handler]) ->
     mirror = Mirror(house.copies, runtime, _books(house, clock))
     router = Router(chooser.course, Branches(house, runtime, end).of, runtime, mirror)
     going_on = Continuation(clock=clock, rules=house.continuations, dialect=by_name)
-    wanted = any([house.continuations.default, *house.continuations.routes.values()])
+    wanted = any(house.continuations)
     return stack([*house.limits.trunk(runtime), *([going_on] if wanted else [])], router)
 
 
@@ -201,7 +203,7 @@ class Branches:
         house, runtime, clock = self.house, self.runtime, self.runtime.clock
         layers: list[Layer] = [
             *_pictures(house, runtime, target),
-            Beat(house.places.pulse(target, origin), runtime, target=target.name),
+            Beat(house.places.pulse(target, origin), runtime, target=target.name, measured=house.measured),
         ]
         if house.breakers.enabled(route):
             layers.append(CircuitBreaker(house.breakers.of(target, origin, route), clock, target=target.name))

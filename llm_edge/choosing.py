@@ -79,6 +79,11 @@ class Route:
     turns: count[int] = field(default_factory=count)  # counting is atomic, so that threads share it
 
     @property
+    def weighs(self) -> bool:
+        """Its strategy looks at how targets are doing."""
+        return isinstance(self.strategy, str) and self.strategy != "failover"
+
+    @property
     def plain(self) -> bool:
         """The targets are asked as they are configured, whatever the call is like."""
         return self.strategy == "failover" and not self.fallbacks and not self.larger and not self.lenient

@@ -69,7 +69,7 @@ class Answers:
         made = now - age
         expires = made + entry.ttl
         until = expires if self.second is None else min(expires, now + seconds)
-        held = Held(entry=entry, made=made, expires=expires, until=until, used=now)
+        held = Held(entry=entry, made=made, expires=expires, until=until, used=now, size=entry.size)
         self.memory.put(entry.key, held)
         return held
 

@@ -34,10 +34,8 @@ class Held:
     """When the second tier is to be asked again; it may know better."""
     used: float
     """When somebody last asked for it."""
-
-    @property
-    def size(self) -> int:
-        return self.entry.size
+    size: int
+    """Bytes of memory, roughly."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,30 +94,36 @@ class GuardedPulse:
 
 
 class Beat:
-    """The layer: takes a place, measures, gives it back."""
+    """The layer: takes a place, measures where somebody chooses by that, gives the place back."""
 
-    def __init__(self, pulse: GuardedPulse, runtime: Runtime, *, target: str) -> None:
-        self._pulse, self._runtime, self._target = pulse, runtime, target
+    def __init__(self, pulse: GuardedPulse, runtime: Runtime, *, target: str, measured: bool = True) -> None:
+        self._pulse, self._runtime, self._target, self._measured = pulse, runtime, target, measured
 
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
-        pulse, clock = self._pulse, self._runtime.clock
+        pulse = self._pulse
         place = pulse.enter()
         if place is not True:
             await self._wait(request, place)
-        began = clock.now()
+        began = self._runtime.clock.now() if self._measured else 0.0
         try:
             response = await handler(request)
         except BaseException:
             pulse.leave()
             raise
-        now = clock.now()
+        if self._measured:
+            self._saw(request, response, began)
         if response.stream is None:
-            pulse.pulse.answered(now, now - began, _tokens(request))
             pulse.leave()
-            return response
-        pulse.pulse.streamed.saw(now, now - began)
-        response.stream.listen(OnEnd(lambda error: self._over(request)))
+        else:
+            response.stream.listen(OnEnd(lambda error: self._over(request)))
         return response
+
+    def _saw(self, request: Request, response: Response, began: float) -> None:
+        pulse, now = self._pulse.pulse, self._runtime.clock.now()
+        if response.stream is None:
+            pulse.answered(now, now - began, _tokens(request))
+        else:
+            pulse.streamed.saw(now, now - began)
 
     async def _wait(self, request: Request, turn: Signal | bool) -> None:
         clock = self._runtime.clock
@@ -141,7 +147,8 @@ class Beat:
         raise busy
 
     def _over(self, request: Request) -> None:
-        self._pulse.pulse.did(self._runtime.clock.now(), _tokens(request))
+        if self._measured:
+            self._pulse.pulse.did(self._runtime.clock.now(), _tokens(request))
         self._pulse.leave()
 
 

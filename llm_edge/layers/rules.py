@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -15,6 +15,10 @@ class Rules(Generic[T]):
 
     default: T
     routes: Mapping[str, T] = field(default_factory=dict[str, T])
+
+    def __iter__(self) -> Iterator[T]:
+        """All of them."""
+        return iter((self.default, *self.routes.values()))
 
     def of(self, route: str) -> T:
         return self.routes.get(route, self.default) if route else self.default

@@ -43,4 +43,5 @@ class Sights:
 
 def sight(body: Body) -> tuple[bytes, Keyed] | None:
     """A body's bytes and what was found of it; None when it is too long to be known by sight."""
-    return None if body.keyed is None or len(body.raw) > SHORT else (body.raw, body.keyed)
+    raw, found = body.raw, body.keyed
+    return None if found is None or len(raw) > SHORT else (raw, found)

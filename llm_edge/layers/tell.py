@@ -131,9 +131,10 @@ class Tell:
             if attempt.usage is None and not attempt.free:  # cut off before anybody said
                 attempt.usage = self.likely(request, attempt.target)
             priced = cost(attempt.target, attempt.usage, now, attempt.answered)
-            free = attempt.free or request.method in READING
-            attempt.cost = 0 if priced is None and free and attempt.usage is None else priced
-            total = None if total is None or attempt.cost is None else total + attempt.cost
+            if priced is None and attempt.usage is None and (attempt.free or request.method in READING):
+                priced = 0
+            attempt.cost = priced
+            total = None if total is None or priced is None else total + priced
         notes.cost = total
         if notes.usage is None and notes.attempts:
             notes.usage = next((each.usage for each in reversed(notes.attempts) if each.usage is not None), None)

@@ -69,8 +69,9 @@ class MemoryStore(Generic[T]):
         if value.size > self._capacity:
             self.remove(key)  # what was there is not the latest any more
             return
-        known = self._map.get(key) is not None
-        self._map.set(key, value)
+        kept = self._map
+        known = kept.get(key) is not None
+        kept.set(key, value)
         if not known:
             with self._counting:
                 self._added += 1

@@ -87,6 +87,18 @@ def test_the_tokens_of_an_answer_count_as_its_work(colour: Colour) -> None:
     assert target.pulse.pulse.load(0.0) == 3.0
 
 
+def test_where_nobody_chooses_by_it_nothing_is_measured(colour: Colour) -> None:
+    target = Target(colour)
+    target.layer = Beat(target.pulse, colour.runtime(target.clock), target="p/m", measured=False)
+    colour.run(target.ask(Script(answer(), clock=target.clock, takes=2.0)))
+    response = colour.run(target.ask(Script(streamed(), clock=target.clock, takes=2.0)))
+    assert target.under_way == 1
+    colour.run(read_all(response))
+    pulse = target.pulse.pulse
+    assert (target.under_way, pulse.load(4.0)) == (0, 0.0)
+    assert (pulse.latency(False).now(4.0), pulse.latency(True).now(4.0)) == (None, None)
+
+
 def test_too_many_at_once_wait_and_too_many_waiting_are_refused() -> None:
     async def together() -> None:
         target, gone = Target(places=1, waiting=1), asyncio.Event()
