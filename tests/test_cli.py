@@ -143,3 +143,20 @@ def test_it_can_be_run_as_a_module():
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("llm-edge: not-there.toml: there is no such file.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "gone", "extra"),
+    [
+        (["serve"], ["granian"], "serve"),
+        (["keys", "list"], ["jwt", "argon2"], "serve"),
+        (["import", "litellm.yaml"], ["yaml"], "import"),
+    ],
+)
+def test_a_command_that_lacks_its_packages_names_the_extra_with_them(arguments: list[str], gone: list[str], extra: str):
+    begun = f"import sys; sys.modules.update(dict.fromkeys({gone})); from llm_edge.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", begun, *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("llm-edge: ")
+    assert f"pip install 'llm_edge[{extra}]'" in done.stderr

@@ -53,8 +53,10 @@ def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 
 def _lines(options: argparse.Namespace, env: Mapping[str, str]) -> list[str]:
-    from ..serve.auth import store_of
-
+    try:
+        from ..serve.auth import store_of
+    except ImportError as error:
+        raise ConfigError(f"keys need more packages ({error}): pip install 'llm_edge[serve]'") from None
     config = EdgeConfig.load(options.config, env=env, serving=True)
     store, who = store_of(config, env, ThreadClock()), f"cli:{_user()}"
     if store is None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,6 +103,13 @@ class Watcher(Valkey):
         self._sentinel = subprocess.Popen(
             [str(get_binary_path()), str(settings), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        while not self._listens():
+            assert self._sentinel.poll() is None, "it does not begin"
+            time.sleep(0.02)
+
+    def _listens(self) -> bool:
+        with socket.socket() as door:
+            return door.connect_ex(("127.0.0.1", self.port)) == 0
 
     @property
     def url(self) -> str:
