@@ -3,7 +3,7 @@ The usage log: one record for each call, written when the call ends, before its 
 
 As lines of JSON in a file, or as rows of a SQLite database, by the ending of its name (`.db`, `.sqlite`, `.sqlite3`).
 Both outlive a killed process, up to its last call, and several processes may write to one. A log that cannot be written
-costs no caller anything; the trouble is told once.
+costs no caller anything; the trouble is told once, until it can be written again.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class UsageLog:
         try:
             with self._lock:
                 self._place.write(told)
+                self._complained = False
         except OSError as trouble:
             if not self._complained:
                 self._complained = True
@@ -96,23 +97,41 @@ def _place(path: Path) -> Place:
 
 
 class Lines:
-    """A file of lines. Each is handed to the system in one act, at the file's end."""
+    """
+    A file of lines. Each is handed to the system in one act, at the file's end.
+
+    Once a second it is looked whether the file still has its name: one that was moved away, as logs are rotated, or
+    deleted, gets no more lines, and a new one is begun.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: int | None = None
+        self._looked = ""
         self.torn = False
 
     def after_fork(self) -> None: ...  # parent and child append to the same file
 
     def write(self, record: dict[str, Any], /) -> None:
         line = orjson.dumps(record, default=str) + b"\n"
+        if self._looked != (second := record["at"][:19]):
+            self._looked = second
+            if self._file is not None and not self._named():
+                self.close()
         if self._file is None:
             self._file = opened(self._path, os.O_WRONLY | os.O_APPEND)
         if self.torn:
             line = b"\n" + line
         self.torn = True
         self.torn = os.write(self._file, line) != len(line)
+
+    def _named(self) -> bool:
+        """Whether the open file is the one of this name."""
+        assert self._file is not None, "asked of an open file"
+        try:
+            return os.path.samestat(self._path.lstat(), os.fstat(self._file))
+        except OSError:
+            return False
 
     def close(self) -> None:
         if self._file is not None:

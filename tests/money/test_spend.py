@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sqlite3
 import stat
@@ -196,6 +197,27 @@ def test_a_torn_line_costs_itself_alone(tmp_path: Path) -> None:
     assert [each["model"] for each in read(file)] == ["a", "b"]
 
 
+def test_a_log_that_is_moved_away_is_begun_anew(tmp_path: Path) -> None:
+    """As logrotate does, with or without a copy; and one that is deleted does not swallow calls."""
+    file, clock = tmp_path / "usage.jsonl", FakeClock()
+    log = UsageLog(file, clock)
+    over(log, model="a")
+    file.rename(tmp_path / "usage.1")
+    clock.advance(1)
+    over(log, model="b")
+    assert [each["model"] for each in read(tmp_path / "usage.1")] == ["a"]
+    assert [each["model"] for each in read(file)] == ["b"]
+    file.unlink()
+    clock.advance(1)
+    over(log, model="c")
+    file.write_bytes(b"")  # what `copytruncate` leaves
+    clock.advance(1)
+    over(log, model="d")
+    log.close()
+    assert [each["model"] for each in read(file)] == ["d"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
 def test_a_log_that_cannot_be_written_is_told_once_and_costs_nobody_anything(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -204,9 +226,14 @@ def test_a_log_that_cannot_be_written_is_told_once_and_costs_nobody_anything(
         log = UsageLog(tmp_path / "nowhere" / name, FakeClock())
         over(log)
         over(log)
-        assert [record.getMessage() for record in caplog.records] == [
-            "the usage log cannot be written: No such file or directory"
-        ]
+        trouble = "the usage log cannot be written: No such file or directory"
+        assert [record.getMessage() for record in caplog.records] == [trouble]
+        (tmp_path / "nowhere").mkdir()
+        over(log)
+        log.close()
+        shutil.rmtree(tmp_path / "nowhere")
+        over(log)
+        assert [record.getMessage() for record in caplog.records] == [trouble] * 2
 
 
 def test_a_link_is_not_followed(file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
