@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpcore2
 
 from ...errors import ConfigError, NetworkFailed
+from ...message import Headers
 from ...providers.base import Wire
 from ..sender import Answer, Patience
 from .faults import redrawn
@@ -47,6 +48,24 @@ class _Place(NamedTuple):
     host: bytes
     """What the Host header says."""
     way: _Way
+
+
+class _Said(NamedTuple):
+    """Header fields as httpcore2 keeps them."""
+
+    fields: list[tuple[bytes, bytes]]
+    host: bool
+    """Whether the host is among them."""
+    framed: bool
+    """Whether they say where the body ends."""
+
+
+def _said(headers: Headers) -> _Said:
+    fields = [(name.encode(), value.encode()) for name, value in headers.pairs]
+    return _Said(fields, "host" in headers, not headers.lack(_FRAMING))
+
+
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
 class _Portable(ABC):
@@ -95,20 +114,18 @@ class _Portable(ABC):
     def _streamed(self, upload: Upload) -> Iterable[bytes] | AsyncIterable[bytes]: ...
 
     def _request(self, wire: Wire, place: _Place, upload: Upload | None, waits: Waits) -> httpcore2.Request:
-        headers = [(name.encode(), value.encode()) for name, value in wire.headers.pairs]
-        names = {name.lower() for name, _ in headers}
-        if b"host" not in names:
-            headers.insert(0, (b"Host", place.host))
+        said = wire.headers.once(_said)
+        headers = [*said.fields] if said.host else [(b"Host", place.host), *said.fields]
         content = wire.content if upload is None else self._streamed(upload)
-        if b"content-length" not in names and b"transfer-encoding" not in names:
+        if not said.framed:
             if upload is not None:
                 headers.append((b"Transfer-Encoding", b"chunked"))
             elif has_body(wire):
                 headers.append((b"Content-Length", b"%d" % len(wire.content)))
         timeouts = {"connect": waits, "read": waits, "write": waits, "pool": waits.patience.remaining()}
-        return httpcore2.Request(
-            wire.method, place.url, headers=headers, content=content, extensions={"timeout": timeouts}
-        )
+        made = httpcore2.Request(wire.method, place.url, content=content, extensions={"timeout": timeouts})
+        made.headers = headers  # here, for it would make bytes of each name and value once more
+        return made
 
     async def __call__(self, wire: Wire, patience: Patience, /) -> Answer:
         place = self._place(wire.url)
