@@ -37,7 +37,8 @@ class Transport(httpx.BaseTransport):
             answered: httpx.Response = request.extensions.pop(ANSWERED)
             return answered
         front, headers = self._front, _headers(request, self._said)
-        method, url, path, timeout = request.method, *self._places.of(request.url), total_timeout(request.extensions)
+        method, timeout = request.method, total_timeout(request.extensions)
+        url, path = self._places.of(request.url)
         try:
             if isinstance(request.stream, httpx.ByteStream) or front.whole(method, path, headers):
                 call = front.inward(method, url, path, headers, timeout, Body(request.read()))
@@ -67,7 +68,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
             answered: httpx.Response = request.extensions.pop(ANSWERED)
             return answered
         front, headers = self._front, _headers(request, self._said)
-        method, url, path, timeout = request.method, *self._places.of(request.url), total_timeout(request.extensions)
+        method, timeout = request.method, total_timeout(request.extensions)
+        url, path = self._places.of(request.url)
         try:
             if isinstance(request.stream, httpx.ByteStream) or front.whole(method, path, headers):
                 call = front.inward(method, url, path, headers, timeout, Body(await request.aread()))

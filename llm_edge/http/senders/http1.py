@@ -228,6 +228,17 @@ class Reading:
             self.over = True
         return None if self.over else failed("RemoteProtocolError")
 
+    # ---- the source of an answer that is here in full
+
+    async def __anext__(self) -> bytes:
+        data = self.taken()
+        if data:
+            return data
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Nothing is left open."""
+
     # ---- called by the parser
 
     def on_message_begin(self) -> None:

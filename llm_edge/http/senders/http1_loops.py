@@ -40,8 +40,11 @@ class LoopHttp1:
             used, reading = line.used, Reading()
             try:
                 await line.ask(data, reading)
-                source = LoopSource(line, reading)
-                return Answer(reading.status, readable(reading.raw), source, at_once=source.at_once)
+                status, headers = reading.status, readable(reading.raw)
+                if not reading.over:
+                    return Answer(status, headers, LoopSource(line, reading))
+                line.leave(reading)
+                return Answer(status, headers, reading, at_once=reading.taken)
             except NetworkFailed:
                 line.close()
                 if not used or reading.heard:
@@ -156,8 +159,11 @@ class _Line(asyncio.Protocol):
         finally:
             self._fault = None  # an error that its own traceback leads to waits for the garbage collector
 
-    def rest(self) -> None:
-        """The call that used it is over."""
+    def leave(self, reading: Reading) -> None:
+        """The call that used it is over, or goes."""
+        if not reading.over or not reading.keep:
+            self.close()
+            return
         self._reading = None
         self.used = True
         if self._paused and self._transport is not None:
@@ -295,8 +301,6 @@ class LoopSource:
     def __init__(self, line: _Line, reading: Reading) -> None:
         self._line: _Line | None = line
         self._reading = reading
-        if reading.over:
-            self._let_go()
 
     async def __anext__(self) -> bytes:
         reading, line = self._reading, self._line
@@ -316,16 +320,8 @@ class LoopSource:
 
     def _let_go(self) -> None:
         line, self._line = self._line, None
-        if line is None:
-            return
-        if self._reading.over and self._reading.keep:
-            line.rest()
-        else:
-            line.close()
-
-    def at_once(self) -> bytes | None:
-        """All of the body, where it is here; then there is nothing more to read."""
-        return self._reading.taken() if self._line is None and self._reading.over else None
+        if line is not None:
+            line.leave(self._reading)
 
     async def aclose(self) -> None:
         closes = self._line is not None

@@ -49,8 +49,11 @@ class BlockingHttp1:
             used, reading = line.used, Reading()
             try:
                 line.ask(data, reading, patience)
-                source = BlockingSource(line, reading, patience)
-                return Answer(reading.status, readable(reading.raw), source, at_once=source.at_once)
+                status, headers = reading.status, readable(reading.raw)
+                if not reading.over:
+                    return Answer(status, headers, BlockingSource(line, reading, patience))
+                line.leave(reading)
+                return Answer(status, headers, reading, at_once=reading.taken)
             except _Unanswered as error:
                 line.close()
                 fault, final = error.fault, not used or error.heard
@@ -112,10 +115,13 @@ class _Line:
             raise _Unanswered(error.fault, reading.heard) from None
 
     def _send(self, data: bytes, patience: Patience) -> None:
-        left = memoryview(data)
+        left: bytes | memoryview = data
         while left:
             try:
-                left = left[self.sock.send(left) :]
+                sent = self.sock.send(left)
+                if sent == len(left):
+                    return
+                left = memoryview(left)[sent:]
             except (BlockingIOError, ssl.SSLWantWriteError):
                 _wait(_waiting(self.sock, write=True), patience, "WriteTimeout")
             except ssl.SSLWantReadError:
@@ -146,10 +152,13 @@ class _Line:
             except ssl.SSLWantWriteError:
                 _wait(_waiting(self.sock, write=True), patience, "ReadTimeout")
 
-    def rest(self) -> None:
-        """The call that used it is over."""
-        self.used = True
-        self._lines.give(self)
+    def leave(self, reading: Reading) -> None:
+        """The call that used it is over, or goes."""
+        if reading.over and reading.keep:
+            self.used = True
+            self._lines.give(self)
+        else:
+            self.close()
 
     def close(self) -> None:
         self._lines.lost(self)
@@ -169,7 +178,8 @@ def _left(patience: Patience, kind: str) -> float | None:
 
 
 def _wait(ready: Callable[[float | None], bool], patience: Patience, kind: str) -> None:
-    if not ready(_left(patience, kind)):
+    seconds = patience.remaining()
+    if seconds == 0 or not ready(seconds):
         raise failed(kind)
 
 
@@ -277,8 +287,6 @@ class BlockingSource:
     def __init__(self, line: _Line, reading: Reading, patience: Patience) -> None:
         self._line: _Line | None = line
         self._reading, self._patience = reading, patience
-        if reading.over:
-            self._let_go()
 
     async def __anext__(self) -> bytes:
         reading, line = self._reading, self._line
@@ -305,16 +313,8 @@ class BlockingSource:
 
     def _let_go(self) -> None:
         line, self._line = self._line, None
-        if line is None:
-            return
-        if self._reading.over and self._reading.keep:
-            line.rest()
-        else:
-            line.close()
-
-    def at_once(self) -> bytes | None:
-        """All of the body, where it is here; then there is nothing more to read."""
-        return self._reading.taken() if self._line is None and self._reading.over else None
+        if line is not None:
+            line.leave(self._reading)
 
     async def aclose(self) -> None:
         self._let_go()
