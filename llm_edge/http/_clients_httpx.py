@@ -54,10 +54,9 @@ class Client(httpx.Client):
         self, request: httpx.Request, *, stream: bool = False, auth: Any = _DEFAULT, follow_redirects: Any = _DEFAULT
     ) -> httpx.Response:
         """As httpx sends it."""
-        given: Any = {"stream": stream, "auth": auth, "follow_redirects": follow_redirects}
         ordinary = not stream and auth is _DEFAULT and self._short and _untouched()
         if not ordinary or self._transport is not self._face or not _plain(self, request):
-            return super().send(request, **given)
+            return super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
         began = time.perf_counter()
         try:
             response = self._face.handle_request(request)
@@ -66,7 +65,7 @@ class Client(httpx.Client):
             raise
         if 300 <= response.status_code < 400 and response.has_redirect_location:
             request.extensions[ANSWERED] = response
-            return super().send(request, **given)
+            return super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
         try:
             response.read()
         except BaseException:
@@ -92,10 +91,9 @@ class AsyncClient(httpx.AsyncClient):
         self, request: httpx.Request, *, stream: bool = False, auth: Any = _DEFAULT, follow_redirects: Any = _DEFAULT
     ) -> httpx.Response:
         """As httpx sends it."""
-        given: Any = {"stream": stream, "auth": auth, "follow_redirects": follow_redirects}
         ordinary = not stream and auth is _DEFAULT and self._short and _untouched_async()
         if not ordinary or self._transport is not self._face or not _plain(self, request):
-            return await super().send(request, **given)
+            return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
         began = time.perf_counter()
         try:
             response = await self._face.handle_async_request(request)
@@ -104,7 +102,7 @@ class AsyncClient(httpx.AsyncClient):
             raise
         if 300 <= response.status_code < 400 and response.has_redirect_location:
             request.extensions[ANSWERED] = response
-            return await super().send(request, **given)
+            return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
         try:
             await response.aread()
         except BaseException:

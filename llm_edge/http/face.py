@@ -156,14 +156,13 @@ class Front:
     def told(self, notes: Notes) -> TextPairs:
         """What we have to say about an answer, as header fields."""
         now = notes.ended = self.clock.now()
-        upstream = notes.upstream
-        for attempt in notes.attempts[-1:]:
-            if attempt.ended is None:  # a stream under way: its provider's time so far
-                upstream += now - attempt.started
+        upstream, attempts = notes.upstream, notes.attempts
+        if attempts and attempts[-1].ended is None:  # a stream under way: its provider's time so far
+            upstream += now - attempts[-1].started
         told = [
             ("x-llm-edge-request-id", notes.request_id),
             ("x-llm-edge-cache", notes.cache),
-            ("x-llm-edge-attempts", str(len(notes.attempts))),
+            ("x-llm-edge-attempts", str(len(attempts))),
             ("x-llm-edge-fallbacks", str(notes.fallbacks)),
             ("x-llm-edge-overhead-ms", f"{max(now - notes.started - upstream - notes.waited, 0.0) * 1e3:.3f}"),
         ]
