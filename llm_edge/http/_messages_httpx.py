@@ -138,21 +138,21 @@ def unread(status: int, fields: RawPairs, content: bytes, request: httpx.Request
 
 def _answered(status: int, headers: httpx.Headers, content: bytes, request: httpx.Request) -> httpx.Response:
     made = Whole.__new__(Whole)
-    vars(made).update(
-        status_code=status, headers=headers, _request=request, next_request=None, extensions={}, history=[],
-        is_closed=False, is_stream_consumed=False, default_encoding="utf-8", stream=httpx.ByteStream(content),
-        _content=content, _num_bytes_downloaded=len(content),
-    )  # fmt: skip
+    made.__dict__ = {
+        "status_code": status, "headers": headers, "_request": request, "next_request": None, "extensions": {},
+        "history": [], "is_closed": False, "is_stream_consumed": False, "default_encoding": "utf-8",
+        "stream": httpx.ByteStream(content), "_content": content, "_num_bytes_downloaded": len(content),
+    }  # fmt: skip
     return made
 
 
 def asked(method: str, url: httpx.URL, headers: httpx.Headers, content: bytes, timeout: httpx.Timeout) -> httpx.Request:
     """A request whose bytes are here; the URL is the very one given, and not a copy."""
     made = httpx.Request.__new__(httpx.Request)
-    vars(made).update(
-        method=method.upper(), url=url, headers=headers, extensions={"timeout": timeout.as_dict()},
-        stream=httpx.ByteStream(content), _content=content,
-    )  # fmt: skip
+    made.__dict__ = {
+        "method": method.upper(), "url": url, "headers": headers, "extensions": {"timeout": timeout.as_dict()},
+        "stream": httpx.ByteStream(content), "_content": content,
+    }  # fmt: skip
     return made
 
 

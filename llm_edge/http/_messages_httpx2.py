@@ -138,11 +138,11 @@ def unread(status: int, fields: RawPairs, content: bytes, request: httpx2.Reques
 
 def _answered(status: int, headers: httpx2.Headers, content: bytes, request: httpx2.Request) -> httpx2.Response:
     made = Whole.__new__(Whole)
-    vars(made).update(
-        status_code=status, headers=headers, _request=request, next_request=None, extensions={}, history=[],
-        is_closed=False, is_stream_consumed=False, default_encoding="utf-8", stream=httpx2.ByteStream(content),
-        _content=content, _num_bytes_downloaded=len(content),
-    )  # fmt: skip
+    made.__dict__ = {
+        "status_code": status, "headers": headers, "_request": request, "next_request": None, "extensions": {},
+        "history": [], "is_closed": False, "is_stream_consumed": False, "default_encoding": "utf-8",
+        "stream": httpx2.ByteStream(content), "_content": content, "_num_bytes_downloaded": len(content),
+    }  # fmt: skip
     return made
 
 
@@ -151,10 +151,10 @@ def asked(
 ) -> httpx2.Request:
     """A request whose bytes are here; the URL is the very one given, and not a copy."""
     made = httpx2.Request.__new__(httpx2.Request)
-    vars(made).update(
-        method=method.upper(), url=url, headers=headers, extensions={"timeout": timeout.as_dict()},
-        stream=httpx2.ByteStream(content), _content=content,
-    )  # fmt: skip
+    made.__dict__ = {
+        "method": method.upper(), "url": url, "headers": headers, "extensions": {"timeout": timeout.as_dict()},
+        "stream": httpx2.ByteStream(content), "_content": content,
+    }  # fmt: skip
     return made
 
 
