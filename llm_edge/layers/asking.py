@@ -152,8 +152,9 @@ class Asking:
     def _flight(self, form: str) -> str:
         """The name of this question while it is on its way: who would not take another's answer does not share it."""
         words = self._request.controls
-        narrow = "" if words.fallbacks and words.semantic else f" {words.fallbacks} {words.semantic}"
-        return f"{self._key} {form} {words.max_age}{narrow}"
+        if words.fallbacks and words.semantic and words.max_age is None:
+            return f"{self._key} {form}" if form else self._key
+        return f"{self._key} {form} {words.max_age} {words.fallbacks} {words.semantic}"
 
     def _other_form(self) -> str:
         """Under which name the same question is on its way that is asked in the other form; empty where none can be."""

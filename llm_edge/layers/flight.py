@@ -111,9 +111,7 @@ class Flight:
     def __init__(self, flights: Flights, key: str, home: Home, request: Request) -> None:
         self._flights, self.key, self._home, self._request = flights, key, home, request
         self._guests = 1
-        self._sight = sight(request.body)
-        if self._sight is not None:
-            flights.by_sight[self._sight[0]] = self._sight[1]
+        self._sight = sight(request.body, flights.by_sight)
 
     @property
     def guests(self) -> int:
@@ -294,11 +292,12 @@ class Flight:
         return None
 
     def _gone(self) -> None:
+        flights = self._flights
         if self._sight is not None:
-            self._flights.by_sight.pop(self._sight[0], None)
-        self._flights.over += 1  # two at the very same moment may count as one: it is another number all the same
-        if self._flights.under_way.get(self.key) is self:
-            del self._flights.under_way[self.key]
+            flights.by_sight.pop(self._sight, None)
+        flights.over += 1  # two at the very same moment may count as one: it is another number all the same
+        if flights.under_way.get(self.key) is self:
+            del flights.under_way[self.key]
 
 
 def _left(request: Request, runtime: Runtime) -> float | None:

@@ -41,7 +41,10 @@ class Sights:
             self._known[raw] = found
 
 
-def sight(body: Body) -> tuple[bytes, Keyed] | None:
-    """A body's bytes and what was found of it; None when it is too long to be known by sight."""
+def sight(body: Body, under_way: dict[bytes, Keyed]) -> bytes | None:
+    """Has a body that is under way known by its bytes, which are given; None when it is too long for that."""
     raw, found = body.raw, body.keyed
-    return None if found is None or len(raw) > SHORT else (raw, found)
+    if found is None or len(raw) > SHORT:
+        return None
+    under_way[raw] = found
+    return raw

@@ -129,7 +129,7 @@ _TEXT: Final = frozenset({"text", "title", "context", "filename", "name"})
 def _remote_images(body: Mapping[str, Any]) -> bool:
     """Whether a picture or file is named by an address anywhere in the conversation, tool results included."""
     # Every call passes here: mere text, as most of it is, is told apart before anything else.
-    waiting: list[Any] = list(map(body.get, _WORDS))
+    waiting: list[Any] = [body[name] for name in _WORDS if name in body and not isinstance(body[name], str)]
     for item in waiting:  # which grows as it is looked at
         listed: Sequence[Any] = item  # JSON's types are Any, and known so; isinstance alone would leave them unknown
         mapped: Mapping[str, Any] = item

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+from ...exact import is_object
 from ...message import Body, Json
-from ..cargo import camel, mapping, objects, string
+from ..cargo import camel, listing, mapping, objects, string
 from .core import Exchange
 from .marks import MARK, PACKED, is_marked
 from .openai_models import OWN
@@ -36,8 +37,8 @@ def may_hold_strangers(body: Body, dialect: str, provider: str) -> bool:
     if dialect == "openai.chat":
         if provider not in OWN:
             return False
-        for message in objects(body.json.get("messages")):
-            if message.get("role") == "assistant" and _is_strange(message, provider):
+        for message in listing(body.json.get("messages")):
+            if is_object(message) and message.get("role") == "assistant" and _is_strange(message, provider):
                 return True
         return False
     marks = _MARKS.get(dialect)
