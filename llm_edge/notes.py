@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 
 if TYPE_CHECKING:
     from .signals import Signal
@@ -108,6 +108,14 @@ class Attempt:
     """Told when the attempt has ended."""
 
 
+Event: TypeAlias = tuple[float, str, dict[str, Any]]
+
+# Every call makes these lists, and `list[str]()` would take four times as long as `list()`: cast, for type checkers.
+_names = cast("Callable[[], list[str]]", list)
+_attempts = cast("Callable[[], list[Attempt]]", list)
+_events = cast("Callable[[], list[Event]]", list)
+
+
 @dataclass(slots=True)
 class Notes:
     """One call's story, filled in by each layer as the call passes through it."""
@@ -128,13 +136,13 @@ class Notes:
     key_parts: Callable[[], Sequence[str]] = _no_parts
     """Gives the names of what went into the key."""
     route: str = ""
-    targets: list[str] = field(default_factory=list[str])
+    targets: list[str] = field(default_factory=_names)
     """Who might have been asked, in order."""
     considered: Sequence[Scored] = ()
     """Among whom a strategy chose."""
     target: str = ""
     """`provider/model` that answered."""
-    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    attempts: list[Attempt] = field(default_factory=_attempts)
     fallbacks: int = 0
     upstream: float = 0.0
     """Seconds spent waiting for providers."""
@@ -170,7 +178,7 @@ class Notes:
     """Whether that trace is kept."""
     call_key: str = ""
     """What all attempts of this call have in common, once somebody asked."""
-    events: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list[tuple[float, str, dict[str, Any]]])
+    events: list[Event] = field(default_factory=_events)
 
     def same_for_all_attempts(self) -> str:
         """A random word that a provider can know a repeated call by."""
