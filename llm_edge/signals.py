@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import cache
 from heapq import heappop, heappush
+from importlib import _bootstrap
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _COMING = itemgetter(1)
+_FOR_IMPORTS = 2.0
 
 
 class Signal:
@@ -223,7 +226,25 @@ def mind_forks(thing: Forkable) -> None:
 @cache
 def _watch_forks() -> None:
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_after_fork)
+        os.register_at_fork(before=_imports_over, after_in_child=_after_fork)
+
+
+def _imports_over() -> None:
+    """
+    Wait for what other threads are importing, for in a child those modules would stay locked for ever.
+
+    The first calls of a process import most of what they need. Fork waits two seconds at the most.
+    """
+    until = time.monotonic() + _FOR_IMPORTS
+    while _imported_elsewhere() and time.monotonic() < until:
+        time.sleep(0.001)
+
+
+def _imported_elsewhere() -> bool:
+    # Nothing public tells of it; where these are not there a fork goes ahead, as it does without us.
+    locks: dict[str, Callable[[], object]] = getattr(_bootstrap, "_module_locks", {})
+    owners = [getattr(lock(), "owner", None) for lock in list(locks.values())]
+    return not {None, threading.get_ident()}.issuperset(owners)
 
 
 def _after_fork() -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -633,10 +634,39 @@ def test_importing_does_not_watch_forks() -> None:
     program = (
         "import os; calls = []; os.register_at_fork = lambda **named: calls.extend(named.values())\n"
         "import llm_edge.runtime as runtime; ours = lambda: [c for c in calls if c.__module__ == 'llm_edge.signals']\n"
-        "assert not ours(); runtime.Guard(); runtime.Guard(); assert len(ours()) == 1"
+        "assert not ours(); runtime.Guard(); runtime.Guard(); assert len(ours()) == 2"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+ROOT = Path(__file__).resolve().parents[1]
+SLOW = """
+import os, signal, sys, threading, types
+import llm_edge.runtime as runtime
+runtime.Guard()
+gate = sys.modules["gate"] = types.ModuleType("gate")
+gate.begun, gate.go = threading.Event(), threading.Event()
+with open("slow.py", "w") as file:
+    file.write("import gate\\ngate.begun.set(); gate.go.wait(); sum(range(10**6)); done = True")
+sys.path.insert(0, ".")
+threading.Thread(target=lambda: __import__("slow"), daemon=True).start()
+gate.begun.wait()
+os.register_at_fork(before=gate.go.set)  # heard before ours, so the import ends while that one waits
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    import slow
+    os._exit(0 if slow.done else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_fork_waits_for_what_another_thread_is_importing(tmp_path: Path) -> None:
+    given = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "ignore", "-c", SLOW]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=given)
+    assert (done.stdout, done.stderr) == ("0\n", "")
 
 
 def test_a_wait_that_is_moved_rings_at_its_new_moment() -> None:
