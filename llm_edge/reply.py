@@ -39,12 +39,12 @@ class _Told:
 
     @property
     def cache(self) -> str:
-        """`HIT`, `MISS` or `BYPASS`."""
+        """`HIT`, `MISS` or `BYPASS`; `COALESCED`, `STALE` or `SEMANTIC HIT`."""
         return self._notes.cache
 
     @property
     def target(self) -> str:
-        """`provider/model` that answered; empty for an answer from the cache."""
+        """`provider/model` that answered, or that gave the answer kept."""
         return self._notes.target
 
     @property
