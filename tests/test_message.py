@@ -207,6 +207,24 @@ def test_setting_a_header_takes_the_place_of_its_repeats(pairs: list[tuple[str, 
     ]
 
 
+some_pairs = st.lists(st.tuples(st.sampled_from(["A", "a", "b", "X-C"]), st.sampled_from(["1", "2"])), max_size=5)
+
+
+@given(some_pairs, st.lists(st.sampled_from(["a", "B", "x-c", "d"]), max_size=3), some_pairs, st.booleans())
+def test_fields_that_are_left_out_or_added_leave_the_others_as_they_are_found(
+    pairs: list[tuple[str, str]], names: list[str], added: list[tuple[str, str]], looked: bool
+) -> None:
+    headers, unwanted = Headers(pairs), {name.lower() for name in names}
+    assert not looked or len(headers) == len({name.lower() for name, _ in pairs})  # found once, and kept so
+    rest = headers.without(*names)
+    assert rest.pairs == tuple(pair for pair in pairs if pair[0].lower() not in unwanted)
+    more = [(name.lower(), value) for name, value in added]
+    both = rest.followed_by(more)
+    assert both.pairs == (*rest.pairs, *more)
+    for made in (rest, both, headers):
+        assert list(made.items()) == list(Headers(made.pairs).items())
+
+
 def test_headers_that_lose_nothing_stay_what_they_are() -> None:
     headers = Headers({"A": "1"})
     assert headers.without("b") is headers

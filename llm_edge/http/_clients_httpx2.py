@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from operator import attrgetter
 from types import FunctionType
@@ -126,10 +126,13 @@ class _Building:
         content, timeout = further.pop("content", None), further.pop("timeout", _DEFAULT)
         if not isinstance(content, bytes) or not content or client.params or client.cookies:
             return None
+        given = further.pop("headers", None)
+        # As pairs: the order of a dict's fields counts.
+        pairs = given if is_list(given) else [*given.items()] if is_object(given) else []
         inherited = vars(client.headers)["_list"]
         said, common = self._last  # read once: other threads say other things
-        if (url, further, inherited) != said:
-            found = self._common(url, further, inherited)
+        if (url, pairs, further, inherited) != said:
+            found = self._common(url, pairs, further, inherited)
             if found is None:
                 return None
             common = found
@@ -139,14 +142,13 @@ class _Building:
         address, headers = common
         return asked(method, address, Known(headers, len(content)), content, timeout)
 
-    def _common(self, url: object, further: Mapping[str, Any], inherited: Listed) -> _Common | None:
+    def _common(
+        self, url: object, pairs: Sequence[Any], further: Mapping[str, Any], inherited: Listed
+    ) -> _Common | None:
         """The address, and all header fields but the length; None where it is not for us to put them together."""
-        given = further.get("headers")
-        # Kept as a copy, for the caller may change his.
-        told: Any = dict(given) if is_object(given) else [tuple(pair) for pair in given] if is_list(given) else ()
-        own = _own(told.items() if is_object(told) else told)
-        more = any(value is not None for name, value in further.items() if name != "headers")
-        if more or not own or not isinstance(url, str):
+        told = [tuple(pair) for pair in pairs]  # tuples in a list of our own: the caller may change his
+        own = _own(told)
+        if not own or any(value is not None for value in further.values()) or not isinstance(url, str):
             return None
         address = self._addresses.get(url) or self._address(url)
         names = {name.lower() for name, _ in own}
@@ -157,7 +159,7 @@ class _Building:
         if not b"".join(map(b"".join, every)).isascii():
             return None
         common = address, readable(every)
-        self._last = (url, {**further, "headers": told}, list(inherited)), common
+        self._last = (url, told, further, list(inherited)), common
         return common
 
     def _address(self, url: str) -> httpx2.URL | None:

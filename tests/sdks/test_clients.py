@@ -103,10 +103,30 @@ def test_a_request_is_built_as_the_library_builds_it(
             assert seen(edge.build_request(method, url, **given)) == seen(plain.build_request(method, url, **given))
 
 
+some = st.permutations([("X-A", "1"), ("x-b", "2"), ("x-a", "1")]).map(lambda fields: fields[:2])
+paths = st.sampled_from(["/v1/x", "/V1/x", "/v1/x?key=1"])
+
+
+@given(asked=st.lists(st.tuples(paths, st.one_of(some, some.map(dict), some.map(tuple))), max_size=5))
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_requests_that_are_much_alike_are_not_mixed_up(library: str, asked: list[tuple[str, Any]]) -> None:
+    theirs, ours = FAMILIES[library]
+    nowhere = theirs.MockTransport(canned(FAMILIES[library]))
+    with theirs.Client(transport=nowhere) as plain, ours.Client(nowhere) as edge:
+        for path, headers in asked:
+            given: Any = {"headers": headers, "content": b"{}"}
+            url = f"http://given.test{path}"
+            assert seen(edge.build_request("POST", url, **given)) == seen(plain.build_request("POST", url, **given))
+
+
 CHANGES: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "a field of the caller's list": lambda client, given: given["headers"].append(("X-New", "1")),
     "a value of the caller's list": lambda client, given: given["headers"].__setitem__(
         0, ("Authorization", "Bearer l")
+    ),
+    "the order of a dict": lambda client, given: given.update(headers={"X-B": "2", "X-A": "1"}),
+    "the library's own fields": lambda client, given: given.update(
+        headers=type(client.headers)({"x-b": "2", "x-a": "1"})
     ),
     "the client's fields": lambda client, given: client.headers.update({"X-New": "1"}),
     "the client's fields, all": lambda client, given: setattr(client, "headers", {"X-New": "1"}),
@@ -119,11 +139,15 @@ CHANGES: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
 }
 
 
+OF_A_DICT = ("the order of a dict", "the library's own fields")
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_changes_between_two_requests_is_in_the_second(change: str, family: Any, colour: Any) -> None:
     told: list[Any] = []
     for client in Pair(family, colour, canned(family)):
-        given = {**SENT, "headers": list(SENT["headers"])}
+        fields: Any = {"X-A": "1", "X-B": "2"} if change in OF_A_DICT else list(SENT["headers"])
+        given = {**SENT, "headers": fields}
         client.build_request("POST", URL, **given)
         CHANGES[change](client, given)
         told.append(seen(client.build_request("POST", URL, **given)))
