@@ -32,13 +32,18 @@ from ..telemetry import logs
 from . import births, certificates
 from .app import Sidecar
 from .auth import LockedDoor, door_of
+from .callers import Door
+from .crowd import Crowd
 from .intake import HEADER_BYTES
 from .waking import Waking
+from .wire import Receive, Scope, Send
 
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 _FILES = 2**20
 YOUNG = 2_000
 """Objects a worker makes before the garbage collector looks at them: newer Pythons' own number, older ones have 700."""
+PING = 30_000
+"""Milliseconds between two asks whether the other side of an HTTP/2 connection is there; it has 20 s to say so."""
 WATCH = 0.5
 """Seconds between two looks at the files, where they are watched."""
 _STAYS = ("host", "port", "workers", "connections", "header_timeout", "drain")
@@ -97,14 +102,33 @@ class Plan:
         serve_logs(edge)
         where = os.environ.get(_COUNTS) if edge.config.serve.workers > 1 else None
         door = door_of(edge.config, os.environ, ThreadClock())
-        return Worker(edge, edge.config.serve, door, own=True, shared=Path(where) if where else None)
+        return Worker(edge, edge.config.serve, door, shared=Path(where) if where else None)
 
 
 class Worker(Sidecar):
     """A sidecar in a process of its own."""
 
+    def __init__(self, edge: EdgeClient, config: ServeConfig, door: Door, *, shared: Path | None) -> None:
+        super().__init__(edge, config, door, own=True, shared=shared)
+        self._busy: dict[tuple[str, str], int] = {}
+        self._crowd = Crowd(config.port, config.connections, config.header_timeout, self._busy)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        peer: Any = scope.get("client")  # address and port, as granian tells them
+        busy = self._busy
+        busy[peer] = busy.get(peer, 0) + 1
+        try:
+            await (self._inside if self._cors is None else self._cors)(scope, receive, send)
+        finally:
+            left = busy[peer] - 1
+            if left:
+                busy[peer] = left  # others of the same connection, as HTTP/2 has them
+            else:
+                del busy[peer]
+
     def start(self) -> None:
         super().start()
+        self._crowd.begin()
         self.health.certificate = certificates.lifetime(self.config.tls)
         births.over(asyncio.get_running_loop(), self._stopping)
         # What is here now stays: a full collection that walked it would have all calls stand still for 20 ms and more.
@@ -114,6 +138,7 @@ class Worker(Sidecar):
         gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
 
     def _stopping(self) -> None:
+        self._crowd.end()
         self.health.stopping = True  # whoever can still ask is told while running answers finish
 
 
@@ -151,7 +176,7 @@ class Server(MPServer):
                 header_read_timeout=max(int(config.header_timeout * 1e3), 1),
                 max_buffer_size=4 * HEADER_BYTES,
             ),
-            http2_settings=HTTP2Settings(max_headers_size=2 * HEADER_BYTES),
+            http2_settings=HTTP2Settings(max_headers_size=2 * HEADER_BYTES, keep_alive_interval=PING),
             log_level=LogLevels.warning,
             ssl_cert=tls.cert_file,
             ssl_key=tls.key_file,
@@ -304,7 +329,14 @@ def share_counts(config: EdgeConfig) -> Generator[None]:
     if config.serve.workers == 1 or not config.serve.metrics or os.environ.get(_COUNTS):
         yield
         return
-    with TemporaryDirectory(prefix="llm-edge-counts-") as shared:
+    try:
+        made = TemporaryDirectory(prefix="llm-edge-counts-")
+    except OSError as error:
+        raise ConfigError(
+            f"serve.workers ({config.place(('serve', 'workers'))}): workers add up what they count in a temporary"
+            f" directory, and none can be made: {error.strerror}. Set TMPDIR to one, or serve.metrics = false."
+        ) from None
+    with made as shared:
         os.environ[_COUNTS] = shared
         try:
             yield

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from pathlib import Path
+
+import pytest
+
+from llm_edge.config import EdgeConfig
+from llm_edge.errors import ConfigError
+from llm_edge.serve.run import share_counts
 
 from .conftest import toml
 from .kit import running
@@ -24,3 +31,14 @@ def test_workers_that_would_each_count_for_themselves_take_no_limits(upstream: s
         process.file.write_text(toml(upstream, LIMIT))
         process.signal(signal.SIGHUP)
         assert "each worker would count [limits] for itself" in process.printed("the old one goes on")
+
+
+def test_workers_without_a_place_for_their_counts_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A container whose file system can only be read has no temporary directory, unless it is given one."""
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with (
+        pytest.raises(ConfigError, match=r"serve\.workers .*Set TMPDIR"),
+        share_counts(EdgeConfig(serve={"workers": 2})),
+    ):
+        pass
