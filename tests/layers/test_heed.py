@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from llm_edge.errors import CallError, NetworkFailed, Overloaded, RateLimited, T
 from llm_edge.layers.heed import Credential, Credentials, Heed
 from llm_edge.message import Request, Response
 from llm_edge.providers.base import Target
-from llm_edge.runtime import FakeClock
+from llm_edge.runtime import FakeClock, Signal
 
 from .kit import CHUNKS, Script, answer, call, failed, read_all, streamed
 
@@ -209,6 +210,28 @@ def test_a_call_that_began_before_a_refusal_makes_room_when_it_ends_after_it() -
     assert credential.under_way == 2
     credential.went_well()
     credential.went_well()
+    assert credential.under_way == 0
+
+
+def test_of_many_threads_whose_calls_are_refused_now_and_then_none_is_left_under_way() -> None:
+    credential = Credential()
+
+    def calls(thread: int) -> None:
+        for number in range(200):
+            if credential.flow.limit is None:
+                credential.begin()
+            elif not credential.guard.do(lambda: credential.enter(Signal())):
+                continue
+            if (number + thread) % 40 == 39:
+                credential.guard.post(lambda: credential.over("refused"))
+            else:
+                credential.went_well()
+
+    threads = [threading.Thread(target=calls, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert credential.under_way == 0
 
 
