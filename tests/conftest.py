@@ -8,6 +8,7 @@ how to wait for it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
@@ -24,6 +25,12 @@ T = TypeVar("T")
 # How long an example takes is no truth about our code: a busy machine must not fail a test.
 settings.register_profile("llm_edge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("llm_edge")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all they import are there, and will stay: no collection looks through them again."""
+    gc.collect()
+    gc.freeze()
 
 
 class Colour:
