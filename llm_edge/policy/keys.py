@@ -58,7 +58,7 @@ def answer_key(body: Body, *context: str) -> str:
         canonical = exact.canonical(fields)
         # Of the same length, as nearly all are (a comma stands for two brackets): then nothing is said twice.
         size = len(canonical) + len(left_out) - 1 if left_out else len(canonical)
-        if size != len(raw) and not exact.is_plain(raw, canonical.count(b":") + left_out.count(b":")):
+        if size != len(raw) and not exact.is_plain(raw, canonical + left_out):
             raise Ambiguous
     except TypeError as error:
         raise ValueError(f"this body has no canonical form: {error}") from None
