@@ -47,8 +47,8 @@ def _requests(calls: int) -> list[Request]:
 
 
 def _chain(colour: str, sections: dict[str, Any], end: Handler) -> tuple[House, Handler]:
-    config = EdgeClient(**sections, env={}).config
-    house = House(config, resolve(config, {}, key_env()))
+    with EdgeClient(**sections, env={}) as edge:
+        house = House(edge.config, resolve(edge.config, {}, key_env()))
     return house, _chain_of(house, colour, end)
 
 
@@ -124,7 +124,9 @@ def trips(rate: float = 1000.0, seconds: float = 2.0) -> float | None:
         house, handler = _chain("async", {**SECTIONS, "limits": limits, "store": store}, a_moment)
         calls = asyncio.run(_open_loop(handler, rate, seconds))
         house.limits.counters.close()
-        told: Any = redis.Redis(port=server.port).info("commandstats")  # as the server counts them, also those behind
+        house.breakers.close()
+        with redis.Redis(port=server.port) as bare:
+            told: Any = bare.info("commandstats")  # as the server counts them, also those behind
     return sum(each["calls"] for name, each in told.items() if name.startswith("cmdstat_eval")) / calls
 
 

@@ -116,5 +116,7 @@ class Pool:
         most = _CLUSTERS if self._place.shape == "cluster" else _LANES
         if lane.age == self._age and len(self._ready) < most and not self._closed:
             self._ready.append(lane)
+            if self._closed:  # just now, by a thread that did not find this one there
+                self.close()
         else:
             lane.close()
