@@ -114,9 +114,9 @@ class Pool:
 
     def _put_back(self, lane: Lane) -> None:
         most = _CLUSTERS if self._place.shape == "cluster" else _LANES
-        if lane.age == self._age and len(self._ready) < most and not self._closed:
+        if lane.age == self._age and len(self._ready) < most:
             self._ready.append(lane)
-            if self._closed:  # just now, by a thread that did not find this one there
+            if self._closed:  # asked after it lies there: who closes may not have found it
                 self.close()
         else:
             lane.close()
