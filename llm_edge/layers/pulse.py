@@ -50,6 +50,7 @@ class GuardedPulse:
         if len(under_way) <= self._berths.places and not self._queue:
             return True  # others stepped back
         self._step_back()
+        self._seat()  # who left just now may have found no place but the one this call stood on
         if len(self._queue) >= self._berths.waiting:
             return False
         turn = Signal()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +181,32 @@ def test_in_every_order_a_single_place_has_one_in_it_and_comes_home() -> None:
             assert there or not waiting
         assert pulse.pulse.in_flight == 0
     assert orders == 2520
+
+
+class Between(list[None]):
+    """Calls under way; once, as somebody comes, another leaves at that very moment."""
+
+    def __init__(self, calls: list[None], leave: Callable[[], None]) -> None:
+        super().__init__(calls)
+        self._leaves = [leave]
+
+    def append(self, one: None, /) -> None:
+        super().append(one)
+        if self._leaves:
+            self._leaves.pop()()
+
+
+def test_a_place_given_back_as_another_comes_goes_to_who_waits() -> None:
+    pulse = GuardedPulse(Berths(places=1, waiting=1))
+    assert pulse.enter() is True
+    waits = pulse.enter()
+    assert isinstance(waits, Signal)
+    pulse.pulse.under_way = Between(pulse.pulse.under_way, pulse.leave)
+    comes = pulse.enter()
+    assert waits.is_set
+    assert isinstance(comes, Signal)  # there is room to wait again
+    pulse.leave()
+    assert comes.is_set
 
 
 def test_many_threads_share_the_places_and_all_come_home() -> None:
