@@ -20,8 +20,6 @@ from .core import Exchange
 
 EXTRA = "anthropic"
 """Where in the chat form Anthropic's own things ride along."""
-NOT_EMPTY = "."
-"""Stands where Anthropic wants text and there is none."""
 _UNTITLED = "document.pdf"
 """What a document without a title is called where it must have a name."""
 

@@ -15,8 +15,9 @@ from .anthropic_parts import EXTRA, listed
 from .anthropic_schema import described, strict_schema
 from .anthropic_thinking import set_thinking, settle_with_tools
 from .anthropic_tools import set_tools
-from .anthropic_turns import SYSTEM, Turns, texts
+from .anthropic_turns import Turns, texts
 from .core import Exchange
+from .turns import SYSTEM
 
 
 @dataclass(slots=True)

@@ -1,65 +1,33 @@
 """
-The messages of a chat as Anthropic's turns.
-
-Theory of operation. Anthropic wants the results of a turn's tool calls first in the very next user
-message, all of them, in one message. So what follows an assistant turn is gathered until the next
-one: results by the id they answer, user content, system messages. Then it is written down as one
-user message: results in the order of the calls, a word for those that are missing, the content.
-
-A system message in the middle stays where it is: models that know such messages get one, after a
-user message and never between a call and its result; the others find it tagged among the user's
-words. It is not moved to the top, where it would mean more than it did and spoil the cached prefix.
+The messages of a chat as Anthropic's turns: the results of a turn's tool calls first in the very next user message, all
+of them, and behind them what the user said. `turns.py` tells how they are gathered.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from ...message import Json
 from ..capabilities import Capabilities
 from ..cargo import mapping, objects, string
-from .anthropic_parts import EXTRA, NOT_EMPTY, blocks, cache_mark, listed
+from . import turns
+from .anthropic_parts import EXTRA, blocks, cache_mark, listed
 from .anthropic_told import tool_input
 from .core import Exchange
 from .marks import whose
+from .turns import NO_RESULT, SYSTEM, Calls, Said, apart, turn
 
-SYSTEM = frozenset(("system", "developer"))
-_UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
-_FIT = re.compile(r"[a-zA-Z0-9_-]+").fullmatch
-_NO_RESULT = "This call was not answered."
-_READ = frozenset(
-    (
-        "role",
-        "content",
-        "tool_calls",
-        "tool_call_id",
-        "refusal",
-        "cache_control",
-        "thinking_blocks",
-        "reasoning_content",
-        "annotations",
-        "is_error",
-        EXTRA,
-    )
-)
+_LONGEST: Final = 128
+_UNFIT: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_READ: Final = turns.READ | {EXTRA}
 
 
 def fit_name(name: str, exchange: Exchange) -> str:
     """The tool's name as Anthropic takes it; the way back is kept in `exchange.names`."""
-    if len(name) <= 128 and _FIT(name) and exchange.names.setdefault(name, name) == name:
-        return name
-    for told, known in exchange.names.items():
-        if known == name:
-            return told
-    stem = _UNFIT.sub("_", name)[:128] or "tool"
-    told, number = stem, 2
-    while told in exchange.names:
-        told, number = f"{stem[:120]}_{number}", number + 1
-    exchange.names[told] = name
-    exchange.changed(f"tool {name!r}", f"is called {told!r} at Anthropic, which takes letters, digits, _ and - only")
-    return told
+    fit = _UNFIT.sub("_", name) or "tool"
+    return turns.fit_name(name, fit, _LONGEST, exchange, "Anthropic, which takes letters, digits, _ and - only")
 
 
 class Turns:
@@ -68,27 +36,20 @@ class Turns:
     def __init__(self, exchange: Exchange, capabilities: Capabilities) -> None:
         self.turns: list[dict[str, Any]] = []
         self._exchange = exchange
-        self._inline = capabilities.system_inline
-        self._calls: dict[str, str] = {}
-        """The last turn's calls: the caller's ids, and what Anthropic is told."""
-        self._results: dict[str, dict[str, Any]] = {}
-        self._said: list[list[Json] | Json] = []
-        """What the user said since, in pieces; a system message is a text block of its own."""
-        self._spoken = False
-        """Whether there was a user message at all, empty or not."""
+        self._calls: Calls[Json] = Calls(exchange)
+        self._said = Said(exchange, "Anthropic", _text, _tagged, capabilities.system_inline)
 
     def add(self, message: Json, place: str) -> None:
         """The next message of the chat, `place` in the request."""
         role = string(message.get("role"))
         if role == "user":
-            self._user(message, place)
+            self._said.user(_marked(message, blocks(message.get("content"), place, self._exchange)))
         elif role == "assistant":
             self._assistant(message, place)
         elif role == "tool":
             self._result(message, place)
         elif role in SYSTEM:
-            text = texts(message, place, self._exchange)
-            self._said.extend(text)
+            self._said.system(texts(message, place, self._exchange))
         else:
             raise self._exchange.impossible(f"{place}.role", f"{role!r} is not known here")
         if len(message) > 2:
@@ -98,33 +59,14 @@ class Turns:
     def end(self) -> list[dict[str, Any]]:
         """The turns, all of them."""
         self._close()
-        if not self.turns:
-            self.turns.append(_text_turn(NOT_EMPTY))
-            self._exchange.changed("messages", f"held no user message, so it got one: {NOT_EMPTY!r}")
-        elif self.turns[0]["role"] == "assistant":
-            self.turns.insert(0, _text_turn(NOT_EMPTY))
-            self._exchange.changed("messages", f"began with the assistant; the user says {NOT_EMPTY!r} first")
+        self._said.begun(self.turns)
         return self.turns
 
-    # ------------------------------------------------------------ what follows an assistant turn
-
-    def _user(self, message: Json, place: str) -> None:
-        self._spoken = True
-        found = blocks(message.get("content"), place, self._exchange)
-        mark = cache_mark(message)
-        if mark is not None and found:
-            found[-1] = {**found[-1], "cache_control": mark}
-        self._said.append(found)
+    def _close(self) -> None:
+        self._said.close(self.turns, self._calls.close(_missing))
 
     def _result(self, message: Json, place: str) -> None:
-        identity = string(message.get("tool_call_id"))
-        told = self._calls.get(identity)
-        if told is None:
-            raise self._exchange.impossible(
-                f"{place}.tool_call_id", f"no tool call {identity!r} stands in the assistant message before it"
-            )
-        if identity in self._results:
-            raise self._exchange.impossible(f"{place}.tool_call_id", f"the call {identity!r} has a result already")
+        identity, told = self._calls.answered(message, place)
         result: dict[str, Any] = {"type": "tool_result", "tool_use_id": told}
         content = message.get("content")
         if isinstance(content, str):
@@ -138,40 +80,7 @@ class Turns:
         if mark is not None:
             result["cache_control"] = mark
         result.update(mapping(message.get(EXTRA)))
-        self._results[identity] = result
-
-    def _close(self) -> None:
-        """Writes down what was gathered since the last assistant turn."""
-        now = self._answers()
-        for piece in self._said:
-            if isinstance(piece, list):
-                now.extend(piece)
-            elif self._inline and now:
-                self.turns += [{"role": "user", "content": now}, {"role": "system", "content": [piece]}]
-                now = []
-            elif self._inline and self.turns and self.turns[-1]["role"] == "system":
-                self.turns[-1]["content"].append(piece)
-            else:
-                now.append({**piece, "text": f"<system>{piece['text']}</system>"})
-                self._exchange.changed("messages", "hold a system message in the middle; it went as tagged user text")
-        if now:
-            self.turns.append({"role": "user", "content": now})
-        elif self._spoken and (not self.turns or self.turns[-1]["role"] == "assistant"):
-            self.turns.append(_text_turn(NOT_EMPTY))
-            self._exchange.changed("messages", f"hold a user message without a word; Anthropic was sent {NOT_EMPTY!r}")
-        self._calls, self._results, self._said, self._spoken = {}, {}, [], False
-
-    def _answers(self) -> list[Json]:
-        found: list[Json] = []
-        for identity, told in self._calls.items():
-            result = self._results.get(identity)
-            if result is None:
-                result = {"type": "tool_result", "tool_use_id": told, "content": _NO_RESULT, "is_error": True}
-                self._exchange.changed("messages", f"hold no result for {identity!r}; it went as not answered")
-            found.append(result)
-        return found
-
-    # ------------------------------------------------------------ assistant turns
+        self._calls.answer(identity, result)
 
     def _assistant(self, message: Json, place: str) -> None:
         self._close()
@@ -180,7 +89,7 @@ class Turns:
             raise self._exchange.impossible(f"{place}.function_call", "it is long deprecated; send tool_calls")
         if message.get("audio"):
             raise self._exchange.impossible(f"{place}.audio", "Anthropic hears nothing; send the words as content")
-        told = [self._identity(call, f"{place}.tool_calls[{index}]") for index, call in enumerate(calls)]
+        told = [self._calls.add(call, f"{place}.tool_calls[{at}]", self._tell) for at, call in enumerate(calls)]
         content = _kept(message, calls, told)
         if content is None:
             content = self._thinking(message, place)
@@ -189,22 +98,12 @@ class Turns:
                 content = blocks(message.get("refusal"), place, self._exchange)
             for index, call in enumerate(calls):
                 content.append(self._call(call, told[index], f"{place}.tool_calls[{index}]"))
-        mark = cache_mark(message)
-        if mark is not None and content:
-            content[-1] = {**content[-1], "cache_control": mark}
         if content:
-            self.turns.append({"role": "assistant", "content": content})
+            self.turns.append(turn("assistant", _marked(message, content)))
 
-    def _identity(self, call: Json, place: str) -> str:
-        identity = string(call.get("id"))
-        if identity in self._calls:
-            raise self._exchange.impossible(f"{place}.id", f"two calls of one message have the id {identity!r}")
-        stem = _UNFIT.sub("_", identity) or "call"
-        told, number = stem, 2
-        while told in self._exchange.ids:
-            told, number = f"{stem}_{number}", number + 1
+    def _tell(self, identity: str) -> str:
+        told = apart(_UNFIT.sub("_", identity) or "call", self._exchange.ids)
         self._exchange.ids[told] = identity
-        self._calls[identity] = told
         return told
 
     def _thinking(self, message: Json, place: str) -> list[Json]:
@@ -246,10 +145,13 @@ def texts(message: Json, place: str, exchange: Exchange) -> list[Json]:
     found = blocks(message.get("content"), place, exchange)
     if any(block.get("type") != "text" for block in found):
         raise exchange.impossible(f"{place}.content", "a system message can only hold text")
+    return _marked(message, found)
+
+
+def _marked(message: Json, found: list[Json]) -> list[Json]:
+    """The blocks, the last of which ends what is to be cached where the message asks for that."""
     mark = cache_mark(message)
-    if mark is not None and found:
-        found[-1] = {**found[-1], "cache_control": mark}
-    return found
+    return found if mark is None or not found else [*found[:-1], {**found[-1], "cache_control": mark}]
 
 
 def _kept(message: Json, calls: Sequence[Json], told: Sequence[str]) -> list[Json] | None:
@@ -271,5 +173,13 @@ def _kept(message: Json, calls: Sequence[Json], told: Sequence[str]) -> list[Jso
     ]
 
 
-def _text_turn(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": [{"type": "text", "text": text}]}
+def _missing(identity: str, told: str) -> Json:
+    return {"type": "tool_result", "tool_use_id": told, "content": NO_RESULT, "is_error": True}
+
+
+def _text(text: str) -> Json:
+    return {"type": "text", "text": text}
+
+
+def _tagged(block: Json) -> Json:
+    return {**block, "text": f"<system>{block['text']}</system>"}

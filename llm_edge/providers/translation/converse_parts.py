@@ -15,8 +15,8 @@ from typing import Any, Final
 from ...message import Json
 from ..bedrock_models import Family
 from ..cargo import mapping, string
-from .anthropic_parts import NOT_EMPTY, Data, cache_mark, data_url, listed
-from .core import Exchange
+from .anthropic_parts import Data, cache_mark, data_url, listed
+from .core import NOT_EMPTY, Exchange
 
 EXTRA: Final = "bedrock"
 """Where in the chat form Bedrock's own things ride along."""

@@ -18,8 +18,9 @@ from .converse_cache import limit_points
 from .converse_parts import EXTRA
 from .converse_thinking import set_reasoning
 from .converse_tools import Tools
-from .converse_turns import SYSTEM, Turns
+from .converse_turns import Turns
 from .core import Exchange
+from .turns import SYSTEM
 
 _JSON_ONLY: Final = "Answer with one JSON object and nothing else."
 _METADATA: Final = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{0,256}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from ...errors import InvalidRequest
 from ...message import Json
 from ..cargo import mapping
 
 OnUnsupported: TypeAlias = Literal["warn", "drop", "reject"]
+
+NOT_EMPTY: Final = "."
+"""Stands where a vendor wants text and there is none."""
 
 _SAID_TWICE = {
     "thinking": frozenset({"type", "budget_tokens"}),

@@ -16,7 +16,8 @@ from .gemini_parts import EXTRA
 from .gemini_schema import json_schema, old_schema
 from .gemini_thinking import set_thinking
 from .gemini_tools import set_tools
-from .gemini_turns import SYSTEM, Turns
+from .gemini_turns import Turns
+from .turns import SYSTEM
 
 _STOPS = 5
 _JSON = "application/json"

@@ -2,9 +2,8 @@
 The messages of a chat as Google's contents.
 
 Theory of operation. Google wants, right after a turn that called functions, one user content with
-the results of all of them, and nothing else in it. So what follows an assistant message is gathered
-until the next one: results by the id they answer, what the user said. Then the results are written
-in the order of the calls, a word for those that are missing, and what was said in a content of its own.
+the results of all of them, and nothing else in it; what was said follows in a content of its own.
+`turns.py` tells how they are gathered.
 
 Since Gemini 3 a call shows the signature of the thought behind it. Google's own is put back where it
 was; where it is lost, the first call of a turn says so in the word Google has for that.
@@ -20,41 +19,28 @@ from ...message import Json
 from ..capabilities import Capabilities
 from ..cargo import mapping, objects, string
 from ..openai import joined_text
-from .core import Exchange
+from . import turns
+from .core import NOT_EMPTY, Exchange
 from .gemini_parts import EXTRA, MAKER, Parts, own_signature
+from .turns import NO_RESULT, SYSTEM, Calls
 
-SYSTEM = frozenset({"system", "developer"})
 SKIP = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """`skip_thought_signature_validator`: the word for a signature that is lost."""
 
+_LONGEST = 128
 _FIT = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}").fullmatch
 _UNFIT = re.compile(r"[^A-Za-z0-9_.:-]")
-_NO_RESULT = "This call was not answered."
-_PLACEHOLDER = "."
 _IN_RESULTS = frozenset({"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"})
-_READ = frozenset(
-    """
-    role content tool_calls tool_call_id refusal reasoning_content thinking_blocks annotations is_error images
-    cache_control audio function_call
-    """.split()  # noqa: SIM905  a list of this length would fill the page
-) | {EXTRA}
+_READ = turns.READ | {"images", "audio", "function_call", EXTRA}
 
 
 def fit_name(name: str, exchange: Exchange) -> str:
     """The function's name as Google takes it; the way back is kept in `exchange.names`."""
-    if _FIT(name) and exchange.names.setdefault(name, name) == name:
-        return name
-    for told, known in exchange.names.items():
-        if known == name:
-            return told
-    stem = _UNFIT.sub("_", name)[:120] or "tool"
-    stem = stem if _FIT(stem) else f"_{stem}"
-    told, number = stem, 2
-    while told in exchange.names:
-        told, number = f"{stem}_{number}", number + 1
-    exchange.names[told] = name
-    exchange.changed(f"tool {name!r}", f"is called {told!r} at Google, which takes letters, digits and _ . : - only")
-    return told
+    fit = name
+    if not _FIT(name):
+        fit = _UNFIT.sub("_", name) or "tool"
+        fit = fit if _FIT(fit) else f"_{fit}"
+    return turns.fit_name(name, fit, _LONGEST, exchange, "Google, which takes letters, digits and _ . : - only")
 
 
 class Turns:
@@ -65,9 +51,8 @@ class Turns:
         self.parts = Parts(exchange, new=capabilities.signed_calls)
         self._exchange = exchange
         self._signed = capabilities.signed_calls
-        self._calls: dict[str, str] = {}
-        """The last turn's calls: ids, and names as Google knows them."""
-        self._results: dict[str, dict[str, Any]] = {}
+        self._calls: Calls[Json] = Calls(exchange)
+        """By ids, and names as Google knows them."""
         self._said: list[Json] = []
         self._beside: list[Json] = []
         """What came with results and has no place inside them."""
@@ -108,8 +93,8 @@ class Turns:
         """The contents, all of them."""
         self._close()
         if not self.contents or self.contents[0]["role"] != "user":
-            self.contents.insert(0, {"role": "user", "parts": [{"text": _PLACEHOLDER}]})
-            self._exchange.changed("messages", f"do not begin with the user, so one was put first: {_PLACEHOLDER!r}")
+            self.contents.insert(0, {"role": "user", "parts": [{"text": NOT_EMPTY}]})
+            self._exchange.changed("messages", f"do not begin with the user, so one was put first: {NOT_EMPTY!r}")
         return self.contents
 
     # ------------------------------------------------------------ what follows an assistant turn
@@ -126,14 +111,7 @@ class Turns:
             self._beside.append(part)
 
     def _result(self, message: Json, place: str) -> None:
-        identity = string(message.get("tool_call_id"))
-        name = self._calls.get(identity)
-        if name is None:
-            raise self._exchange.impossible(
-                f"{place}.tool_call_id", f"no tool call {identity!r} stands in the assistant message before it"
-            )
-        if identity in self._results:
-            raise self._exchange.impossible(f"{place}.tool_call_id", f"the call {identity!r} has a result already")
+        identity, name = self._calls.answered(message, place)
         content = message.get("content")
         result: dict[str, Any] = {"id": identity, "name": name} if self._signed else {"name": name}
         result["response"] = {}
@@ -145,30 +123,26 @@ class Turns:
             content = joined_text(parts)
         result["response"] = _response(string(content), message)
         result.update(mapping(message.get(EXTRA)))
-        self._results[identity] = result
+        self._calls.answer(identity, result)
 
     def _close(self) -> None:
         """Writes down what was gathered since the last assistant turn."""
-        if self._calls:
-            parts = [{"functionResponse": self._answer(identity)} for identity in self._calls]
-            self.contents.append({"role": "user", "parts": parts})
+        results = [{"functionResponse": result} for result in self._calls.close(self._missing)]
+        if results:
+            self.contents.append({"role": "user", "parts": results})
         said = [*self._beside, *self._said]
-        if self._spoken and not said and not self._calls:
-            said.append({"text": _PLACEHOLDER})
-            self._exchange.changed("messages", f"hold a user message without a word; Google was sent {_PLACEHOLDER!r}")
+        if self._spoken and not said and not results:
+            said.append({"text": NOT_EMPTY})
+            self._exchange.changed("messages", f"hold a user message without a word; Google was sent {NOT_EMPTY!r}")
         if said:
-            if self._calls or not self.contents or self.contents[-1]["role"] != "user":
+            if results or not self.contents or self.contents[-1]["role"] != "user":
                 self.contents.append({"role": "user", "parts": said})
             else:
                 self.contents[-1]["parts"] += said
-        self._calls, self._results, self._said, self._beside, self._spoken = {}, {}, [], [], False
+        self._said, self._beside, self._spoken = [], [], False
 
-    def _answer(self, identity: str) -> Json:
-        result = self._results.get(identity)
-        if result is not None:
-            return result
-        self._exchange.changed("messages", f"hold no result for the tool call {identity!r}; it went as not answered")
-        missing = {"name": self._calls[identity], "response": {"error": _NO_RESULT}}
+    def _missing(self, identity: str, name: str) -> Json:
+        missing = {"name": name, "response": {"error": NO_RESULT}}
         return {"id": identity, **missing} if self._signed else missing
 
     # ------------------------------------------------------------ assistant turns
@@ -224,13 +198,9 @@ class Turns:
     def _call(self, call: Json, place: str) -> dict[str, Any]:
         if call.get("type", "function") != "function":
             raise self._exchange.impossible(place, "Google has no custom tools; describe it as a function")
-        identity = string(call.get("id"))
-        if identity in self._calls:
-            raise self._exchange.impossible(f"{place}.id", f"two calls of one turn have the id {identity!r}")
         function = mapping(call.get("function"))
-        name = fit_name(string(function.get("name")), self._exchange)
-        self._calls[identity] = name
-        made: dict[str, Any] = {"id": identity, "name": name} if self._signed else {"name": name}
+        name = self._calls.add(call, place, lambda _: fit_name(string(function.get("name")), self._exchange))
+        made: dict[str, Any] = {"id": string(call.get("id")), "name": name} if self._signed else {"name": name}
         made["args"] = self._arguments(function.get("arguments"), f"{place}.function.arguments")
         part: dict[str, Any] = {"functionCall": made}
         signature = _signature_of(call)

@@ -15,13 +15,12 @@ from typing import Any, Final, TypeAlias
 from ...exact import is_object
 from ...message import Body, Json
 from ..cargo import camel, listing, mapping, objects, string
-from .core import Exchange
+from .core import NOT_EMPTY, Exchange
 from .marks import MARK, PACKED, is_marked
 from .openai_models import OWN
 
 _Clean: TypeAlias = Callable[[list[Json], Exchange], list[Json]]
 
-_NOT_EMPTY: Final = "."
 _RAW: Final = MARK.encode()
 _RAW_PACKED: Final = PACKED.encode()
 _OURS: Final = frozenset(("thinking_blocks", "images", "anthropic", "gemini", "responses", "bedrock"))
@@ -101,7 +100,7 @@ def _claude(messages: list[Json], exchange: Exchange) -> list[Json]:
             block.get("type") == "redacted_thinking" and is_marked(string(block.get("data")))
         )
 
-    return [_sifted(message, is_foreign, {"type": "text", "text": _NOT_EMPTY}) for message in messages]
+    return [_sifted(message, is_foreign, {"type": "text", "text": NOT_EMPTY}) for message in messages]
 
 
 def _converse(messages: list[Json], exchange: Exchange) -> list[Json]:
@@ -110,7 +109,7 @@ def _converse(messages: list[Json], exchange: Exchange) -> list[Json]:
         proof = mapping(thought.get("reasoningText")).get("signature") or thought.get("redactedContent")
         return is_marked(string(proof))
 
-    return [_sifted(message, is_foreign, {"text": _NOT_EMPTY}) for message in messages]
+    return [_sifted(message, is_foreign, {"text": NOT_EMPTY}) for message in messages]
 
 
 def _sifted(message: Json, is_foreign: Callable[[Json], bool], instead: Json) -> Json:
