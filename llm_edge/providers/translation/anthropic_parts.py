@@ -68,6 +68,17 @@ def listed(value: Any, place: str, exchange: Exchange) -> list[Json]:
     return found
 
 
+def stop_sequences(name: str, value: Any, exchange: Exchange, vendor: str) -> list[str]:
+    """What ends an answer, one or several, without what is white space alone."""
+    if not isinstance(value, str | list):
+        raise exchange.impossible(name, "it is neither a string nor a list of strings")
+    given = [value] if isinstance(value, str) else listing(value)
+    kept = [each for each in given if isinstance(each, str) and each.strip()]
+    if len(kept) < len(given):
+        exchange.lost(name, f"{vendor} takes no stop sequence of white space alone")
+    return kept
+
+
 def blocks(content: Any, place: str, exchange: Exchange) -> list[Json]:
     """The blocks for a message's content; texts without a word are left out, for Anthropic refuses them."""
     if isinstance(content, str):

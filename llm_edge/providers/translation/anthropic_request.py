@@ -9,15 +9,15 @@ from typing import Any, TypeAlias
 
 from ...message import Json
 from ..capabilities import Capabilities, of
-from ..cargo import listing, mapping, string
+from ..cargo import mapping, string
 from .anthropic_cache import limit_marks
-from .anthropic_parts import EXTRA, listed
+from .anthropic_parts import EXTRA, stop_sequences
 from .anthropic_schema import described, strict_schema
 from .anthropic_thinking import set_thinking, settle_with_tools
 from .anthropic_tools import set_tools
-from .anthropic_turns import Turns, texts
+from .anthropic_turns import Turns
 from .core import Exchange
-from .turns import SYSTEM
+from .turns import in_turns
 
 
 @dataclass(slots=True)
@@ -68,33 +68,10 @@ def request_from_chat(chat: Json, exchange: Exchange) -> Json:
 
 
 def _messages(draft: _Draft, chat: Json) -> None:
-    system: list[Json] = []
     turns = Turns(draft.exchange, draft.capabilities)
-    leading = True
-    for index, message in enumerate(listed(chat.get("messages"), "messages", draft.exchange)):
-        place = f"messages[{index}]"
-        leading = leading and string(message.get("role")) in SYSTEM
-        if leading:
-            system += texts(message, place, draft.exchange)
-        else:
-            turns.add(message, place)
+    system, draft.body["messages"] = in_turns(chat, draft.exchange, turns, continues=draft.capabilities.prefill)
     if system:
         draft.body["system"] = system
-    draft.body["messages"] = turns.end()
-    last = draft.body["messages"][-1]
-    if last["role"] == "assistant":
-        _prefill(last, draft)
-
-
-def _prefill(last: dict[str, Any], draft: _Draft) -> None:
-    if not draft.capabilities.prefill:
-        model = draft.exchange.model
-        raise draft.exchange.impossible(
-            "messages", f"the last one is the assistant's, which {model} does not continue; end with a user message"
-        )
-    end = last["content"][-1]
-    if end.get("type") == "text" and end["text"] != end["text"].rstrip():
-        last["content"] = [*last["content"][:-1], {**end, "text": end["text"].rstrip()}]
 
 
 def _max_tokens(chat: Json, exchange: Exchange, capabilities: Capabilities) -> int:
@@ -141,12 +118,7 @@ def _sample_as_thinking_allows(draft: _Draft) -> None:
 
 
 def _stop(draft: _Draft, name: str, value: Any) -> None:
-    if not isinstance(value, str | list):
-        raise draft.exchange.impossible(name, "it is neither a string nor a list of strings")
-    given = [value] if isinstance(value, str) else listing(value)
-    kept = [each for each in given if isinstance(each, str) and each.strip()]
-    if len(kept) < len(given):
-        draft.exchange.lost(name, "Anthropic takes no stop sequence of white space alone")
+    kept = stop_sequences(name, value, draft.exchange, "Anthropic")
     if kept:
         draft.body["stop_sequences"] = kept
 

@@ -49,12 +49,19 @@ class Turns:
         elif role == "tool":
             self._result(message, place)
         elif role in SYSTEM:
-            self._said.system(texts(message, place, self._exchange))
+            self._said.system(self.texts(message, place))
         else:
             raise self._exchange.impossible(f"{place}.role", f"{role!r} is not known here")
         if len(message) > 2:
             for name in message.keys() - _READ:
                 self._exchange.lost(f"{place}.{name}", "Anthropic's messages have nothing like it")
+
+    def texts(self, message: Json, place: str) -> list[Json]:
+        """A system message as text blocks, without the empty ones."""
+        found = blocks(message.get("content"), place, self._exchange)
+        if any(block.get("type") != "text" for block in found):
+            raise self._exchange.impossible(f"{place}.content", "a system message can only hold text")
+        return _marked(message, found)
 
     def end(self) -> list[dict[str, Any]]:
         """The turns, all of them."""
@@ -138,14 +145,6 @@ class Turns:
             made["cache_control"] = mark
         made.update(mapping(call.get(EXTRA)))
         return made
-
-
-def texts(message: Json, place: str, exchange: Exchange) -> list[Json]:
-    """A system message as text blocks, without the empty ones."""
-    found = blocks(message.get("content"), place, exchange)
-    if any(block.get("type") != "text" for block in found):
-        raise exchange.impossible(f"{place}.content", "a system message can only hold text")
-    return _marked(message, found)
 
 
 def _marked(message: Json, found: list[Json]) -> list[Json]:

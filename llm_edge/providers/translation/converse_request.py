@@ -11,8 +11,8 @@ from ... import exact
 from ...message import Json
 from ..bedrock_models import Family, family
 from ..capabilities import Capabilities, of
-from ..cargo import listing, mapping, string
-from .anthropic_parts import listed
+from ..cargo import mapping, string
+from .anthropic_parts import stop_sequences
 from .anthropic_schema import strict_schema
 from .converse_cache import limit_points
 from .converse_parts import EXTRA
@@ -20,7 +20,7 @@ from .converse_thinking import set_reasoning
 from .converse_tools import Tools
 from .converse_turns import Turns
 from .core import Exchange
-from .turns import SYSTEM
+from .turns import in_turns
 
 _JSON_ONLY: Final = "Answer with one JSON object and nothing else."
 _METADATA: Final = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{0,256}")
@@ -67,33 +67,11 @@ def request_from_chat(chat: Json, exchange: Exchange) -> Json:
 
 
 def _messages(draft: _Draft, chat: Json) -> None:
-    system: list[Json] = []
     turns = Turns(draft.exchange, draft.capabilities, draft.family)
-    leading = True
-    for index, message in enumerate(listed(chat.get("messages"), "messages", draft.exchange)):
-        place = f"messages[{index}]"
-        leading = leading and string(message.get("role")) in SYSTEM
-        if leading:
-            system += turns.texts(message, place)
-        else:
-            turns.add(message, place)
+    continues = draft.capabilities.prefill and draft.family.assistant_first
+    system, draft.body["messages"] = in_turns(chat, draft.exchange, turns, continues=continues)
     if system:
         draft.body["system"] = system
-    draft.body["messages"] = turns.end()
-    last = draft.body["messages"][-1]
-    if last["role"] == "assistant":
-        _prefill(last, draft)
-
-
-def _prefill(last: dict[str, Any], draft: _Draft) -> None:
-    model = draft.exchange.model
-    if not draft.capabilities.prefill or not draft.family.assistant_first:
-        raise draft.exchange.impossible(
-            "messages", f"the last one is the assistant's, which {model} does not continue; end with a user message"
-        )
-    end = last["content"][-1]
-    if "text" in end and end["text"] != end["text"].rstrip():
-        last["content"] = [*last["content"][:-1], {**end, "text": end["text"].rstrip()}]
 
 
 def _carried(draft: _Draft, chat: Json) -> None:
@@ -147,12 +125,7 @@ def _top_k(draft: _Draft, name: str, value: Any) -> None:
 
 
 def _stop(draft: _Draft, name: str, value: Any) -> None:
-    if not isinstance(value, str | list):
-        raise draft.exchange.impossible(name, "it is neither a string nor a list of strings")
-    given = [value] if isinstance(value, str) else listing(value)
-    kept = [each for each in given if isinstance(each, str) and each.strip()]
-    if len(kept) < len(given):
-        draft.exchange.lost(name, "Bedrock takes no stop sequence of white space alone")
+    kept = stop_sequences(name, value, draft.exchange, "Bedrock")
     if kept:
         draft.inference["stopSequences"] = kept
 

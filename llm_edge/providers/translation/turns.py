@@ -15,10 +15,11 @@ would mean more than it did and spoil the cached prefix.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from ...message import Json
 from ..cargo import string
+from .anthropic_parts import listed
 from .core import NOT_EMPTY, Exchange
 
 T = TypeVar("T")
@@ -187,3 +188,45 @@ class Said:
 def turn(role: str, content: list[Json]) -> dict[str, Any]:
     """One turn."""
     return {"role": role, "content": content}
+
+
+class Writes(Protocol):
+    """A vendor's writer of turns."""
+
+    def add(self, message: Json, place: str, /) -> None:
+        """The next message, `place` in the request."""
+        ...
+
+    def texts(self, message: Json, place: str, /) -> list[Json]:
+        """A system message as blocks."""
+        ...
+
+    def end(self) -> list[dict[str, Any]]:
+        """The turns, all of them."""
+        ...
+
+
+def in_turns(
+    chat: Json, exchange: Exchange, writer: Writes, *, continues: bool
+) -> tuple[list[Json], list[dict[str, Any]]]:
+    """What the system says before anybody else, and the turns; `continues`: the model goes on with what it began."""
+    system: list[Json] = []
+    leading = True
+    for index, message in enumerate(listed(chat.get("messages"), "messages", exchange)):
+        place = f"messages[{index}]"
+        leading = leading and string(message.get("role")) in SYSTEM
+        if leading:
+            system += writer.texts(message, place)
+        else:
+            writer.add(message, place)
+    turns = writer.end()
+    last = turns[-1]
+    if last["role"] == "assistant":
+        if not continues:
+            why = f"the last one is the assistant's, which {exchange.model} does not continue; end with a user message"
+            raise exchange.impossible("messages", why)
+        end = last["content"][-1]
+        text = string(end.get("text"))
+        if text != text.rstrip():  # white space at the end is refused there
+            last["content"] = [*last["content"][:-1], {**end, "text": text.rstrip()}]
+    return system, turns
