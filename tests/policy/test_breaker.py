@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import permutations, product
 from typing import Any
 
@@ -31,14 +32,24 @@ def opened(**given: Any) -> Breaker:
     return breaker
 
 
+@dataclass(eq=False)
+class Call:
+    """A call under way, as the model remembers it."""
+
+    permit: Permit
+    era: int
+    since: float
+    watched: bool
+    """Told to be, so that it can be slow."""
+    begun: bool = False
+    counted: bool = False
+    """As slow."""
+
+
 class AgainstTheModel(RuleBasedStateMachine):
-    """
-    The model remembers each call and each outcome of this era; an era begins with each change of state.
+    """The model remembers each call and each outcome of this era; an era begins with each change of state."""
 
-    A call is `[era, since, told to be watched, begun, counted as slow]`.
-    """
-
-    permits = Bundle("permits")
+    calls = Bundle("calls")
     SLOW, LEAST = 5.0, 4
 
     def __init__(self) -> None:
@@ -46,9 +57,9 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.breaker = made(slow_after=self.SLOW, outcomes=self.LEAST, window=1e9, failed_share=0.5, slow_share=0.75)
         self.now = self.until = 0.0
         self.era, self.state = 0, "closed"
-        self.calls: dict[Permit, list[Any]] = {}
+        self.under_way: list[Call] = []
         self.row = self.good = self.heard = self.bad = self.slow = 0
-        self.probe: Permit | None = None
+        self.probe: Call | None = None
 
     def turn(self, state: str) -> None:
         self.era, self.state, self.probe = self.era + 1, state, None
@@ -65,16 +76,18 @@ class AgainstTheModel(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(target=permits, watched=st.booleans())
-    def ask(self, watched: bool) -> Permit | None:
-        answer = self.breaker.admit(self.now, watched=watched)
-        late = [call for call in self.calls.values() if call[0] == self.era and call[2] and not call[3] and not call[4]]
-        late = [call for call in late if call[1] + self.SLOW <= self.now]
-        for call in late:
-            call[4] = True
-            self.heard, self.slow = self.heard + 1, self.slow + 1
-        if late and self.state == "closed" and self.too_many():
-            self.open(self.now)
+    @rule(target=calls, watched=st.booleans(), hurried=st.booleans())
+    def ask(self, watched: bool, hurried: bool) -> Call | None:
+        """`hurried`: by the way of those who need not keep others out, where that is open."""
+        answer: Permit | float | None = self.breaker.free_permit() if hurried and not watched else None
+        by_hand = answer is None
+        if any(call.watched and not (call.begun or call.counted) and call.era == self.era for call in self.under_way):
+            assert by_hand, "a call that may be slow is looked at by whoever comes"
+        if answer is None:
+            answer = self.breaker.admit(self.now, watched=watched)
+            self.notice_slow()
+        else:
+            assert self.state == "closed"
         self.look_at_the_probe()
         if self.state == "open" and self.now >= self.until:
             self.turn("half-open")
@@ -83,36 +96,47 @@ class AgainstTheModel(RuleBasedStateMachine):
             assert 0 < answer <= 30.0
             return None
         assert isinstance(answer, Permit)
-        self.calls[answer] = [self.era, self.now, watched and self.state == "closed", False, False]
+        call = Call(answer, self.era, self.now, watched and self.state == "closed" and by_hand)
+        self.under_way.append(call)
         if self.state == "half-open":
-            self.probe = answer
-        return answer
+            self.probe = call
+        return call
+
+    def notice_slow(self) -> None:
+        late = [call for call in self.under_way if call.era == self.era and call.watched]
+        late = [call for call in late if not call.begun and not call.counted and call.since + self.SLOW <= self.now]
+        for call in late:
+            call.counted = True
+            self.heard, self.slow = self.heard + 1, self.slow + 1
+        if late and self.state == "closed" and self.too_many():
+            self.open(self.now)
 
     def look_at_the_probe(self) -> None:
-        if self.probe is None or self.now < self.probe.due:
+        if self.probe is None or self.now < self.probe.permit.due:
             return
-        if self.calls[self.probe][3]:
+        if self.probe.begun:
             self.probe = None
         else:
-            self.open(self.probe.due)
+            self.open(self.probe.permit.due)
 
-    @rule(permit=permits)
-    def it_begins(self, permit: Permit | None) -> None:
-        if permit is not None and permit in self.calls:
-            self.breaker.began(permit, self.now)
-            self.calls[permit][3] = True
+    @rule(call=calls)
+    def it_begins(self, call: Call | None) -> None:
+        if call is not None and call in self.under_way and (call.watched or call.permit.probe):
+            self.breaker.began(call.permit, self.now)
+            call.begun = True
 
-    @rule(permit=consumes(permits), good=st.sampled_from([True, False, None]))
-    def give_back(self, permit: Permit | None, good: bool | None) -> None:
-        if permit is None or permit not in self.calls:
+    @rule(call=consumes(calls), good=st.sampled_from([True, False, None]), hurried=st.booleans())
+    def give_back(self, call: Call | None, good: bool | None, hurried: bool) -> None:
+        if call is None or call not in self.under_way:
             return
-        self.breaker.release(permit, good=good, now=self.now)
-        era, _, _, _, counted = self.calls.pop(permit)
-        if permit is self.probe:
+        if not (good and hurried and self.breaker.went_well(call.permit, self.now)):
+            self.breaker.release(call.permit, good=good, now=self.now)
+        self.under_way.remove(call)
+        if call is self.probe:
             self.probe = None
-        if era != self.era or good is None:
+        if call.era != self.era or good is None:
             return
-        self.heard, self.bad = self.heard + (not counted), self.bad + (not good)
+        self.heard, self.bad = self.heard + (not call.counted), self.bad + (not good)
         self.row = 0 if good else self.row + 1
         self.good += good
         if good and self.state == "half-open" and self.good == PROBES_TO_CLOSE:
@@ -120,10 +144,21 @@ class AgainstTheModel(RuleBasedStateMachine):
         elif not good and (self.state == "half-open" or self.row == FAILURES or self.too_many()):
             self.open(self.now)
 
+    @rule()
+    def it_goes_down_and_comes_back(self) -> None:
+        while self.state == "closed":
+            self.give_back(self.ask(watched=False, hurried=False), good=False, hurried=False)
+        while self.state != "closed":
+            self.now += 30.0
+            self.give_back(self.ask(watched=False, hurried=False), good=True, hurried=False)
+
     @invariant()
     def it_is_where_the_model_is(self) -> None:
         assert (self.breaker.state, self.breaker.row) == (self.state, self.row)
         assert self.breaker.probing <= 1
+        assert self.breaker.tally.sums(self.now) == (self.heard, self.bad, self.slow)
+        waits = self.state == "open" and self.now < self.until
+        assert self.breaker.open_now(self.now) == (waits or self.probe is not None)
 
     def teardown(self) -> None:
         # P3: whatever happened, a healthy target is closed after one wait and two probes.
@@ -201,6 +236,33 @@ def test_half_of_twenty_failing_is_too_many() -> None:
     assert breaker.state == "closed"
     breaker.release(admitted(breaker), good=False, now=0.0)
     assert breaker.state == "open"
+
+
+def test_an_answer_is_told_the_short_way_only_where_nothing_turns_by_it() -> None:
+    breaker = made(failures=2)
+    first, other = breaker.free_permit(), breaker.free_permit()
+    assert first is not None
+    assert other is not None
+    assert not breaker.went_well(first, 0.0)  # nothing is counted yet
+    breaker.release(first, good=True, now=0.0)
+    assert breaker.went_well(other, 0.0)
+    assert breaker.tally.sums(0.0) == (2, 0, 0)
+    breaker.release(first, good=False, now=0.0)
+    assert not breaker.went_well(other, 0.0)  # it ends a row of failures
+    breaker.release(first, good=False, now=0.0)
+    breaker.release(admitted(breaker, OPEN_FOR), good=True, now=OPEN_FOR)
+    assert breaker.state == "half-open"
+    assert not breaker.went_well(other, OPEN_FOR)  # it is of another time
+
+
+def test_once_it_is_closed_again_what_opened_it_is_forgotten() -> None:
+    breaker = made(failures=100, open_for=10.0, window=60.0)
+    for _ in range(20):
+        breaker.release(admitted(breaker), good=False, now=0.0)
+    for _ in range(PROBES_TO_CLOSE):
+        breaker.release(admitted(breaker, 10.0), good=True, now=10.0)
+    breaker.release(admitted(breaker, 10.0), good=False, now=10.0)
+    assert breaker.state == "closed"
 
 
 def test_failures_of_long_ago_do_not_count() -> None:
