@@ -117,8 +117,8 @@ class Inputs:
         cache, most = self._cache, self._request.controls.max_age
         now = cache.clock.now()
         held = self._answers.recall(key, now)
-        if held is not None and now >= held.until:
-            held = None
+        if held is not None and now >= held.until and not self._answers.alone:
+            held = None  # the second tier may know better
         if held is None or (further and not self._answers.informed):
             if cache.tier is None or not (further or self._request.controls.only_if_cached):
                 return None
@@ -187,8 +187,9 @@ class Inputs:
         alone = controls.no_cache or controls.no_store
         if alone or not (rule.coalesce if controls.coalesce is None else controls.coalesce):
             return await ask(request)
+        name = "inputs" if controls.fallbacks else "inputs, of the first alone"
         response = await self._answers.flights.share(
-            digest("inputs", *keys), request, cache.runtime, look=_nothing, ask=ask
+            digest(name, *keys), request, cache.runtime, look=_nothing, ask=ask
         )
         if request.notes.cache == "COALESCED":
             self._answers.stats.shared()

@@ -198,6 +198,33 @@ def test_the_same_batch_at_the_same_time_is_asked_once() -> None:
     assert len(cache.script.asked) == 1
 
 
+def test_who_would_not_take_a_fallbacks_vectors_shares_no_call_that_may_bring_them() -> None:
+    from tests.conftest import Async
+
+    with asyncio.Runner() as runner:
+        cache, gate = kept(Async(runner)), asyncio.Event()
+
+        async def slow(request: Request) -> Response:
+            response = await cache.script(request)
+            await gate.wait()
+            request.notes.fallbacks += request.controls.fallbacks
+            return response
+
+        async def both() -> list[tuple[str, int]]:
+            body = {"model": "e", "input": ["a", "b"]}
+            fields: Any = {"operation": "embeddings", "dialect": "openai.embeddings", "body": body}
+            requests = [call(**fields), call(**fields), call(**fields, **asked(fallbacks=False))]
+            tasks = [asyncio.create_task(cache.layer(request, slow)) for request in requests]
+            async with asyncio.timeout(20.0):
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            gate.set()
+            await asyncio.gather(*tasks)
+            return [(request.notes.cache, request.notes.fallbacks) for request in requests]
+
+        assert runner.run(both()) == [("MISS", 1), ("COALESCED", 1), ("MISS", 0)]
+
+
 def by_another(request: Request) -> Response:
     """As a fallback answers: another model's vectors."""
     response = embedded(request)

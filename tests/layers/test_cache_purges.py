@@ -78,3 +78,15 @@ def test_a_store_that_cannot_be_asked_keeps_memory_from_nothing(processes: Any, 
         one.clock.advance(5.0)
         assert one.ask()[0] == "HIT"
     assert len(one.script.asked) == 1
+
+
+def test_while_the_store_is_away_memory_gives_batches_for_as_long_as_they_are_fresh(processes: Any) -> None:
+    one = processes(embedded)
+    one.layer.understand = lambda dialect: type(UNDERSTOOD)(UNDERSTOOD.watcher, lambda body, usage: ())
+    one.ask(**BATCH)
+    one.written()
+    for _ in range(5):
+        one.tier._reading.bad(one.clock.now())  # it has failed five times in a row
+    one.clock.advance(301.0)
+    assert one.ask(**BATCH)[0] == "HIT"
+    assert len(one.script.asked) == 1
