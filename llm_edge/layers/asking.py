@@ -197,11 +197,13 @@ class Asking:
         held = self._answers.recall(self._key, now)
         if held is None:
             return None
-        controls = self._request.controls
+        controls, past = self._request.controls, now - held.expires
         window = controls.stale_if_error or 0.0
         if not controls.no_cache:  # who wants none of what is kept has to say so, to be given it all the same
             window = max(window, self._rule.stale_if_error)
-        return held if now - held.expires < window else None
+        if controls.no_cache or (controls.max_age is not None and now - held.made > controls.max_age):
+            past = max(past, 0.0)  # to this call it is not fresh
+        return held if past < window else None
 
     async def _ask_for_all(self, request: Request, look: Look | None = None) -> Response:
         """Ask while other processes wait for the answer; or wait for theirs, as long as it makes sense."""

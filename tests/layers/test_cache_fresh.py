@@ -193,6 +193,16 @@ def test_who_wants_nothing_that_is_kept_gets_it_only_when_it_says_so_too(colour:
     assert kept.ask()[0] == "STALE"
 
 
+@pytest.mark.parametrize("narrow", [{"no_cache": True}, {"max_age": 4.0}])
+def test_nor_is_one_given_that_is_fresh_to_who_wants_none_as_old(colour: Colour, narrow: dict[str, Any]) -> None:
+    kept = Kept(colour, answer("old"), failed(), ttl=60.0)
+    kept.ask()
+    kept.clock.advance(5.0)
+    with pytest.raises(Overloaded):
+        kept.ask(**asked(**narrow))
+    assert text(kept.ask(**asked(**narrow, stale_if_error=1.0))) == ("HIT", "old")
+
+
 def test_a_refusal_is_told_and_not_covered_up(colour: Colour) -> None:
     kept = Kept(colour, answer("old"), failed(Unauthorized, status=401), ttl=60.0, stale_if_error=600.0)
     kept.ask()
