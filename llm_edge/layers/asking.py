@@ -71,12 +71,18 @@ class Asking:
             return None
         chance = cache.chance() if rule.early else 0.0
         stands = freshness.verdict(left, held.entry.took, chance, stale=rule.stale_while_revalidate)
-        if stands == "old":
+        due = stands != "fresh" and not request.controls.only_if_cached
+        if stands == "old" or (stands == "stale" and due and not self._renews()):
             return None
         response = self._given(held, now, stale=stands == "stale")
-        if response is not None and stands != "fresh" and not request.controls.only_if_cached:
+        if response is not None and due and self._renews():
             self._renew(held.entry)
         return response
+
+    def _renews(self) -> bool:
+        """Whether this call's own answer would be kept under this key, which may be that of a similar question."""
+        controls = self._request.controls
+        return not controls.no_store and controls.ttl != 0 and self._key == self._request.notes.cache_key
 
     def _given(self, held: Held, now: float, *, stale: bool) -> Response | None:
         """The entry as this call asks for it, and in its notes where it came from."""
