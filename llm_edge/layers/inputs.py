@@ -92,18 +92,27 @@ class Inputs:
 
     async def _known(self) -> dict[str, Mapping[str, Any]]:
         known: dict[str, Mapping[str, Any]] = {}
-        clock, until, in_vain = self._cache.clock, self._until(), 0.0
+        clock, flights, until, in_vain = self._cache.clock, self._answers.flights, self._until(), 0.0
+        over = flights.over
         for key in dict.fromkeys(self._keys):
             began = clock.now()
-            entry = await self._entry(key, further=in_vain < _IN_VAIN and began < until)
-            single = None if entry is None else _single(entry)
-            if entry is None or single is None:
+            if not await self._knows(key, known, further=in_vain < _IN_VAIN and began < until):
                 in_vain += clock.now() - began
-            else:
-                known[key] = single
-                self._answers.stats.served(entry, stale=False)
-                self._request.notes.target = entry.target
+        if over != flights.over:  # somebody may have brought the rest meanwhile
+            for key in {*self._keys} - known.keys():
+                await self._knows(key, known, further=False)
         return known
+
+    async def _knows(self, key: str, known: dict[str, Mapping[str, Any]], *, further: bool) -> bool:
+        """Whether an answer is kept under a key; it is then among the known."""
+        entry = await self._entry(key, further=further)
+        single = None if entry is None else _single(entry)
+        if entry is None or single is None:
+            return False
+        known[key] = single
+        self._answers.stats.served(entry, stale=False)
+        self._request.notes.target = entry.target
+        return True
 
     def _until(self) -> float:
         """Until when the second tier is looked through, one input after the other; its answers come one by one."""

@@ -325,3 +325,19 @@ def test_who_asks_for_nothing_but_what_is_kept_has_all_of_it_looked_for(colour: 
     assert ask(cache, words(1000), deadline=cache.clock.now() + 4.0, **only)[0].notes.cache == "HIT"
     with pytest.raises(NotCached):
         ask(cache, ["new", *words(100)], **only)
+
+
+def test_what_another_brings_while_the_second_tier_is_looked_through_is_not_asked_again(colour: Colour) -> None:
+    cache, tier = far(colour, 0.005)
+    body = {"model": "e", "input": ["a", "b"]}
+    fields: Any = {"operation": "embeddings", "dialect": "openai.embeddings", "body": body}
+    others, get = [call(**fields)], tier.get
+
+    async def slow(key: str, scope: str, /) -> Entry | None:
+        if others:
+            await cache.layer(others.pop(), cache.script)
+        return await get("nothing yet", scope)
+
+    tier.get = slow  # type: ignore[method-assign]  # it answers, but later
+    assert ask(cache, ["a", "b"])[0].notes.cache == "HIT"
+    assert len(cache.script.asked) == 1
