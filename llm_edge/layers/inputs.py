@@ -48,6 +48,8 @@ class Inputs:
         self._inputs = inputs
         self._keys = [cache.key_of(request, request.body.with_fields(input=each)) for each in inputs]
         self._ages: list[float] = []
+        # What stands in the story is what an answer is kept under: of several inputs there is no such one.
+        request.notes.cache_key = self._keys[0] if len(set(self._keys)) == 1 else ""
 
     async def answered(self) -> Response:
         """

@@ -97,6 +97,13 @@ def test_one_input_and_a_list_of_one_and_a_batch_share_what_is_kept(colour: Colo
     assert [each.body.json["input"] for each in cache.script.asked] == ["alone", ["other"]]
 
 
+def test_the_key_that_is_told_is_one_that_an_answer_is_kept_under(colour: Colour) -> None:
+    cache = kept(colour)
+    alone, one, twice, batch = (ask(cache, each)[0].notes for each in ("a", ["a"], ["a", "a"], ["a", "b"]))
+    assert alone.cache_key == one.cache_key == twice.cache_key != ""
+    assert (batch.cache_key, batch.key_parts()) == ("", alone.key_parts())
+
+
 def test_the_same_input_twice_in_a_batch_is_asked_once(colour: Colour) -> None:
     cache = kept(colour)
     _, found = ask(cache, ["a", "bb", "a"])
