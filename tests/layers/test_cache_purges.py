@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from llm_edge.message import Request, Response
 from llm_edge.stores.tombstones import tag
 
 from .kit import call
@@ -54,6 +55,21 @@ def test_nor_are_embeddings_of_a_batch(processes: Any) -> None:
     assert [one.ask(**BATCH)[0], one.ask(**BATCH)[0]] == ["MISS", "HIT"]
     purged_meanwhile(one, other, 5.0)
     assert [one.ask(**BATCH)[0], one.ask(**BATCH)[0]] == ["MISS", "HIT"]
+
+
+def test_nor_is_a_call_joined_that_was_under_way_then(processes: Any) -> None:
+    one, other = processes(), processes()
+    one.ask(route="other")
+
+    async def meanwhile(request: Request) -> Response:
+        assert len(one.answers.flights.under_way) == 1
+        await tier(other).purge(tag(model="m"))
+        one.clock.advance(2.0)
+        await one.layer(call(route="other"), one.script)  # which hears of the purge
+        assert one.answers.flights.under_way == {}
+        return await one.script(request)
+
+    assert one.colour.run(one.layer(call(), meanwhile)).status == 200
 
 
 def test_what_the_store_has_lost_memory_still_gives(processes: Any) -> None:
