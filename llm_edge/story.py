@@ -26,7 +26,7 @@ def told(notes: Notes) -> Story:
             "reason": notes.cache_reason or None,
             "age": notes.cache_age,
             "key": notes.cache_key or None,
-            "key_parts": list(notes.key_parts()) if notes.cache_key else [],
+            "key_parts": list(notes.key_parts()),
         },
         limits=_limits(notes),
         route=notes.route or None,

@@ -14,7 +14,7 @@ from .layers.answers import Answers
 from .runtime import Awaiting, Blocking, Clock, Runtime, ThreadClock, drive
 from .stores import copies
 from .stores.entry import Entry, digest
-from .stores.tombstones import tag
+from .stores.tombstones import AHEAD, tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,8 @@ class CacheTools:
         """
         Forget what has all of these, or everything; answers that are on their way are not kept either.
 
-        `key` is what `explain()["cache"]["key"]` tells; one that is on its way under it is kept.
+        `key` is what `explain()["cache"]["key"]` tells; one that is on its way under it is kept, and what other
+        processes hold of it in memory. A batch of embeddings has none: its inputs are kept one by one.
 
         False when it is forgotten here and the second tier cannot be told yet; it is told when it answers again, but
         of a single `key`, which is then to be cleared once more.
@@ -178,11 +179,12 @@ class CacheTools:
             answers.memory.remove(key)
             return tier is None or await tier.remove(key)
         named = tag(tenant=None if tenant is None else digest(tenant), namespace=namespace, model=model)
-        if tenant is None and namespace is None and model is None:
+        now = runtime.clock.time()
+        if named == tag() or answers.tombstones.newest > now + AHEAD:  # a purge reaches no further ahead
             answers.memory.clear()
         if tier is not None:
             return await tier.purge(named)
-        answers.tombstones.purge(named, runtime.clock.time())
+        answers.tombstones.purge(named, now)
         return True
 
 

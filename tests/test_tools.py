@@ -14,6 +14,7 @@ from llm_edge import ConfigError, EdgeClient
 from llm_edge.cli import main
 from llm_edge.errors import InvalidRequest
 from llm_edge.testing import Provider, answer
+from tests.stores.kit import Ticking
 from tests.stores.valkey import valkey
 
 if TYPE_CHECKING:
@@ -73,6 +74,18 @@ def test_one_key_is_forgotten(colour: Colour, edge: EdgeClient) -> None:
     colour.chat(edge, "p/m", "Ho")
     assert clear(colour, edge, key=key)
     assert [colour.chat(edge, "p/m", question).cache for question in ("Hi", "Ho")] == ["MISS", "HIT"]
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_from_being_forgotten(
+    colour: Colour, edges: Callable[..., EdgeClient], provider: Provider
+) -> None:
+    provider.script(answer("Hello"))
+    clock = Ticking()
+    edge = edges(providers={"p": {"kind": "openai", "base_url": f"{provider.url}/v1"}}, clock=clock)
+    colour.chat(edge, "p/m", "Hi", edge={"tenant": "ada"})
+    clock._offset -= 3600.0  # pyright: ignore[reportPrivateUsage]
+    assert clear(colour, edge, tenant="ada")
+    assert colour.chat(edge, "p/m", "Hi", edge={"tenant": "ada"}).cache == "MISS"
 
 
 def test_requests_asked_beforehand_are_hits(colour: Colour, edge: EdgeClient) -> None:

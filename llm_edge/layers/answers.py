@@ -30,6 +30,8 @@ class Answers:
         self.flights, self.stats = Flights(), CacheStats()
         self.sights = Sights(self.flights.by_sight)
         self.tombstones = Tombstones() if second is None else second.tombstones
+        if second is not None:
+            second.heard = self.flights.part
         self._idle = idle
         self._guard = Guard()
         self._renewing: set[str] = set()

@@ -71,12 +71,18 @@ class Asking:
             return None
         chance = cache.chance() if rule.early else 0.0
         stands = freshness.verdict(left, held.entry.took, chance, stale=rule.stale_while_revalidate)
-        if stands == "old":
+        due = stands != "fresh" and not request.controls.only_if_cached
+        if stands == "old" or (stands == "stale" and due and not self._renews()):
             return None
         response = self._given(held, now, stale=stands == "stale")
-        if response is not None and stands != "fresh" and not request.controls.only_if_cached:
+        if response is not None and due and self._renews():
             self._renew(held.entry)
         return response
+
+    def _renews(self) -> bool:
+        """Whether this call's own answer would be kept under this key, which may be that of a similar question."""
+        controls = self._request.controls
+        return not controls.no_store and controls.ttl != 0 and self._key == self._request.notes.cache_key
 
     def _given(self, held: Held, now: float, *, stale: bool) -> Response | None:
         """The entry as this call asks for it, and in its notes where it came from."""
@@ -197,11 +203,13 @@ class Asking:
         held = self._answers.recall(self._key, now)
         if held is None:
             return None
-        controls = self._request.controls
+        controls, past = self._request.controls, now - held.expires
         window = controls.stale_if_error or 0.0
         if not controls.no_cache:  # who wants none of what is kept has to say so, to be given it all the same
             window = max(window, self._rule.stale_if_error)
-        return held if now - held.expires < window else None
+        if controls.no_cache or (controls.max_age is not None and now - held.made > controls.max_age):
+            past = max(past, 0.0)  # to this call it is not fresh
+        return held if past < window else None
 
     async def _ask_for_all(self, request: Request, look: Look | None = None) -> Response:
         """Ask while other processes wait for the answer; or wait for theirs, as long as it makes sense."""

@@ -48,6 +48,8 @@ class Inputs:
         self._inputs = inputs
         self._keys = [cache.key_of(request, request.body.with_fields(input=each)) for each in inputs]
         self._ages: list[float] = []
+        # What stands in the story is what an answer is kept under: of several inputs there is no such one.
+        request.notes.cache_key = self._keys[0] if len(set(self._keys)) == 1 else ""
 
     async def answered(self) -> Response:
         """
@@ -92,18 +94,27 @@ class Inputs:
 
     async def _known(self) -> dict[str, Mapping[str, Any]]:
         known: dict[str, Mapping[str, Any]] = {}
-        clock, until, in_vain = self._cache.clock, self._until(), 0.0
+        clock, flights, until, in_vain = self._cache.clock, self._answers.flights, self._until(), 0.0
+        over = flights.over
         for key in dict.fromkeys(self._keys):
             began = clock.now()
-            entry = await self._entry(key, further=in_vain < _IN_VAIN and began < until)
-            single = None if entry is None else _single(entry)
-            if entry is None or single is None:
+            if not await self._knows(key, known, further=in_vain < _IN_VAIN and began < until):
                 in_vain += clock.now() - began
-            else:
-                known[key] = single
-                self._answers.stats.served(entry, stale=False)
-                self._request.notes.target = entry.target
+        if over != flights.over:  # somebody may have brought the rest meanwhile
+            for key in {*self._keys} - known.keys():
+                await self._knows(key, known, further=False)
         return known
+
+    async def _knows(self, key: str, known: dict[str, Mapping[str, Any]], *, further: bool) -> bool:
+        """Whether an answer is kept under a key; it is then among the known."""
+        entry = await self._entry(key, further=further)
+        single = None if entry is None else _single(entry)
+        if entry is None or single is None:
+            return False
+        known[key] = single
+        self._answers.stats.served(entry, stale=False)
+        self._request.notes.target = entry.target
+        return True
 
     def _until(self) -> float:
         """Until when the second tier is looked through, one input after the other; its answers come one by one."""
@@ -117,8 +128,8 @@ class Inputs:
         cache, most = self._cache, self._request.controls.max_age
         now = cache.clock.now()
         held = self._answers.recall(key, now)
-        if held is not None and now >= held.until:
-            held = None
+        if held is not None and now >= held.until and not self._answers.alone:
+            held = None  # the second tier may know better
         if held is None or (further and not self._answers.informed):
             if cache.tier is None or not (further or self._request.controls.only_if_cached):
                 return None
@@ -187,8 +198,9 @@ class Inputs:
         alone = controls.no_cache or controls.no_store
         if alone or not (rule.coalesce if controls.coalesce is None else controls.coalesce):
             return await ask(request)
+        name = "inputs" if controls.fallbacks else "inputs, of the first alone"
         response = await self._answers.flights.share(
-            digest("inputs", *keys), request, cache.runtime, look=_nothing, ask=ask
+            digest(name, *keys), request, cache.runtime, look=_nothing, ask=ask
         )
         if request.notes.cache == "COALESCED":
             self._answers.stats.shared()

@@ -21,8 +21,10 @@ SHORTEST, LONGEST = 4, 4000
 """Characters of a question that is compared with others."""
 
 _DIALECTS: Final = frozenset({"openai.chat", "anthropic.messages"})
-_MARK: Final = re.compile(r"[0-9]+(?:[.,:/-][0-9]+)*|\"[^\"]{1,200}\"|`[^`]{1,200}`|\w*[A-Z]\w*")
-_FIRST_WORD: Final = re.compile(r"(?:^|[.!?]\s+)\W*([A-Z][a-z]*)\b")
+_MARK: Final = re.compile(
+    r"\d+(?:[.,:/-]\d+)*|\"[^\"]{1,200}\"|“[^”]{1,200}”|„[^“”]{1,200}[“”]|«[^»]{1,200}»|`[^`]{1,200}`|[^\W\d_]+"
+)
+_FIRST_WORD: Final = re.compile(r"(?:^|[.!?]\s+)\W*([^\W\d_]+)\b")
 _NO: Final = re.compile(r"\b(?:no|not|never|none|nor|without|except|cannot)\b|n['’]t\b", re.IGNORECASE)
 
 
@@ -57,8 +59,8 @@ def _words(content: object) -> str | None:
 
 def marks(text: str) -> Marks:
     """What has to stand in another question, too: numbers, names, words in quotes; and whether it says no."""
-    at_start = Counter(_FIRST_WORD.findall(text))
-    found = Counter(_MARK.findall(text))
+    at_start = Counter([word for word in _FIRST_WORD.findall(text) if word == word.capitalize()])
+    found = Counter([mark for mark in _MARK.findall(text) if not mark.isalpha() or mark != mark.lower()])
     for word, times in at_start.items():  # a capital that only begins a sentence is no name
         if found[word] <= times:
             del found[word]

@@ -46,6 +46,8 @@ class SecondTier:
         self._counts, self._guard = TierCounts(), Guard()
         self._marks_read: float | None = None
         self._looking = False
+        self.heard: Callable[[], None] = _nobody
+        """Called when a purge by another process has come to be known."""
         self.closed = False
 
     def view(self, runtime: Runtime) -> Tier:
@@ -187,8 +189,10 @@ class SecondTier:
         return read is None or self._clock.now() - read >= MARKS_EVERY
 
     def _merge(self, found: Marks) -> None:
-        self._marks_read = self._clock.now()
+        known, first, self._marks_read = self.tombstones.marks, self._marks_read is None, self._clock.now()
         unsaid = self.tombstones.merge(found, self._clock.time())
+        if not first and self.tombstones.marks is not known:  # those found first are older than our calls
+            self.heard()
         if unsaid:
             self._later(lambda: self._shelf.mark(unsaid))
 
@@ -314,6 +318,9 @@ class SecondTier:
             self._counts.odd[reason] = self._counts.odd.get(reason, 0) + 1
 
         self._guard.post(count)
+
+
+def _nobody() -> None: ...
 
 
 class _View:

@@ -148,6 +148,23 @@ def test_only_if_cached_renews_nothing(colour: Colour) -> None:
     assert len(kept.script.asked) == 1
 
 
+@pytest.mark.parametrize("own", [{"no_store": True}, {"ttl": 0.0}])
+def test_a_call_whose_answer_is_not_kept_asks_for_itself(colour: Colour, own: dict[str, Any]) -> None:
+    """What it would have renewed behind its back would be paid for, and given to nobody."""
+    kept = Kept(colour, answer("old"), answer("new"), ttl=60.0, stale_while_revalidate=30.0)
+    kept.script._clock, kept.script._takes = kept.clock, 2.0  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateUsage]
+    kept.ask()
+    kept.clock.advance(58.0)
+    kept.chance = 0.99
+    assert text(kept.ask(**asked(**own))) == ("HIT", "old")
+    settled(colour)
+    assert len(kept.script.asked) == 1
+    kept.clock.advance(10.0)
+    assert text(kept.ask(**asked(**own))) == ("MISS", "new")
+    settled(colour)
+    assert len(kept.script.asked) == 2
+
+
 def test_a_time_to_live_is_spread_by_chance_and_one_the_call_names_is_not(colour: Colour) -> None:
     kept = Kept(colour, ttl=100.0, early=False)
     kept.chance = 0.5
@@ -191,6 +208,16 @@ def test_who_wants_nothing_that_is_kept_gets_it_only_when_it_says_so_too(colour:
         kept.ask(**asked(no_cache=True))
     assert kept.ask(**asked(no_cache=True, stale_if_error=600.0))[0] == "STALE"
     assert kept.ask()[0] == "STALE"
+
+
+@pytest.mark.parametrize("narrow", [{"no_cache": True}, {"max_age": 4.0}])
+def test_nor_is_one_given_that_is_fresh_to_who_wants_none_as_old(colour: Colour, narrow: dict[str, Any]) -> None:
+    kept = Kept(colour, answer("old"), failed(), ttl=60.0)
+    kept.ask()
+    kept.clock.advance(5.0)
+    with pytest.raises(Overloaded):
+        kept.ask(**asked(**narrow))
+    assert text(kept.ask(**asked(**narrow, stale_if_error=1.0))) == ("HIT", "old")
 
 
 def test_a_refusal_is_told_and_not_covered_up(colour: Colour) -> None:

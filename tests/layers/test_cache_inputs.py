@@ -97,6 +97,13 @@ def test_one_input_and_a_list_of_one_and_a_batch_share_what_is_kept(colour: Colo
     assert [each.body.json["input"] for each in cache.script.asked] == ["alone", ["other"]]
 
 
+def test_the_key_that_is_told_is_one_that_an_answer_is_kept_under(colour: Colour) -> None:
+    cache = kept(colour)
+    alone, one, twice, batch = (ask(cache, each)[0].notes for each in ("a", ["a"], ["a", "a"], ["a", "b"]))
+    assert alone.cache_key == one.cache_key == twice.cache_key != ""
+    assert (batch.cache_key, batch.key_parts()) == ("", alone.key_parts())
+
+
 def test_the_same_input_twice_in_a_batch_is_asked_once(colour: Colour) -> None:
     cache = kept(colour)
     _, found = ask(cache, ["a", "bb", "a"])
@@ -196,6 +203,33 @@ def test_the_same_batch_at_the_same_time_is_asked_once() -> None:
 
         assert runner.run(many()) == ["COALESCED"] * 3 + ["MISS"]
     assert len(cache.script.asked) == 1
+
+
+def test_who_would_not_take_a_fallbacks_vectors_shares_no_call_that_may_bring_them() -> None:
+    from tests.conftest import Async
+
+    with asyncio.Runner() as runner:
+        cache, gate = kept(Async(runner)), asyncio.Event()
+
+        async def slow(request: Request) -> Response:
+            response = await cache.script(request)
+            await gate.wait()
+            request.notes.fallbacks += request.controls.fallbacks
+            return response
+
+        async def both() -> list[tuple[str, int]]:
+            body = {"model": "e", "input": ["a", "b"]}
+            fields: Any = {"operation": "embeddings", "dialect": "openai.embeddings", "body": body}
+            requests = [call(**fields), call(**fields), call(**fields, **asked(fallbacks=False))]
+            tasks = [asyncio.create_task(cache.layer(request, slow)) for request in requests]
+            async with asyncio.timeout(20.0):
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            gate.set()
+            await asyncio.gather(*tasks)
+            return [(request.notes.cache, request.notes.fallbacks) for request in requests]
+
+        assert runner.run(both()) == [("MISS", 1), ("COALESCED", 1), ("MISS", 0)]
 
 
 def by_another(request: Request) -> Response:
@@ -298,3 +332,19 @@ def test_who_asks_for_nothing_but_what_is_kept_has_all_of_it_looked_for(colour: 
     assert ask(cache, words(1000), deadline=cache.clock.now() + 4.0, **only)[0].notes.cache == "HIT"
     with pytest.raises(NotCached):
         ask(cache, ["new", *words(100)], **only)
+
+
+def test_what_another_brings_while_the_second_tier_is_looked_through_is_not_asked_again(colour: Colour) -> None:
+    cache, tier = far(colour, 0.005)
+    body = {"model": "e", "input": ["a", "b"]}
+    fields: Any = {"operation": "embeddings", "dialect": "openai.embeddings", "body": body}
+    others, get = [call(**fields)], tier.get
+
+    async def slow(key: str, scope: str, /) -> Entry | None:
+        if others:
+            await cache.layer(others.pop(), cache.script)
+        return await get("nothing yet", scope)
+
+    tier.get = slow  # type: ignore[method-assign]  # it answers, but later
+    assert ask(cache, ["a", "b"])[0].notes.cache == "HIT"
+    assert len(cache.script.asked) == 1

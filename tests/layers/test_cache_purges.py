@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from llm_edge.message import Request, Response
 from llm_edge.stores.tombstones import tag
 
 from .kit import call
@@ -56,6 +57,21 @@ def test_nor_are_embeddings_of_a_batch(processes: Any) -> None:
     assert [one.ask(**BATCH)[0], one.ask(**BATCH)[0]] == ["MISS", "HIT"]
 
 
+def test_nor_is_a_call_joined_that_was_under_way_then(processes: Any) -> None:
+    one, other = processes(), processes()
+    one.ask(route="other")
+
+    async def meanwhile(request: Request) -> Response:
+        assert len(one.answers.flights.under_way) == 1
+        await tier(other).purge(tag(model="m"))
+        one.clock.advance(2.0)
+        await one.layer(call(route="other"), one.script)  # which hears of the purge
+        assert one.answers.flights.under_way == {}
+        return await one.script(request)
+
+    assert one.colour.run(one.layer(call(), meanwhile)).status == 200
+
+
 def test_what_the_store_has_lost_memory_still_gives(processes: Any) -> None:
     """Asked first, whether anything was purged, a store that has made room says nothing against the answer."""
     one = processes()
@@ -77,4 +93,16 @@ def test_a_store_that_cannot_be_asked_keeps_memory_from_nothing(processes: Any, 
     for _ in range(8):
         one.clock.advance(5.0)
         assert one.ask()[0] == "HIT"
+    assert len(one.script.asked) == 1
+
+
+def test_while_the_store_is_away_memory_gives_batches_for_as_long_as_they_are_fresh(processes: Any) -> None:
+    one = processes(embedded)
+    one.layer.understand = lambda dialect: type(UNDERSTOOD)(UNDERSTOOD.watcher, lambda body, usage: ())
+    one.ask(**BATCH)
+    one.written()
+    for _ in range(5):
+        one.tier._reading.bad(one.clock.now())  # it has failed five times in a row
+    one.clock.advance(301.0)
+    assert one.ask(**BATCH)[0] == "HIT"
     assert len(one.script.asked) == 1

@@ -14,8 +14,11 @@ from openai import OpenAI
 from llm_edge import EdgeClient
 from llm_edge.errors import ConfigError
 from llm_edge.policy.similar import LONGEST, marks, question_of
+from llm_edge.runtime import FakeClock
 from llm_edge.stores.neighbours import Neighbours
 from llm_edge.testing import Provider, answer, embeddings, status, stream
+
+from .test_cache_fresh import settled
 
 if TYPE_CHECKING:
     from tests.conftest import Colour
@@ -74,6 +77,11 @@ def test_a_question_that_is_only_somewhat_alike_is_asked(colour: Colour, edge: E
         ("explain `map` in a line", "explain `zip` in a line"),
         ("does it work on 2026-11-21?", "does it work on 2026-11-22?"),
         ("why can't it be done?", "why can it be done?"),
+        ("wie heißt die Hauptstadt von Österreich?", "wie heißt die Hauptstadt von Ägypten?"),
+        ("какая столица у России?", "какая столица у Румынии?"),
+        ("كم يساوي ١٢ زائد ٣٠؟", "كم يساوي ١٢ زائد ٣١؟"),
+        ("translate “good day” please", "translate “good night” please"),
+        ("traduis « bonjour » en anglais", "traduis « bonsoir » en anglais"),
     ],
 )
 def test_close_vectors_do_not_outweigh_a_number_a_name_or_a_negation(
@@ -116,6 +124,24 @@ def test_a_likeness_does_not_wander(colour: Colour, edge: EdgeClient, provider: 
     vectors = [(math.cos(step * turn), math.sin(step * turn)) for step in range(3)]
     provider.script(embeddings(vectors[0]), answer("a"), embeddings(vectors[1]), embeddings(vectors[2]), answer("c"))
     assert [colour.chat(edge, "p/m", f"question {word}").text for word in ("alpha", "beta", "gamma")] == ["a", "a", "c"]
+
+
+def test_an_answer_near_its_end_is_not_renewed_by_what_was_asked_of_another(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    clock = FakeClock(1000.0)
+    place = {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}
+    kept = {"semantic": {"model": "p/vectors"}, "ttl": 60.0, "stale_while_revalidate": 60.0}
+    edge = edges(providers={"p": place}, cache=kept, clock=clock)
+    provider.script(embeddings(NEAR[0]), answer("Paris."), embeddings(NEAR[1]), answer("Paris, of course."))
+    colour.chat(edge, "p/m", "what is the capital of france?")
+    clock.advance(70.0)
+    reply = colour.chat(edge, "p/m", "which city is the capital of france?")
+    settled(colour)
+    assert (reply.text, reply.cache) == ("Paris, of course.", "MISS")
+    provider.script(answer("Paris."))
+    assert colour.chat(edge, "p/m", "what is the capital of france?").text == "Paris."
+    settled(colour)
 
 
 def test_one_kept_answer_is_told_as_a_stream_too(colour: Colour, edge: EdgeClient, provider: Provider) -> None:
