@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import assume, given, strategies as st
 
 from llm_edge.message import Body
-from llm_edge.policy.keys import LEFT_OUT, Ambiguous, address, answer_key, fingerprint
+from llm_edge.policy.keys import LEFT_OUT, SCHEMA, Ambiguous, address, answer_key, fingerprint
 
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False, allow_infinity=False)
@@ -131,6 +132,23 @@ def test_words_around_the_body_cannot_be_mistaken_for_each_other(one: list[str],
 
 def test_a_key_is_a_whole_sha_256_and_the_same_tomorrow() -> None:
     assert key(CHAT, "openai.chat", "tenant") == "4f58cad196078d5f8278c316fdd8d0873aeabef384a1042a3999b648f0371191"
+
+
+@pytest.mark.parametrize("size", [16_000, 16_400, 100_000])
+def test_a_long_question_counts_from_its_first_word_to_its_last(size: int) -> None:
+    asked = "x" * size
+    told = [asked, f"y{asked[1:]}", f"{asked[:-1]}y", f"{asked}x"]
+    keys = [key({**CHAT, "messages": [{"role": "user", "content": text}]}, *who) for text in told for who in ("a", "b")]
+    assert len({*keys}) == len(keys)
+
+
+def test_the_key_of_a_long_question_is_the_same_tomorrow() -> None:
+    asked = {"model": "m", "messages": [{"role": "user", "content": "x" * 20_000}]}
+    whole = b'{"messages":[{"content":"%b","role":"user"}],"model":"m"}' % (b"x" * 20_000)
+    assert (
+        key(asked, "openai.chat")
+        == hashlib.sha256(b"%d:%b11:openai.chat" % (len(SCHEMA), SCHEMA.encode()) + whole).hexdigest()
+    )
 
 
 def test_a_fingerprint_shows_nothing_of_what_it_stands_for() -> None:
