@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeGuard
 
@@ -78,29 +79,37 @@ def canonical(value: object) -> bytes:
         return _by_hand(value, sort=True)
 
 
-def is_plain(raw: bytes, written: bytes) -> bool:
-    """Whether no object names a key twice, of which readers take this or that; `written`: what was read of it."""
+def doubled(raw: bytes, value: object) -> str | None:
+    """A key that one object names twice, of which readers take this or that; `value` is what was read of the bytes."""
+    try:
+        written = orjson.dumps(value)
+    except TypeError:
+        written = _by_hand(value)
+    if raw == written:
+        return None  # as nearly all are: what is written has each key once
+    # What has fewer keys has fewer colons, unless one came from an escape. JSON with NUL is UTF-16 or its kin.
     escapes = b"\\" in raw and b"\\u003" in raw
-    if not escapes and _colons(raw) == _colons(written):
-        return True  # each key is there (and no colon of a text was written as an escape)
+    if not escapes and _colons(raw) == _colons(written) and b"\0" not in raw:
+        return None
     try:
         json.loads(raw, object_pairs_hook=_once)
-    except _Twice:
-        return False
-    return True
+    except _Doubled as found:
+        return found.key
+    return None
 
 
 def _colons(raw: bytes) -> int:
     return len(raw) - len(raw.replace(b":", b""))  # `count` looks at each byte, and takes ten times as long
 
 
-class _Twice(Exception):
-    """A key stands twice in one object."""
+class _Doubled(Exception):
+    def __init__(self, key: str) -> None:
+        self.key = key
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) < len(pairs):
-        raise _Twice
+        raise _Doubled(Counter([key for key, _ in pairs]).most_common(1)[0][0])
 
 
 def _by_hand(value: object, *, sort: bool = False) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from base64 import b64decode
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from sys import byteorder
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -141,7 +141,7 @@ class _Chunks(_Told):
 
     def __init__(self, request: Request, response: Response, clock: Clock) -> None:
         assert response.stream is not None, "made for a stream"
-        self._notes, self._clock = request.notes, clock
+        self._notes = request.notes
         self._stream: Stream = response.stream
         self._splitter = Splitter(limit=LARGEST)
         self._ready: deque[Chunk] = deque()
@@ -149,7 +149,7 @@ class _Chunks(_Told):
         self._called: list[Any] = []  # cargo: pieces of tool calls
         self.headers = response.headers
         """The provider's response headers."""
-        response.finally_(self._ended)
+        response.finally_(_end_of(request.notes, clock))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._notes.model} {self._notes.cache} {self._notes.request_id}>"
@@ -206,10 +206,15 @@ class _Chunks(_Told):
             # The event that tells of the error is raised; what came before it is still to be read.
             self._ready = deque(chunk for chunk in self._ready if not chunk.get("error"))
 
-    def _ended(self, error: BaseException | None) -> None:
-        self._notes.ended = self._clock.now()
+
+def _end_of(notes: Notes, clock: Clock) -> Callable[[BaseException | None], None]:
+    # It does not hold the reply, which holds the stream: one that is dropped is gone at once, and hangs up.
+    def ended(error: BaseException | None) -> None:
+        notes.ended = clock.now()
         if error is not None:
-            self._notes.error = type(error).__name__
+            notes.error = type(error).__name__
+
+    return ended
 
 
 class ReplyStream(_Chunks):

@@ -276,11 +276,13 @@ _CLOUDY = frozenset(name for row in ROWS.values() for name in row.settings) - {"
 def _refuse_what_means_nothing(name: str, kind: str, given: ProviderConfig) -> None:
     """Raises ConfigError for a setting that is another cloud's."""
     row = ROWS.get(kind)
-    lost = sorted(given.model_fields_set & _CLOUDY - (row.settings.keys() if row else set()))
+    own = row.settings.keys() if row else set[str]()
+    lost = sorted(given.model_fields_set & _CLOUDY - own)
     if kind in CLOUDS and given.idempotency_header:
         lost.append("idempotency_header")
     if lost:
-        raise ConfigError(f"providers.{name}.{lost[0]} means nothing to a provider of the kind {kind!r}; remove it")
+        fix = "write `location`" if lost[0] == "region" and "location" in own else "remove it"
+        raise ConfigError(f"providers.{name}.{lost[0]} means nothing to a provider of the kind {kind!r}; {fix}")
 
 
 _CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -194,3 +195,29 @@ def test_under_an_sdk_a_call_leaves_nothing(colour: Colour, edges: Edges, provid
         assert colour.finish(sdk.chat.completions.create(model="gpt-4o", messages=SAID)).choices
 
     assert left(ask) == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("policy", ["off", "all"])
+def test_a_stream_that_is_dropped_hangs_up_at_once(
+    policy: str, engine: str, colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    """Or the provider would go on, and bill, until the next collection."""
+    provider.script(stream("It is ", "here.").stall(after_events=2))
+    place = {"gpt": {"kind": "openai", "base_url": f"{provider.url}/v1", "api_key": "k"}}
+    edge = edges(providers=place, cache={"policy": policy}, http={"engine": engine})
+
+    async def drop() -> None:
+        async for _ in await edge.achat("gpt/gpt-4o", SAID, stream=True):
+            break
+
+    gc.disable()
+    try:
+        if colour.name == "sync":
+            next(iter(edge.chat("gpt/gpt-4o", SAID, stream=True)))
+        else:
+            colour.run(drop())
+            colour.run(asyncio.to_thread(provider.last.wait_ended))  # while the loop goes on
+        assert provider.last.wait_ended().closed_early
+    finally:
+        gc.enable()

@@ -156,7 +156,8 @@ def api_version(value: str) -> str:
 def region(value: str) -> str:
     """One of AWS's regions."""
     if not _REGION.fullmatch(value):
-        raise refuse("is not a region of AWS's", 'Write it as AWS does, as in "us-east-1".')
+        fix = 'Write it as AWS does, as in "us-east-1"; a region of Google\'s is set as `location`.'
+        raise refuse("is not a region of AWS's", fix)
     return value
 
 

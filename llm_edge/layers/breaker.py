@@ -124,7 +124,7 @@ class CircuitBreaker:
             raise
         if response.stream is not None:
             breaker.began(permit, self._clock.now())
-            response.finally_(lambda error: self._learn(request, permit, error, response.status))
+            self._follow(request, permit, response)
         elif response.status >= 400 or not breaker.went_well(permit, self._clock.now()):
             self._learn(request, permit, None, response.status)
         return response
@@ -137,6 +137,10 @@ class CircuitBreaker:
         refused = CircuitOpen(f"{self._target} {why}", retry_after=wait)
         refused.target = self._target
         return refused
+
+    def _follow(self, request: Request, permit: Permit, response: Response) -> None:
+        status = response.status  # what listens to a stream holds no response: one that is dropped is then gone at once
+        response.finally_(lambda error: self._learn(request, permit, error, status))
 
     def _learn(self, request: Request, permit: Permit, error: BaseException | None, status: int = 200) -> None:
         asked, breaker = error.retry_after if isinstance(error, CallError) else None, self._breaker

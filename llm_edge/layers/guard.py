@@ -76,12 +76,18 @@ def _checked(request: Request, rule: Guarding) -> tuple[Cloak, Body]:
         mark = f"_{new_id()[:6].upper()}" if stateful else ""
         cloak = Cloak(rule.kinds, taken=(lambda: body.raw) if rule.restore else bytes, mark=mark)
         covered = cloak.covered(asked)
+        key = None if rule.pii == "detect" else exact.doubled(body.raw, asked)
     except (ValueError, TypeError, RecursionError):
         if rule.pii == "detect":
             return Cloak(), body
         raise Blocked(
             "the request cannot be checked for personal data: its body is no JSON object, or nested too deeply"
         ) from None
+    if key is not None:  # the provider may take the one that nobody here has looked at
+        raise Blocked(
+            f"the request cannot be checked for personal data: an object names the key `{cloak.text(key)[:60]}` twice;"
+            " name it once"
+        )
     return cloak, body if covered is asked else Body(json=covered)
 
 

@@ -8,7 +8,8 @@ this call made becomes its value again.
 
 Fields that hold no text of people's (ids, names of tools and models, addresses, pictures) are left as they are, and so
 are the definitions of tools and formats, which are the app's own. Inside the arguments and results of tools every
-string counts; text that is JSON itself is replaced inside its strings, so that it stays JSON.
+string counts, and every number, in whose place a text then stands; text that is JSON itself is replaced inside those,
+so that it stays JSON.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _FREE: Final = frozenset({"input", "args", "response", "json"})
 """Where an object stands under these names it is what a tool is given, or gives."""
 _PLACEHOLDER = re.compile(r"\[[A-Z]+(?:_[A-Z]+)?_[0-9]{1,9}(?:_[0-9A-F]{1,8})?\]")
 _PLACEHOLDER_BYTES = re.compile(_PLACEHOLDER.pattern.encode())
+_SHORTEST: Final = 10**12
+"""The smallest number that may be personal data: of all kinds cards alone are nothing but digits."""
 _NESTED: Final = 4
 """How often JSON may stand in text that stands in JSON."""
 
@@ -102,9 +105,15 @@ class Cloak:
         return [self._value("", each, free=free) for each in value] if exact.is_list(value) else value
 
     def _free(self, value: Any, nested: int = _NESTED) -> Any:
-        """JSON that is anybody's: every string in it counts, and every name."""
+        """JSON that is anybody's: every string in it counts, every number, and every name."""
         if isinstance(value, str):
             return self.text(value, nested)
+        if isinstance(value, (int, float)):
+            if value < _SHORTEST:
+                return value
+            said = exact.write(value).decode()
+            covered = self.text(said)
+            return value if covered == said else covered
         if exact.is_object(value):
             return {self.text(name, 0): self._free(each, nested) for name, each in value.items()}
         return [self._free(each, nested) for each in value] if exact.is_list(value) else value
@@ -157,12 +166,14 @@ class Cloak:
 
 
 def _json_in(text: str) -> Any:
-    """The object or list that a text writes down; None for other texts."""
+    """The object or list that a text writes down; None for other texts, and where a key stands twice."""
     stripped = text.strip()
     if stripped[:1] not in {"{", "["} or stripped[-1:] not in {"}", "]"}:
         return None
     try:
-        found = exact.read(stripped.encode())
-    except (ValueError, UnicodeEncodeError):
+        raw = stripped.encode()
+        found = exact.read(raw)
+        plain = exact.doubled(raw, found) is None  # else what is read is not all that was said
+    except (ValueError, TypeError, RecursionError):
         return None
-    return found if exact.is_object(found) or exact.is_list(found) else None
+    return found if plain and (exact.is_object(found) or exact.is_list(found)) else None

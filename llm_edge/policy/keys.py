@@ -51,15 +51,12 @@ def answer_key(body: Body, *context: str) -> str:
     """
     try:
         raw = body.raw  # what cannot be written down cannot be sent, and has no key
-        fields, left_out = body.json, b""
-        if not _NAMES.isdisjoint(fields):
-            fields = dict(fields)
-            left_out = exact.canonical({name: fields.pop(name) for name in _NAMES.intersection(fields)})
-        canonical = exact.canonical(fields)
-        # Of the same length, as nearly all are (a comma stands for two brackets): then nothing is said twice.
-        size = len(canonical) + len(left_out) - 1 if left_out else len(canonical)
-        if size != len(raw) and not exact.is_plain(raw, canonical + left_out):
+        if exact.doubled(raw, body.json) is not None:
             raise Ambiguous
+        fields = body.json
+        if not _NAMES.isdisjoint(fields):
+            fields = {name: value for name, value in fields.items() if name not in _NAMES}
+        canonical = exact.canonical(fields)
     except TypeError as error:
         raise ValueError(f"this body has no canonical form: {error}") from None
     around = _around(*context)

@@ -103,8 +103,7 @@ DEEP = b'{"messages":' + b'[{"content":' * 900 + b'"x"' + b"}]" * 900 + b"}"
 
 @pytest.mark.parametrize("body", [b"no JSON", b"[]", DEEP], ids=["text", "list", "deep"])
 def test_what_cannot_be_checked_does_not_pass(colour: Colour, body: bytes) -> None:
-    request, script = call(body=ASK), Script(answer())
-    odd = Request(body=Body(body), model="m", notes=request.notes)
+    script, odd = Script(answer()), raw(body)
     for rule in (REDACT, BLOCK):
         with pytest.raises(Blocked, match="cannot be checked"):
             colour.run(guard(rule)(odd, script))
@@ -193,3 +192,26 @@ def test_amazons_streams_are_restored(colour: Colour) -> None:
     frames = Frames().feed(colour.run(read(colour.run(guard(REDACT)(request, Script(below))))))
     assert [frame.event for frame in frames] == ["contentBlockDelta", "contentBlockDelta", "messageStop", "metadata"]
     assert "".join([json.loads(frame.payload)["delta"]["text"] for frame in frames[:2]]) == f"Dear {BOB}!"
+
+
+def raw(body: bytes) -> Request:
+    return Request(body=Body(body), model="m", notes=call().notes)
+
+
+TWICE = b'{"model":"m","messages":[{"role":"user","content":"I am bob@example.com","content":"Hi"}]}'
+
+
+def test_a_body_that_names_a_key_twice_does_not_pass(colour: Colour) -> None:
+    """Looked at is the last of the two, and a provider may read the first."""
+    script, request = Script(answer()), raw(TWICE)
+    for rule in (REDACT, BLOCK):
+        with pytest.raises(Blocked, match=r"cannot be checked .* `content` twice"):
+            colour.run(guard(rule)(request, script))
+    colour.run(guard(DETECT)(request, script))
+    assert script.asked == [request]
+
+
+def test_the_refusal_of_a_key_twice_holds_no_personal_data(colour: Colour) -> None:
+    with pytest.raises(Blocked, match="twice") as caught:
+        colour.run(guard(BLOCK)(raw(b'{"bob@example.com":1,"bob@example.com":2}'), Script(answer())))
+    assert BOB not in str(caught.value)

@@ -96,6 +96,20 @@ def test_json_in_a_text_stays_json() -> None:
     assert json.loads(cloak.restored(covered)) == json.loads(arguments)
 
 
+@pytest.mark.parametrize("text", ["[4111111111111111]", '{"card": 4111111111111111}', '[{"a":4111111111111111.0}]'])
+def test_a_number_in_json_counts_too(text: str) -> None:
+    cloak = Cloak()
+    covered = cloak.covered(asked(text, [{"type": "tool_use", "name": "pay", "input": {"with": json.loads(text)}}]))
+    assert "4111" not in json.dumps(covered)
+    assert json.loads(covered["messages"][0]["content"]) == covered["messages"][1]["content"][0]["input"]["with"]
+    assert cloak.found == {"card": 2}
+
+
+def test_json_in_a_text_that_names_a_key_twice_is_no_more_than_text() -> None:
+    said = f'{{"to":"{BOB}","to":"nobody"}}'
+    assert Cloak().text(said) == said.replace(BOB, "[EMAIL_1]")
+
+
 def test_a_placeholder_that_the_caller_wrote_is_not_taken_for_ours() -> None:
     body = asked(f"Keep [EMAIL_1] as it is, and greet {BOB}.")
     cloak = Cloak(taken=lambda: json.dumps(body).encode())

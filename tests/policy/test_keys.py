@@ -95,6 +95,14 @@ def test_a_key_twice_is_seen_behind_escapes() -> None:
             answer_key(Body(raw))
 
 
+@pytest.mark.parametrize(
+    "raw", [b'{"a":1,"a":1e6}', '{"a":1,"a":2,"b":"\\u003a"}'.encode("utf-16"), '{"a":"x","a":"éé\\ud800"}'.encode()]
+)
+def test_a_key_twice_is_seen_though_what_is_read_is_no_shorter(raw: bytes) -> None:
+    with pytest.raises(Ambiguous):
+        answer_key(Body(raw))
+
+
 def test_order_inside_lists_counts() -> None:
     assert key({"stop": ["a", "b"]}) != key({"stop": ["b", "a"]})
 

@@ -121,6 +121,8 @@ def test_a_key_is_the_express_mode_and_has_googles_own_models(colour: Colour, ed
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"project": "p", "region": "europe-west4"}, "a region of Google's is set as `location`"),
+        ({"project": "p", "region": "us-east-1"}, "region means nothing to a provider of the kind 'vertex'; write `l"),
         ({}, "providers.vertex has no project; set `project`, or the variable GOOGLE_CLOUD_PROJECT"),
         ({"project": "p", "api_version": "2024-10-21"}, "api_version is no version of Vertex AI's"),
         ({"project": "p", "api_key": "k"}, "project stands beside api_key"),
