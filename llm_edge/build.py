@@ -55,9 +55,10 @@ from .providers.pictures import takes_data_alone
 from .runtime import Clock, Runtime, ThreadClock
 from .stores.neighbours import Neighbours
 from .targets import Targets
+from .telemetry.cells import Reading
 from .telemetry.lines import Lines
 from .telemetry.logs import keep_quiet
-from .telemetry.metrics import Reading, breaker_readings
+from .telemetry.metrics import breaker_readings
 
 if TYPE_CHECKING:
     from .telemetry.redaction import Redactor
