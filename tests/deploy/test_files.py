@@ -54,9 +54,14 @@ def test_the_image_is_small_and_nobodys() -> None:
     assert stage["STOPSIGNAL"] == "SIGTERM"
 
 
+def copied() -> set[str]:
+    """What the builder takes of this repository."""
+    words = [word for step, value in dockerfile() if step == "COPY" for word in value.split()[:-1]]
+    return {word for word in words if not word.startswith(("--", "/"))}
+
+
 def test_the_image_is_built_from_what_is_there_and_from_nothing_else() -> None:
-    copied = [word for step, value in dockerfile() if step == "COPY" for word in value.split()[:-1]]
-    sources = {word for word in copied if not word.startswith(("--", "/"))}
+    sources = copied()
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert sources == allowed
     assert all((ROOT / source).exists() for source in sources)
