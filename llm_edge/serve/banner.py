@@ -24,6 +24,7 @@ def banner(edge: EdgeClient) -> str:
         f"  callers    {'show a key or a token' if serve.auth.on else 'anybody who reaches this address'}",
         f"  cache      {config.cache.policy}",
         f"  limits     {', '.join(name for name, each in config.limits.items() if each.enabled) or 'none'}",
+        f"  budgets    {', '.join(config.budgets) or 'none'}",
         f"  try it     curl {here}/v1/chat/completions{header} -H 'content-type: application/json' -d '{body}'",
         f'  OpenAI     OpenAI(base_url="{here}/v1", api_key={key})',
         f'  Anthropic  Anthropic(base_url="{here}", api_key={key})',
