@@ -336,13 +336,13 @@ class _All:
 
 
 def breaker_readings(states: Mapping[str, str]) -> Iterator[Reading]:
-    """What breakers tell of models and providers. `states`: `provider/model` and `closed`, `half-open` or `open`."""
-    level = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
+    """What breakers tell of models and providers, from the states of each `provider/model`."""
+    level = {"off": 0.0, "closed": 0.0, "half-open": 1.0, "open": 2.0, "forced-open": 2.0}
     by_provider: dict[str, list[float]] = {}
     for target, state in states.items():
         provider, _, model = target.partition("/")
-        yield "llm_edge_circuit_breaker_state", (provider, model), level.get(state, 2.0)
-        by_provider.setdefault(provider, []).append(level.get(state, 2.0))
+        yield "llm_edge_circuit_breaker_state", (provider, model), level[state]
+        by_provider.setdefault(provider, []).append(level[state])
     for provider, levels in by_provider.items():
         yield "llm_edge_provider_health", (provider,), 1.0 - sum(levels) / (2 * len(levels))
         yield "llm_edge_provider_available", (provider,), 0.0 if min(levels) >= 2.0 else 1.0

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -202,6 +202,16 @@ def test_breakers_as_gauges() -> None:
     assert seen["llm_edge_circuit_breaker_state", "a", "x"] == 2
     assert (seen["llm_edge_provider_health", "a"], seen["llm_edge_provider_available", "a"]) == (0.5, 1)
     assert (seen["llm_edge_provider_health", "b"], seen["llm_edge_provider_available", "b"]) == (0, 0)
+
+
+@pytest.mark.parametrize(("state", "level"), [("open", 2), ("off", 0), ("closed", 0)])
+def test_a_breaker_that_is_set_by_hand_is_open_where_nobody_is_asked(
+    edge: EdgeClient, state: Literal["open", "off", "closed"], level: int
+) -> None:
+    edge.breakers.force("gpt/m", "open")
+    edge.breakers.force("gpt/m", state)
+    seen = samples(edge.metrics.text())
+    assert seen.get(("llm_edge_circuit_breaker_state", "gpt", "m"), 0) == level
 
 
 WORKER = """
