@@ -35,7 +35,7 @@ _STATEFUL: Final = ("previous_response_id", "conversation")
 
 _HELD_BACK: Final = frozenset[Action]({"redact", "block"})
 _UNREAD: Final = (
-    "the request cannot be checked for personal data: its body is no plain JSON object, or too long or deep"
+    "the request cannot be checked for personal data: its body is no plain JSON object, too long or too deep"
 )
 
 
