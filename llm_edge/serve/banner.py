@@ -40,7 +40,7 @@ def banner(edge: EdgeClient, file: str | None) -> str:
 
 def _none_asked_for() -> str:
     """A file that somebody wrote, and that is not read, would be missed only when it counts."""
-    return f"none; {USUAL} is read with --config {USUAL}" if os.path.isfile(USUAL) else "none"
+    return f"none; {USUAL} is read with --config {USUAL}" if os.access(USUAL, os.R_OK) else "none"
 
 
 _EXAMPLES = {"openai": "gpt-5.4-mini", "anthropic": "claude-sonnet-5-5", "gemini": "gemini-3-flash"}
