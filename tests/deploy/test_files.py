@@ -170,6 +170,11 @@ def test_manifests_speak_of_the_same_pods() -> None:
     )
 
 
+def test_how_many_pods_there_are_is_said_once() -> None:
+    assert manifest("HorizontalPodAutoscaler")["spec"]["minReplicas"] == 2
+    assert "replicas" not in manifest("Deployment")["spec"]  # each apply would take all others away
+
+
 def test_a_pod_may_do_little() -> None:
     spec = manifest("Deployment")["spec"]["template"]["spec"]
     [container] = spec["containers"]
