@@ -264,7 +264,7 @@ def test_sums_go_by_what_is_asked_and_stay_bounded(file: Path, tmp_path: Path) -
     assert names == {"tenant": "t", "user": "u", "key": "k", "model": "m", "route": "", "provider": ""}
     many = ({"at": "2026", "tenant": str(number)} for number in range(2 * MOST))
     assert len(summed(many, Question())) == MOST + 1
-    with pytest.raises(ConfigError, match="cannot be read.*usage_log"):
+    with pytest.raises(ConfigError, match=r"cannot be read.*usage_log"):
         sums(tmp_path / f"none{file.suffix}", "tenant")
     assert main(["spend", str(tmp_path / "none")]) == 2
 
