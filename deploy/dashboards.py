@@ -106,7 +106,7 @@ def cache() -> Json:
               queries={"saved": or_nothing(in_all("llm_edge_saved_usd_total", which=""))}),
         Panel(title="Answers kept", says="In memory, of all processes.", look="stat", width=6, height=4,
               queries={"{{tier}}": "sum by (tier) (llm_edge_cache_entries)"}),
-        Panel(title="Room taken", says="In memory, of all processes; an answer takes its share of cache.bytes at least.",
+        Panel(title="Room taken", says="In memory, of all processes; each takes its share of cache.bytes at least.",
               unit="bytes", look="stat", width=6, height=4,
               queries={"{{tier}}": "sum by (tier) (llm_edge_cache_bytes)"}),
         Panel(title="Hit rate", says="The same over time.", unit="percentunit", most=1,
