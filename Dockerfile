@@ -5,7 +5,7 @@ ARG PYTHON=3.13
 FROM python:${PYTHON}-slim AS build
 ARG EXTRAS=serve,otel
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY llm_edge ./llm_edge
 # An environment of its own without pip: what is copied below is all there is.
 RUN python -m venv --without-pip /app \

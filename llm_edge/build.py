@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .answers import alike, keeping, kept_answers, put_together, understanding
@@ -22,6 +23,7 @@ from .breakers import MOST_PLACES, Breakers
 from .budgets import Purse
 from .choosing import Chooser, GuardedSpare, routes
 from .config import BreakerConfig, EdgeConfig, Resolved
+from .errors import ConfigError
 from .http.hop import Hop
 from .http.sender import Sender
 from .http.senders import HttpSettings
@@ -55,9 +57,10 @@ from .providers.pictures import takes_data_alone
 from .runtime import Clock, Runtime, ThreadClock
 from .stores.neighbours import Neighbours
 from .targets import Targets
+from .telemetry.cells import Reading
 from .telemetry.lines import Lines
 from .telemetry.logs import keep_quiet
-from .telemetry.metrics import Reading, breaker_readings
+from .telemetry.metrics import breaker_readings
 
 if TYPE_CHECKING:
     from .telemetry.redaction import Redactor
@@ -315,7 +318,10 @@ def finished(dialect: str, answer: Json) -> Sequence[str]:
 
 
 def book_of(config: EdgeConfig, place: Callable[[str], str]) -> Book:
-    """The prices as configured."""
+    """The prices as configured. Raises ConfigError where they are to come from a package that is not there."""
+    if config.prices.source == "installed" and find_spec("genai_prices") is None:
+        where = config.place(("prices", "source"))
+        raise ConfigError(f"prices.source ({where}): needs one more package: pip install 'llm_edge[prices]'")
     own = {name: own_price(given.dollars, given.by_tier) for name, given in config.prices.models.items()}
     return Book(own, source=config.prices.source, place=place)
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from .config import EdgeConfig, Resolved
 from .http.sender import Dweller, Sender
-from .http.senders import HttpSettings, choose
+from .http.senders import HttpSettings, choose, refuse
 from .message import Handler
 from .runtime import Awaiting, Blocking, Clock, Runtime, drive, mind_forks
 
@@ -28,9 +28,14 @@ class Chain:
 
 
 class Chains:
-    """The chains of both colours, and who uses them: transports, as long as they are open, and direct calls."""
+    """
+    The chains of both colours, and who uses them: transports, as long as they are open, and direct calls.
+
+    Raises ConfigError for settings that no engine here could follow.
+    """
 
     def __init__(self, http: HttpSettings, clock: Clock | None, build: Callable[[Runtime, Sender], Handler]) -> None:
+        refuse(http)
         self._http, self._clock, self._build = http, clock, build
         self._lock = threading.Lock()
         self._chains: dict[Colour, Chain] = {}

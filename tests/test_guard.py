@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from llm_edge import EdgeClient
 from llm_edge.errors import Blocked, ConfigError
-from llm_edge.testing import Provider, answer, stream, tool_call
+from llm_edge.testing import Provider, answer, raw, stream, tool_call
 
 from .conftest import Colour
 
@@ -134,6 +136,26 @@ def test_a_route_may_guard_alone_and_vectors_are_made_of_placeholders(
     assert BOB in provider.last.body.decode()
     with pytest.raises(Blocked):
         colour.chat(edge, "strict", "Pay by 4111 1111 1111 1111.")
+
+
+ASKED = json.dumps({"model": "m", "messages": greet(BOB)}).encode()
+UNREAD = {
+    "no JSON": ("v1/chat/completions", ASKED[:-1], {}),
+    "compressed": ("v1/chat/completions", gzip.compress(ASKED), {"content-encoding": "gzip"}),
+    "a stream as one list": ("v1beta/models/m:streamGenerateContent?key=k", ASKED, {}),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "headers"), UNREAD.values(), ids=UNREAD)
+def test_a_call_to_a_model_that_cannot_be_read_does_not_pass(
+    colour: Colour, make: Any, provider: Provider, path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    for pii, status in (("redact", 400), ("block", 400), ("detect", 200)):
+        provider.script(raw(b"{}"))
+        client = colour.http_client(make(pii))
+        refused = colour.finish(client.post(f"{provider.url}/{path}", content=body, headers=headers))
+        assert refused.status_code == status
+        assert provider.calls == [] or pii == "detect"
 
 
 def test_a_kind_that_is_none_is_refused_at_start(edges: Edges) -> None:

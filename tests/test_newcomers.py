@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,24 @@ from .conftest import Colour
 
 Edges = Callable[..., EdgeClient]
 CANARY = "sk-canary-7f3a"
+
+
+@pytest.mark.parametrize(
+    ("sections", "package", "extra"),
+    [
+        ({"http": {"http2": True}}, "h2", "http2"),
+        ({"http": {"proxy": "socks5://127.0.0.1:9"}}, "socksio", "socks"),
+        ({"http": {"engine": "pyreqwest"}}, "pyreqwest", "fast"),
+        ({"prices": {"source": "installed"}}, "genai_prices", "prices"),
+    ],
+    ids=["http2", "socks", "engine", "prices"],
+)
+def test_a_setting_whose_package_is_not_there_is_refused_when_the_client_is_made(
+    sections: Any, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=rf"pip install 'llm_edge\[{extra}\]'"):
+        EdgeClient(env={}, **sections)
 
 
 @pytest.mark.parametrize(

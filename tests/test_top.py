@@ -15,7 +15,7 @@ import pytest
 
 from llm_edge import EdgeClient
 from llm_edge.cli import main
-from llm_edge.testing import Provider, answer
+from llm_edge.testing import Provider, answer, status
 
 from .serve.conftest import toml
 from .serve.kit import Process, question, running
@@ -91,6 +91,15 @@ def test_what_cannot_be_asked_is_told_with_the_way_out(
     ):
         assert main(["top", "--once", *arguments], {}) == 2
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("code", "hint"), [(401, "A key goes into LLM_EDGE_KEY."), (403, "permission `metrics`")])
+def test_a_sidecar_that_refuses_names_what_the_key_lacks(
+    code: int, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Provider(status(code)) as sidecar:
+        assert main(["top", sidecar.url, "--once"], {"LLM_EDGE_KEY": "k"}) == 2
+    assert hint in capsys.readouterr().err
 
 
 def test_a_file_of_metrics_is_shown(tmp_path: Path, played: Provider, capsys: pytest.CaptureFixture[str]) -> None:

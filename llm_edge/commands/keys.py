@@ -7,13 +7,17 @@ import getpass
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from ..config import EdgeConfig
+from ..config import TIERS, EdgeConfig
 from ..errors import ConfigError
 from ..runtime import ThreadClock
 from ..serve.callers import CALL, PERMISSIONS
 from .codes import GOOD
+
+if TYPE_CHECKING:
+    from ..serve.keys import Key
 
 
 def add(commands: Any) -> None:
@@ -71,6 +75,8 @@ def _lines(options: argparse.Namespace, env: Mapping[str, str]) -> list[str]:
                 permissions=options.permission or [CALL], models=options.model or [],
                 brought=sys.stdin.readline().rstrip("\r\n") if options.bring else None,
             )  # fmt: skip
+            if vain := _vain(config, options.tier):
+                print(f"llm-edge: {vain}", file=sys.stderr)
             if options.bring:
                 return [f"# {made.id} is the key that was brought"]
             return [text, f"# {made.id}, shown this once"]
@@ -81,12 +87,31 @@ def _lines(options: argparse.Namespace, env: Mapping[str, str]) -> list[str]:
             store.revoke(who, options.id)
             return [f"{options.id} opens no more"]
         now = time.time()
-        return [
-            f"{key.id}  {key.state(now):8}  tenant {key.tenant}  {','.join(key.permissions)}  {key.name}".rstrip()
-            for key in store.every()
-        ]
+        return [_line(key, now) for key in store.every()]
     finally:
         store.close()
+
+
+def _line(key: Key, now: float) -> str:
+    parts = [
+        f"{key.id}  {key.state(now):8}  tenant {key.tenant}",
+        f"tier {key.tier}" if key.tier else "",
+        ",".join(key.permissions),
+        f"models {','.join(key.models)}" if key.models else "",
+        "" if key.expires is None else f"until {datetime.fromtimestamp(key.expires, UTC):%Y-%m-%d}",
+        key.name,
+    ]
+    return "  ".join(filter(None, parts))
+
+
+def _vain(config: EdgeConfig, tier: str) -> str:
+    """Why this tier of a key counts for nothing here; empty where it does."""
+    known = sorted({**TIERS, **config.tiers})
+    if tier and tier not in known:
+        return f"--tier: {tier} is a tier that this configuration does not have. Known are {', '.join(known)}."
+    if tier and not any(limit.tier for limit in config.limits.values()):
+        return '--tier: no limit has a tier, so a key\'s own counts for nothing yet. Set [limits.key] tier = "free".'
+    return ""
 
 
 def _user() -> str:

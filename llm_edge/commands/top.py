@@ -141,8 +141,8 @@ def _fetched(url: str, key: str) -> str:
             page: bytes = answer.read(_LARGEST)
     except urllib.error.HTTPError as error:
         error.close()
-        hint = " Its key goes into LLM_EDGE_KEY." if error.code in {401, 403} else ""
-        raise ConfigError(f"{url} answered with {error.code}.{hint}") from None
+        hint = {401: " A key goes into LLM_EDGE_KEY.", 403: " The key in LLM_EDGE_KEY needs the permission `metrics`."}
+        raise ConfigError(f"{url} answered with {error.code}.{hint.get(error.code, '')}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ConfigError(f"{url} cannot be asked: {reason}.") from None

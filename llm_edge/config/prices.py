@@ -79,5 +79,5 @@ class PricesConfig(Section):
     )
     models: Mapping[Pattern, PriceConfig] = Field(
         default_factory=dict,
-        description='Your own prices, by "provider/model"; a `*` stands for anything, as in "local/*".',
+        description='Your own prices, by "provider/model"; a `*` in the model stands for anything, as in "local/*".',
     )

@@ -2,7 +2,7 @@
 Keeps personal data from going further down: from the cache, the providers, and whatever they keep.
 
 It stands directly above the cache, below the app's own layers: what they add is checked, too. Of calls that nobody here
-understands nothing is checked. What cannot be checked is refused where data may not pass.
+understands nothing is checked. What asks a model and cannot be checked is refused where data may not pass.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..policy.cloak import Cloak
 from ..policy.pii import KINDS
 from ..policy.uncloaking import Event, Uncloaking
 from ..providers.base import Dialect
+from ..providers.dialects import recognise
 from ..providers.eventstream import CONTENT_TYPE, Frame, Frames, message
 from ..runtime import Clock
 from .rules import Rules
@@ -30,6 +31,12 @@ LARGEST: Final = 16 * 2**20
 """Bytes of a stream's event in which values are put back."""
 _STATEFUL: Final = ("previous_response_id", "conversation")
 """Where one of these is set, the provider remembers earlier placeholders: ours must be others."""
+
+
+_HELD_BACK: Final = frozenset[Action]({"redact", "block"})
+_UNREAD: Final = (
+    "the request cannot be checked for personal data: its body is no plain JSON object, too long or too deep"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,8 @@ class Guard:
     async def __call__(self, request: Request, handler: Handler, /) -> Response:
         rule = self.rules.of(request.route)
         dialect = None if rule.pii == "off" else self.dialect(request.dialect)
+        if request.operation == "opaque" and rule.pii in _HELD_BACK and _asks_a_model(request):
+            raise Blocked(_UNREAD)  # a body that the face could not read: no JSON, compressed, very long
         if dialect is None or request.operation == "opaque":
             return await handler(request)
         cloak, body = _checked(request, rule)
@@ -65,6 +74,13 @@ class Guard:
             return await handler(request)
         response = await handler(replace(request, body=body, native=None))
         return _restored(response, request, cloak, dialect) if rule.restore and cloak.values else response
+
+
+def _asks_a_model(request: Request) -> bool:
+    """Whether this goes where models are asked in a format that we know."""
+    if recognise(request.method, request.url) is not None:
+        return True
+    return request.method == "POST" and ":streamGenerateContent" in request.url  # as one list in place of events
 
 
 def _checked(request: Request, rule: Guarding) -> tuple[Cloak, Body]:
@@ -80,9 +96,7 @@ def _checked(request: Request, rule: Guarding) -> tuple[Cloak, Body]:
     except (ValueError, TypeError, RecursionError):
         if rule.pii == "detect":
             return Cloak(), body
-        raise Blocked(
-            "the request cannot be checked for personal data: its body is no JSON object, or nested too deeply"
-        ) from None
+        raise Blocked(_UNREAD) from None
     if key is not None:  # the provider may take the one that nobody here has looked at
         raise Blocked(
             f"the request cannot be checked for personal data: an object names the key `{cloak.text(key)[:60]}` twice;"

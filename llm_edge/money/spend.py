@@ -21,6 +21,9 @@ WHO: Final = ("tenant", "key", "user", "route", "model", "target")
 """What is known of a call, and can be asked for."""
 HITS: Final = frozenset({"HIT", "SEMANTIC HIT", "STALE", "COALESCED"})
 
+NO_FAILURES: Final = frozenset({None, "", "Abandoned"})
+"""How a call may end, but for an answer, and nothing has failed: its caller may have left."""
+
 _SPAN = re.compile(r"(\d{1,6})([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LETTERS = {"hour": 13, "day": 10, "month": 7}
@@ -56,7 +59,7 @@ class Spent:
         cost = record.get("nano_usd")
         self.calls += 1
         self.hits += record.get("cache") in HITS
-        self.failed += record.get("error") is not None
+        self.failed += record.get("error") not in NO_FAILURES
         self.saved_nano_usd += record.get("saved_nano_usd") or 0
         if cost is None:
             self.unpriced += 1

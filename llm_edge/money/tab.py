@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from ..message import Request
 from ..runtime import Guard, mind_forks
-from .spend import HITS, OTHER, WHO, Question, Spent, Sums, iso
+from .spend import HITS, NO_FAILURES, OTHER, WHO, Question, Spent, Sums, iso
 
 _MANY: Final = 512
 """Calls before they are added up."""
@@ -75,7 +75,7 @@ class Tab:
                 spent = rows.setdefault(key, Spent(""))
             spent.calls += 1
             spent.hits += cache in HITS
-            spent.failed += bool(error)
+            spent.failed += error not in NO_FAILURES
             spent.saved_nano_usd += saved or 0
             if cost is None:
                 spent.unpriced += 1

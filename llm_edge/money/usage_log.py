@@ -25,6 +25,7 @@ from .spend import Question
 
 log = logging.getLogger("llm_edge")
 
+MADE: Final = "Calls are written down where `[telemetry] usage_log` names a file."
 DATABASES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
 
 
@@ -158,7 +159,7 @@ def read(path: Path, question: Question | None = None) -> Iterator[dict[str, Any
     try:
         file = path.open("rb")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}. {MADE}") from None
     with file:
         for line in file:
             try:

@@ -19,7 +19,7 @@ import orjson
 
 from ..errors import ConfigError
 from .spend import Question, iso
-from .usage_log import opened
+from .usage_log import MADE, opened
 
 _COLUMNS: Final = (
     "at", "id", "operation", "tenant", "user", "key", "route", "model", "target", "status", "error", "cache",
@@ -98,7 +98,7 @@ def _cell(value: Any) -> Any:
 def rows(path: Path, question: Question) -> Iterator[dict[str, Any]]:
     """The records of the time that is asked for. Raises ConfigError when they cannot be read."""
     if not path.is_file():
-        raise ConfigError(f"{path}: cannot be read: there is no such file.")
+        raise ConfigError(f"{path}: cannot be read: there is no such file. {MADE}")
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
             for row in database.execute(_SELECT, (iso(question.since), iso(question.until))):

@@ -34,7 +34,8 @@ _KEY = re.compile(
     r"|AIza[A-Za-z0-9_-]{30,}+|AQ\.[A-Za-z0-9_-]{30,}+|ya29\.[A-Za-z0-9._-]{20,}+"  # Google
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])|ABSK[A-Za-z0-9+/]{40,}+=*+"  # AWS, Bedrock
     r"|(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{30,}+|github_pat_[A-Za-z0-9_]{30,}+|glpat-[A-Za-z0-9_-]{20,}+"
-    r"|xox[abprs]-[A-Za-z0-9-]{10,}+|llm-edge-[A-Za-z0-9_-]{20,}+|(?:rk|pk)_(?:live|test)_[A-Za-z0-9]{16,}+"
+    r"|(?:xox[abprs]|xapp)-[A-Za-z0-9-]{10,}+|llm-edge-[A-Za-z0-9_-]{20,}+"
+    r"|(?:(?:sk|rk|pk)_(?:live|test)|whsec)_[A-Za-z0-9]{16,}+"  # Stripe
     r"|eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+"  # JSON web tokens
     r"|[Bb]earer [A-Za-z0-9._~+/-]{16,}+=*+"
     r")"

@@ -49,7 +49,7 @@ def serve(options: argparse.Namespace) -> int:
             check(edge.config)
             claim(edge.config)
             server = Server(plan, edge.config.serve)
-            words = banner(edge)
+            words = banner(edge, options.config)
             serve_logs(edge)
             certificates.warn(edge.config.serve.tls)
             edge.close()

@@ -8,15 +8,28 @@ costs a microsecond, so a server that can do so regularly writes there what it h
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from .families import FAMILIES, Family
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
+
+Reading: TypeAlias = tuple[str, tuple[str, ...], float]
+"""A metric's name, its labels' values, and how it stands."""
+
+_TOGETHER: Final = {
+    "llm_edge_provider_health": "livemin", "llm_edge_provider_available": "livemax",
+    "llm_edge_circuit_breaker_state": "livemax", "llm_edge_budget_used_ratio": "livemax",
+}  # fmt: skip
+"""What several processes say of one gauge, where it is not their sum."""
+_AT_REST: Final = frozenset({"llm_edge_provider_health", "llm_edge_provider_available"})
+"""Gauges that are 1 where there is nothing to tell of."""
 
 
 class Number:
@@ -131,15 +144,61 @@ class Shared:
                 self._made[name] = Histogram(
                     name, family.says, family.labels, registry=registry, buckets=family.buckets
                 )
-            elif family.kind == "counter" and family.counted:
-                self._made[name] = Counter(name.removesuffix("_total"), family.says, family.labels, registry=registry)
-            elif family.counted:
-                self._made[name] = Gauge(
-                    name, family.says, family.labels, registry=registry, multiprocess_mode="livesum"
-                )
+                continue
+            told = registry if family.counted else None  # in this process alone the others are asked for
+            if family.kind == "counter":
+                self._made[name] = Counter(name.removesuffix("_total"), family.says, family.labels, registry=told)
+            else:
+                mode: Any = _TOGETHER.get(name, "livesum")
+                self._made[name] = Gauge(name, family.says, family.labels, registry=told, multiprocess_mode=mode)
 
     def child(self, name: str, labels: tuple[str, ...], /) -> Any:
         return self._made[name].labels(*labels)
+
+
+class Standing:
+    """How the parts of this process stand, written into the same files. Call it under the lock."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._counted: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._gauges: dict[tuple[str, tuple[str, ...]], float] = {}
+
+    def after_fork(self) -> None:
+        self._gauges.clear()  # a child has files of its own; what was counted until now was the parent's
+
+    def count(self, readings: Iterable[Reading]) -> None:
+        """Counters that their parts keep: what has come to them."""
+        for name, labels, value in readings:
+            if FAMILIES[name].kind == "counter":
+                grown = value - self._counted.get((name, labels), 0.0)
+                self._counted[name, labels] = value
+                if grown > 0:
+                    self._shared.child(name, labels).inc(grown)
+
+    def tell(self, readings: Iterable[Reading]) -> None:
+        """Gauges; those that nothing is said of any more are at rest."""
+        now = {(name, labels): value for name, labels, value in readings if FAMILIES[name].kind == "gauge"}
+        gone = {key: float(key[0] in _AT_REST) for key in self._gauges.keys() - now.keys()}
+        for key, value in (now | gone).items():
+            if self._gauges.get(key) != value:
+                self._shared.child(*key).set(value)
+        self._gauges = now
+
+
+def bury(folder: Path) -> None:
+    """Forget the gauges of processes of this machine that have ended, however they did."""
+    if os.name != "posix":
+        return
+    for file in folder.glob("gauge_live*.db"):
+        pid = file.stem.rpartition("_")[2]
+        try:
+            if pid.isdecimal():
+                os.kill(int(pid), 0)
+        except ProcessLookupError:
+            file.unlink(missing_ok=True)
+        except OSError:
+            pass  # it lives, and is somebody else's
 
 
 class Gathered:

@@ -55,7 +55,7 @@ FAMILIES: Final = {
         Family("counter", "llm_edge_cache_misses_total", "Calls without one, by where was looked last.", ("tier",)),
         Family("counter", "llm_edge_coalesced_total", "Calls answered by another's.", ("tier",)),
         Family("gauge", "llm_edge_cache_entries", "Answers kept.", ("tier",)),
-        Family("gauge", "llm_edge_cache_bytes", "Bytes of answers kept.", ("tier",)),
+        Family("gauge", "llm_edge_cache_bytes", "Room they take; each at least its share.", ("tier",)),
         Family("counter", "llm_edge_cache_evictions_total", "Answers that had to make room for others.", ("tier",)),
         Family("counter", "llm_edge_tokens_total", "Tokens used.", (*_MODEL, "type")),
         Family("counter", "llm_edge_cost_usd_total", "US dollars spent, where the price is known.", _MODEL),

@@ -10,20 +10,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from ..message import Request, Response
 from ..notes import Notes
 from ..runtime import Clock, mind_forks
-from .cells import Cells, Gathered, Own, Shared, read
-from .families import FAMILIES
+from .cells import Cells, Gathered, Own, Reading, Shared, Standing, bury, read
+from .families import FAMILIES, Kind
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
-
-Reading: TypeAlias = tuple[str, tuple[str, ...], float]
-"""A gauge's name, its labels' values, and how it stands."""
 
 MOST_MODELS: Final = 300
 OTHER: Final = "other"
@@ -50,8 +48,12 @@ class Metrics:
         # The library decides for one process or many when it is loaded, and says so nowhere but here.
         self._many: bool = values.ValueClass.__name__ == "MmapedValue"
         self.lock = threading.RLock()  # the garbage collector may end a call while another is being counted
+        self._settling = threading.Lock()  # or of two readings the older could be told last
+        self._standing: Standing | None = None
         if self._many:
-            self._cells: Cells = Shared(self.registry)
+            shared = Shared(self.registry)
+            self._cells: Cells = shared
+            self._standing = Standing(shared)
         else:
             self._cells = own = Own()
             self.registry.register(own)
@@ -64,24 +66,30 @@ class Metrics:
         mind_forks(self)
 
     def after_fork(self) -> None:
-        self.lock = threading.RLock()
+        self.lock, self._settling = threading.RLock(), threading.Lock()
+        if self._standing is not None:
+            self._standing.after_fork()
 
     def text(self) -> bytes:
         """
         All of it in Prometheus' text format.
 
-        With `PROMETHEUS_MULTIPROC_DIR` set before the first call, the sum over all processes that share that directory.
+        With `PROMETHEUS_MULTIPROC_DIR` set before the first call, the sum over all processes that share that directory;
+        how cache, breakers and budgets stand is told of this process alone, unless they all `settle`.
         """
         from prometheus_client import CollectorRegistry, generate_latest
 
-        if not self._many:
+        if self._standing is None:
             return generate_latest(self.registry)
         self.settle()
         from prometheus_client.multiprocess import MultiProcessCollector
 
         whole = CollectorRegistry()
-        MultiProcessCollector(whole)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
-        whole.register(_Gauges(self._read))
+        gathered: Any = MultiProcessCollector(whole)  # type: ignore[no-untyped-call]  # prometheus-client leaves it so
+        if isinstance(self._cells, Gathered):
+            bury(Path(gathered._path))
+        else:
+            whole.register(_Gauges(self._read, "gauge"))
         return generate_latest(whole)
 
     def told(self, accept: str = "") -> tuple[bytes, str]:
@@ -117,10 +125,16 @@ class Metrics:
             return self._many
 
     def settle(self) -> None:
-        """Share what was counted."""
-        with self.lock:
-            if isinstance(self._cells, Gathered):
-                self._cells.settle()
+        """Share what was counted, and how things stand."""
+        if self._standing is None:
+            return
+        with self._settling:
+            readings = list(self._read())
+            with self.lock:
+                self._standing.count(readings)
+                if isinstance(self._cells, Gathered):
+                    self._cells.settle()
+                    self._standing.tell(readings)
 
     def count(self, name: str, *labels: str, amount: float = 1.0) -> None:
         """Add to one of the counters in `FAMILIES`."""
@@ -296,15 +310,15 @@ def _happened(metrics: Metrics, notes: Notes, target: str) -> None:
 class _Gauges:
     """How things stand at this moment, asked when somebody reads."""
 
-    def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
-        self._read = read
+    def __init__(self, read: Callable[[], Iterable[Reading]], *kinds: Kind) -> None:
+        self._read, self._kinds = read, kinds or ("gauge", "counter")
 
     def collect(self) -> Iterator[Metric]:
         by_name: dict[str, list[Reading]] = {}
         for reading in self._read():
             by_name.setdefault(reading[0], []).append(reading)
         for name, family in FAMILIES.items():
-            if not family.counted:
+            if not family.counted and family.kind in self._kinds:
                 yield read(family, [(labels, value) for _, labels, value in by_name.get(name, ())])
 
 
@@ -322,13 +336,13 @@ class _All:
 
 
 def breaker_readings(states: Mapping[str, str]) -> Iterator[Reading]:
-    """What breakers tell of models and providers. `states`: `provider/model` and `closed`, `half-open` or `open`."""
-    level = {"closed": 0.0, "half-open": 1.0, "open": 2.0}
+    """What breakers tell of models and providers, from the states of each `provider/model`."""
+    level = {"off": 0.0, "closed": 0.0, "half-open": 1.0, "open": 2.0, "forced-open": 2.0}
     by_provider: dict[str, list[float]] = {}
     for target, state in states.items():
         provider, _, model = target.partition("/")
-        yield "llm_edge_circuit_breaker_state", (provider, model), level.get(state, 2.0)
-        by_provider.setdefault(provider, []).append(level.get(state, 2.0))
+        yield "llm_edge_circuit_breaker_state", (provider, model), level[state]
+        by_provider.setdefault(provider, []).append(level[state])
     for provider, levels in by_provider.items():
         yield "llm_edge_provider_health", (provider,), 1.0 - sum(levels) / (2 * len(levels))
         yield "llm_edge_provider_available", (provider,), 0.0 if min(levels) >= 2.0 else 1.0

@@ -225,7 +225,7 @@ class _Call:
             first = notes.attempts[0].started if notes.attempts else notes.started
             self._child("edge.route", first, first, {"llm_edge.targets": list(notes.targets)})
         for moment, layer, facts in notes.events:
-            if layer in {"limit", "budget", "store"}:
+            if layer in {"limit", "budget"}:
                 waited = float(facts.get("waited_s", 0.0))
                 self._child(f"edge.{layer}", moment, moment + waited, {f"llm_edge.{k}": v for k, v in facts.items()})
 

@@ -32,6 +32,8 @@ LIVE: Mapping[str, tuple[str, str]] = {
 
 
 QUESTION: Any = [{"role": "user", "content": "In one short sentence: what is a gateway?"}]
+IN_PIECES: Any = [{"role": "user", "content": "And what is a route? One short sentence."}]
+"""Another one, for the kept answer of the first would be told as a stream, too."""
 
 
 def connect(config: Any, address: Any) -> Any:
@@ -74,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         main_provider = Provider(
             answer("A gateway is a door that knows where everything goes.").delay(0.4),
-            stream("A gateway ", "is a door ", "that knows ", "where everything ", "goes.").pace(0.08),
+            stream("A route ", "is a name ", "behind which ", "several models ", "stand.").pace(0.08),
             status(503, message="the main provider is down"),
         )
         backup = Provider(answer("A gateway is a door. (said by the backup)").delay(0.2))
@@ -111,8 +113,8 @@ def _play(stack: ExitStack, config: dict[str, Any], address: dict[str, str], mod
     stack.enter_context(client)
     _show("Ask. The provider answers.", ask, client, model, QUESTION)
     _show("Ask again. Memory answers.", ask, client, model, QUESTION)
-    _show("Ask for a stream.", ask_in_pieces, client, model, QUESTION)
-    _show("Again: the same stream, from memory.", ask_in_pieces, client, model, QUESTION)
+    _show("Ask for a stream.", ask_in_pieces, client, model, IN_PIECES)
+    _show("Again: the same stream, from memory.", ask_in_pieces, client, model, IN_PIECES)
     _show("Ask a route whose first provider is down. The app does not notice.", fail_over, client, QUESTION)
     _show("And what happened there?", explain, edge, QUESTION)
     return 0

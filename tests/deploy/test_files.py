@@ -54,9 +54,14 @@ def test_the_image_is_small_and_nobodys() -> None:
     assert stage["STOPSIGNAL"] == "SIGTERM"
 
 
+def copied() -> set[str]:
+    """What the builder takes of this repository."""
+    words = [word for step, value in dockerfile() if step == "COPY" for word in value.split()[:-1]]
+    return {word for word in words if not word.startswith(("--", "/"))}
+
+
 def test_the_image_is_built_from_what_is_there_and_from_nothing_else() -> None:
-    copied = [word for step, value in dockerfile() if step == "COPY" for word in value.split()[:-1]]
-    sources = {word for word in copied if not word.startswith(("--", "/"))}
+    sources = copied()
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert sources == allowed
     assert all((ROOT / source).exists() for source in sources)
@@ -163,6 +168,11 @@ def test_manifests_speak_of_the_same_pods() -> None:
         manifest("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]["name"]
         == manifest("Deployment")["metadata"]["name"]
     )
+
+
+def test_how_many_pods_there_are_is_said_once() -> None:
+    assert manifest("HorizontalPodAutoscaler")["spec"]["minReplicas"] == 2
+    assert "replicas" not in manifest("Deployment")["spec"]  # each apply would take all others away
 
 
 def test_a_pod_may_do_little() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,14 +20,20 @@ from llm_edge.testing import Provider, answer
 
 from ..ports import free_port
 from ..serve.kit import ROOT
-from .test_files import dockerfile, last_stage
+from .test_files import copied, dockerfile, last_stage
 
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment like the image's; dependencies come from where the tests run."""
-    home, wheels = tmp_path_factory.mktemp("app"), tmp_path_factory.mktemp("wheels")
-    build = [sys.executable, "-m", "flit_core.wheel", str(ROOT), "--outdir", str(wheels)]
+    home, wheels, sources = (tmp_path_factory.mktemp(name) for name in ("app", "wheels", "src"))
+    for name in copied():
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, sources)
+    build = [sys.executable, "-m", "flit_core.wheel", str(sources), "--outdir", str(wheels)]
     subprocess.run(build, check=True, cwd=wheels)
     venv.create(home, with_pip=False)
     programs = home / ("Scripts" if os.name == "nt" else "bin")

@@ -90,6 +90,18 @@ def test_a_client_tells_who_spent_what(
     assert datetime.now(UTC).date() - date.fromisoformat(today.name) <= timedelta(days=1)
 
 
+@pytest.mark.parametrize("log", [None, "usage.jsonl"])
+def test_a_stream_that_its_caller_left_has_not_failed(
+    colour: Colour, make: Callable[..., EdgeClient], provider: Provider, tmp_path: Path, log: str | None
+) -> None:
+    provider.script(stream("a", "b", usage=USED))
+    edge = make(telemetry={"usage_log": str(tmp_path / log)} if log else {})
+    left = colour.finish((edge.chat if colour.name == "sync" else edge.achat)("gpt/m", "Hi", stream=True))
+    colour.finish((left.close if colour.name == "sync" else left.aclose)())
+    assert left.explain()["error"] == "Abandoned"
+    assert [(row.calls, row.failed) for row in spend(colour, edge)] == [(1, 0)]
+
+
 @pytest.mark.parametrize(
     ("asked", "says"),
     [({"source": "zzz"}, '"memory" or "log"'), ({"tennant": "acme"}, "tennant: .*tenant"), ({"tenant": 5}, "no text")],
@@ -252,7 +264,7 @@ def test_sums_go_by_what_is_asked_and_stay_bounded(file: Path, tmp_path: Path) -
     assert names == {"tenant": "t", "user": "u", "key": "k", "model": "m", "route": "", "provider": ""}
     many = ({"at": "2026", "tenant": str(number)} for number in range(2 * MOST))
     assert len(summed(many, Question())) == MOST + 1
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"cannot be read.*usage_log"):
         sums(tmp_path / f"none{file.suffix}", "tenant")
     assert main(["spend", str(tmp_path / "none")]) == 2
 

@@ -31,6 +31,8 @@ HOLDS = {
     "api_key": [
         "sk-proj-abcdEFGH1234567890abcd", "sk-ant-api03-abcdefghijklmnopqrst", "AKIAIOSFODNN7EXAMPLE",
         "AIza" + "a" * 35, "gsk_" + "a" * 40, "hf_" + "b" * 34, "xai-" + "c" * 40, "ghp_" + "d" * 36,
+        "sk_" + "live_" + "e" * 24, "rk_" + "test_" + "f" * 24, "whsec" + "_" + "g" * 32, "glpat-" + "h" * 20,
+        "xoxb-" + "1" * 12, "xapp-" + "1-A" + "2" * 12,
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl", "Bearer abcdefghijklmnopqrstuvwxyz",
         "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----",
     ],

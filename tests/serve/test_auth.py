@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -340,13 +341,18 @@ def test_without_a_database_there_are_no_keys_to_change(sidecar: Make) -> None:
 
 def test_keys_are_made_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "edge.toml"
-    file.write_text(f'[serve.auth]\ndatabase = "{tmp_path}/keys.db"\n')
+    file.write_text(f'[serve.auth]\ndatabase = "{tmp_path}/keys.db"\n[limits.key]\ntier = "free"\n')
 
     def ran(*words: str) -> list[str]:
         assert cli.main(["keys", "--config", str(file), *words], env={}) == 0
         return capsys.readouterr().out.splitlines()
 
-    key, told = ran("create", "--name", "app", "--tenant", "acme", "--permission", "call", "--model", "fast")
+    made = ("--name", "app", "--tenant", "acme", "--tier", "pro", "--permission", "call", "--model", "fast")
+    key, told = ran("create", *made, "--days", "3")
+    assert re.fullmatch(
+        rf"{told.split()[1].strip(',')}  active    tenant acme  tier pro  call  models fast  until 20[0-9-]{{8}}  app",
+        ran("list")[0],
+    )
     fresh = ran("rotate", told.split()[1].strip(","), "--overlap", "0")
     ran("revoke", fresh[1].split()[1].strip(","))
     listed = ran("list")
@@ -356,6 +362,24 @@ def test_keys_are_made_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert cli.main(["keys", "--config", str(file), "revoke", "none"], env={}) == 2
     assert cli.main(["keys", "list"], env={}) == 2
     assert "database =" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("limits", "tier", "why"),
+    [
+        ('[limits.key]\ntier = "free"\n', "gold", "Known are enterprise, free, pro"),
+        ("[limits.key]\nrequests_per_minute = 5\n", "pro", "no limit has a tier"),
+    ],
+)
+def test_whoever_gives_a_key_a_tier_that_counts_for_nothing_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], limits: str, tier: str, why: str
+) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(f'[serve.auth]\ndatabase = "{tmp_path}/keys.db"\n{limits}')
+    assert cli.main(["keys", "--config", str(file), "create", "--tier", tier], env={}) == 0
+    made = capsys.readouterr()
+    assert why in made.err
+    assert made.out.startswith("sk-edge-")
 
 
 def test_a_key_made_beside_a_running_sidecar_opens_and_ends_at_once(

@@ -18,8 +18,10 @@ import google.genai
 import openai
 import pytest
 
+from llm_edge import EdgeClient
 from llm_edge.runtime import Signal
 from llm_edge.serve.__main__ import main
+from llm_edge.serve.banner import banner
 from llm_edge.serve.waking import Waking
 from llm_edge.testing import Provider, answer, status, stream
 
@@ -264,8 +266,18 @@ def _workers(process: Process) -> int:
 def test_it_says_where_it_is_and_no_secret(upstream: str, tmp_path: Path) -> None:
     with running(tmp_path, toml(upstream)) as process:
         assert str(process.port) in process.printed("llm_edge serves on")
+        assert str(process.file) in process.printed("settings")
         process.printed("curl http")
         assert not [line for line in process.lines if "sk-" in line]
+
+
+def test_a_file_of_settings_that_is_not_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with EdgeClient(env={}, budgets={"tenant": {"usd_per_day": 5}}) as edge:
+        assert "settings   none\n" in banner(edge, None)
+        assert "budgets    tenant\n" in banner(edge, None)
+        Path("edge.toml").touch()
+        assert "settings   none; edge.toml is read with --config edge.toml\n" in banner(edge, None)
 
 
 def test_with_one_key_in_the_environment_it_needs_no_configuration(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -204,6 +204,16 @@ def test_breakers_as_gauges() -> None:
     assert (seen["llm_edge_provider_health", "b"], seen["llm_edge_provider_available", "b"]) == (0, 0)
 
 
+@pytest.mark.parametrize(("state", "level"), [("open", 2), ("off", 0), ("closed", 0)])
+def test_a_breaker_that_is_set_by_hand_is_open_where_nobody_is_asked(
+    edge: EdgeClient, state: Literal["open", "off", "closed"], level: int
+) -> None:
+    edge.breakers.force("gpt/m", "open")
+    edge.breakers.force("gpt/m", state)
+    seen = samples(edge.metrics.text())
+    assert seen.get(("llm_edge_circuit_breaker_state", "gpt", "m"), 0) == level
+
+
 WORKER = """
 import os
 from llm_edge.message import Body, Request
@@ -255,6 +265,74 @@ def test_what_is_gathered_is_shared_when_it_is_settled_and_once(tmp_path: Path) 
     assert together["llm_edge_request_duration_seconds_count", "gpt", "m", "chat"] == 9
     assert together["llm_edge_request_duration_seconds_sum", "gpt", "m", "chat"] == pytest.approx(9)
     assert [line for line in texts[-1].decode().splitlines() if 'le="2.5"' in line and line.endswith(" 9.0")]
+
+
+STANDING = """
+import os
+from llm_edge.runtime import FakeClock
+from llm_edge.telemetry.metrics import Metrics
+
+def metrics(entries, breaker):
+    return Metrics(FakeClock(), lambda: [
+        ("llm_edge_cache_entries", ("l1",), entries),
+        ("llm_edge_cache_evictions_total", ("l1",), 3.0),
+        ("llm_edge_circuit_breaker_state", ("gpt", "m"), breaker),
+        ("llm_edge_provider_health", ("gpt",), 1 - breaker / 2),
+    ])
+
+def child(entries, breaker, gathers, until=None):
+    told, tells = os.pipe()
+    if os.fork() == 0:
+        mine = metrics(entries, breaker)
+        if gathers:
+            mine.gather()
+            mine.settle()
+        else:
+            mine.text()
+        os.write(tells, b".")
+        if until is not None:
+            os.close(until[1])
+            os.read(until[0], 1)
+        os._exit(0)
+    os.read(told, 1)
+    if until is None:
+        os.wait()
+"""
+
+
+def told_by_the_last(script: str, folder: Path) -> Any:
+    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", STANDING + script], env=env, capture_output=True, check=True)
+    return samples(done.stdout)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="these processes are forked")
+def test_workers_tell_together_how_they_stand_and_those_that_have_ended_only_what_they_counted(tmp_path: Path) -> None:
+    together = told_by_the_last(
+        """
+child(5, 0, gathers=True)
+until = os.pipe()
+child(2, 2, gathers=True, until=until)
+mine = metrics(1, 0)
+mine.gather()
+mine.text()
+print(mine.text().decode())
+""",
+        tmp_path,
+    )
+    assert together["llm_edge_cache_evictions_total", "l1"] == 9
+    assert together["llm_edge_cache_entries", "l1"] == 3
+    assert together["llm_edge_circuit_breaker_state", "gpt", "m"] == 2
+    assert together["llm_edge_provider_health", "gpt"] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="these processes are forked")
+def test_a_process_that_nobody_has_settle_tells_all_counts_and_how_itself_stands(tmp_path: Path) -> None:
+    script = "child(2, 2, gathers=False)\nmine = metrics(1, 0)\nmine.text()\nprint(mine.text().decode())"
+    told = told_by_the_last(script, tmp_path)
+    assert told["llm_edge_cache_evictions_total", "l1"] == 6
+    assert told["llm_edge_cache_entries", "l1"] == 1
+    assert told["llm_edge_circuit_breaker_state", "gpt", "m"] == 0
 
 
 def test_in_one_process_there_is_nothing_to_share() -> None:

@@ -15,13 +15,18 @@ from .forks import rust_lost, rust_used, watch
 from .settings import HttpSettings, check
 
 
+def refuse(settings: HttpSettings) -> None:
+    """Raises ConfigError for an engine that is not installed, a file that cannot be read, a proxy that is none."""
+    check(settings)
+    _name(settings)
+
+
 def choose(settings: HttpSettings) -> tuple[Sender, Sender]:
     """
     The engine for threads and the one for event loops, not opened yet.
 
     `auto` takes httptools where it is installed, else httpx2. What httptools does not do goes over httpx2: proxies,
-    HTTP/2, bodies sent piece by piece.
-    Raises ConfigError for an engine that is not installed, a file that cannot be read, a proxy that is none.
+    HTTP/2, bodies sent piece by piece. Raises as `refuse` does.
     """
     check(settings)
     return Chosen(settings, _open_blocking), Chosen(settings, _open_loop)
