@@ -136,7 +136,7 @@ class Sidecar:
     def start(self) -> None:
         """The server is about to answer its first. To be called on its loop."""
         self._begun = True
-        self.changes.apply()
+        self._keep_up()
         self.changes.start()
         if self.dashboard is not None:
             self.dashboard.workers.start()
@@ -162,7 +162,7 @@ class Sidecar:
             self._sharing.stop()
 
     def _keep_up(self) -> None:
-        """What an admin set, where nobody says that it starts: an app does not start what is mounted in it."""
+        """What an admin set; at each request where nobody says that it starts: an app does not start what it mounts."""
         try:
             self.changes.apply()
         except EdgeError:

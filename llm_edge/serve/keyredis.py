@@ -41,20 +41,26 @@ class KeyRedis:
         self.pepper = hashlib.sha256(pepper).digest()
         self._pool = Pool(place, PATIENCE_BEHIND)
         self._kept, self._trail, self._version = (f"{{{prefix}}}:{name}" for name in ("kept", "trail", "version"))
+        self._fields: Mapping[bytes, bytes] = {}
+        self._keys: Mapping[bytes, Key] = {}
 
-    def version(self) -> object:
+    def version(self, _patience: float) -> object:
         return self._ask(lambda client: client.get(self._version))
 
-    def read(self) -> Kept:
+    def read(self, _patience: float) -> Kept:
         found = cast("list[bytes]", self._ask(lambda client: client.eval(_READ, 1, self._kept)))
+        fields = dict(zip(found[::2], found[1::2], strict=True))
         keys: dict[bytes, Key] = {}
         settings: dict[str, str] = {}
-        for name, value in zip(found[::2], found[1::2], strict=True):
+        for name, value in fields.items():
             kind, _, rest = name.decode().partition(":")
             if kind == "key":
-                keys[bytes.fromhex(rest)] = _key(json.loads(value))
+                digest = bytes.fromhex(rest)
+                same = self._fields.get(name) == value
+                keys[digest] = self._keys[digest] if same else _key(json.loads(value))
             else:
                 settings[rest] = value.decode()
+        self._fields, self._keys = fields, keys
         return Kept(keys, settings)
 
     def change(self, keys: Mapping[bytes, Key], settings: Mapping[str, str | None], line: Line) -> None:

@@ -137,3 +137,10 @@ def test_a_key_that_is_brought_twice_is_refused(store: KeyStore) -> None:
     store.create("me", brought="an-old-key")
     with pytest.raises(InvalidRequest, match="there already"):
         store.create("me", brought="an-old-key")
+
+
+def test_keys_that_did_not_change_are_not_made_again(store: KeyStore) -> None:
+    text, _ = store.create("me")
+    before = store.find(text)
+    store.create("me")
+    assert store.find(text) is before
