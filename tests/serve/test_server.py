@@ -305,6 +305,8 @@ def test_with_one_key_in_the_environment_it_needs_no_configuration(tmp_path: Pat
     [
         ('[serve]\nhost = "nowhere"\n', "serve.host"),
         ('[serve.tls]\ncert_file = "no"\nkey_file = "no"\n', "serve.tls.cert_file"),
+        ("[serve]\nworkers = 1000000\n", "serve.workers ("),
+        ("[serve]\ndrain = 30_000_000\n", "serve.drain ("),
         ("[serve]\nworkers = 2\n[limits.global]\nrequests_per_second = 5\n", 'add the lines kind = "redis"'),
         ("[serve]\nworkers = 2\n[budgets.global]\nusd_per_day = 5\n", "count [budgets] for itself"),
     ],
