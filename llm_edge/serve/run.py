@@ -78,10 +78,10 @@ class Plan:
             changed["breaker"] = config.breaker.model_copy(update={"concurrency": most})
         return config.model_copy(update=changed) if changed else config
 
-    def with_workers(self, workers: int) -> Plan:
-        """The same for so many workers, whatever the file says: a reload does not change how many there are."""
-        given = dict(self.overrides or {})
-        return replace(self, overrides={**given, "serve": {**given.get("serve", {}), "workers": workers}})
+    def staying(self, serve: ServeConfig) -> Plan:
+        """The same for a server that listens as it does, whatever the file says by now: no reload changes that."""
+        given, stays = dict(self.overrides or {}), {name: getattr(serve, name) for name in _STAYS}
+        return replace(self, overrides={**given, "serve": {**given.get("serve", {}), **stays}})
 
     def state(self) -> Mapping[str, object]:
         """How the files stand: the configuration's and, where it can be read, the certificates'."""
@@ -176,7 +176,7 @@ class Server(MPServer):
 
     def __init__(self, plan: Plan, config: ServeConfig) -> None:
         self._asked, self._begun_with = plan, config
-        self._plan = plan.with_workers(config.workers)
+        self._plan = plan.staying(config)
         self._beginning = Beginning(replace(self._plan, taken=self._plan.config()))
         tls = config.tls
         super().__init__(  # pyright: ignore[reportUnknownMemberType]  # one of its types is of a library not here
@@ -238,6 +238,7 @@ class Server(MPServer):
             edge = plan.edge()
             edge.close()
             check(edge.config)
+            self._claim_metrics(edge.config)
             self._take_certificates(edge.config.serve.tls)
             changed = self._changed_in_vain()
             self._beginning.plan = plan
@@ -249,6 +250,11 @@ class Server(MPServer):
         certificates.warn(edge.config.serve.tls)
         log.info("the configuration was read again; workers that start with it take over")
         super().signal_handler_reload(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian leaves it untyped
+
+    def _claim_metrics(self, config: EdgeConfig) -> None:
+        now, before = config.serve, self._beginning.plan.config().serve
+        if now.metrics and now.metrics_port not in {None, before.metrics_port if before.metrics else None}:
+            _claim_metrics(config)
 
     def _changed_in_vain(self) -> list[str]:
         """The settings that are others in the files by now, and stay as they were."""
@@ -262,12 +268,14 @@ class Server(MPServer):
         )
 
     def _watch(self) -> None:
-        seen = self._plan.state()
+        told = seen = self._plan.state()
         while True:
             time.sleep(WATCH)  # this thread has nothing else to do
-            now = self._plan.state()
-            if now != seen:
-                seen = now
+            before, seen = seen, self._plan.state()
+            if (
+                seen == before != told
+            ):  # not in the middle of being written: half a file may be a good one, without keys
+                told = seen
                 os.kill(os.getpid(), signal.SIGHUP)
 
 
@@ -316,6 +324,11 @@ def claim(config: EdgeConfig) -> None:
     """
     serve = config.serve
     _probe(config, "port", serve.port, shared=serve.share_port)
+    _claim_metrics(config)
+
+
+def _claim_metrics(config: EdgeConfig) -> None:
+    serve = config.serve
     if serve.metrics and serve.metrics_port is not None:
         _probe(config, "metrics_port", serve.metrics_port, shared=serve.share_port)
 
