@@ -272,9 +272,7 @@ class Server(MPServer):
         while True:
             time.sleep(WATCH)  # this thread has nothing else to do
             before, seen = seen, self._plan.state()
-            if (
-                seen == before != told
-            ):  # not in the middle of being written: half a file may be a good one, without keys
+            if seen == before != told:  # half a file may be a good one, without keys
                 told = seen
                 os.kill(os.getpid(), signal.SIGHUP)
 

@@ -47,7 +47,7 @@ def test_workers_without_a_place_for_their_counts_are_refused(monkeypatch: pytes
 
 
 def test_a_reload_opens_no_address_that_others_reach(upstream: str, tmp_path: Path) -> None:
-    """It was judged by the address in the file, which a reload does not change; half a file has neither that nor keys."""
+    """It was judged by the address in the file, which a reload does not change."""
     locked = '[serve]\nhost = "0.0.0.0"\n[serve.auth]\nkeys = ["sk-fixed-0123456789"]\n'
     with running(tmp_path, toml(upstream, locked)) as process:
         process.file.write_text(toml(upstream))
