@@ -149,7 +149,7 @@ class KeyFile:
             database.execute("begin immediate")
             try:
                 for digest, key in keys.items():
-                    database.execute("insert or replace into keys values (?,?,?,?,?,?,?,?,?,?,?)", _row(digest, key))
+                    database.execute(_CHANGE, (*_row(digest, key), key.id))
                 for name, value in settings.items():
                     database.execute("delete from settings where name = ?", (name,))
                     if value is not None:
@@ -199,6 +199,11 @@ def _place(file: Path) -> tuple[int, int]:
 
 
 _COLUMNS = "id, name, tenant, tier, permissions, models, created, expires, revoked, stretched"
+_CHANGE = """
+insert or replace into keys select ?,?,?,?,?,?,?,?,?,?,?
+where not exists (select 1 from keys where id = ? and revoked is not null)
+"""
+"""Who was ended stays ended, though the change began before that."""
 _ALL = f"select digest, {_COLUMNS} from keys"  # noqa: S608  our own words
 _SINCE = f"select changed.digest, {_COLUMNS} from changed left join keys using (digest) where n > ?"  # noqa: S608
 

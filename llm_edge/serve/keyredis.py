@@ -23,11 +23,16 @@ T = TypeVar("T")
 
 _CHANGE = """
 local set, gone = tonumber(ARGV[1]), tonumber(ARGV[2])
-for at = 0, set - 1 do redis.call('HSET', KEYS[1], ARGV[4 + 2 * at], ARGV[5 + 2 * at]) end
+for at = 0, set - 1 do
+    local name = ARGV[4 + 2 * at]
+    local was = string.sub(name, 1, 4) == 'key:' and redis.call('HGET', KEYS[1], name)
+    if not was or cjson.decode(was).revoked == cjson.null then redis.call('HSET', KEYS[1], name, ARGV[5 + 2 * at]) end
+end
 for at = 1, gone do redis.call('HDEL', KEYS[1], ARGV[3 + 2 * set + at]) end
 redis.call('RPUSH', KEYS[2], ARGV[3])
 return redis.call('INCR', KEYS[3])
 """
+"""Who was ended stays ended, though the change began before that."""
 _READ = "return redis.call('HGETALL', KEYS[1])"
 _TRAIL = "return redis.call('LRANGE', KEYS[1], -tonumber(ARGV[1]), -1)"
 

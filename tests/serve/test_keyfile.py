@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from llm_edge.errors import ConfigError
 from llm_edge.runtime import FakeClock
 from llm_edge.serve.auth import store_of
 from llm_edge.serve.keyfile import KeyFile
-from llm_edge.serve.keys import STALE, KeyStore
+from llm_edge.serve.keys import PATIENCE, STALE, KeyStore, Line
 from llm_edge.serve.problems import NoKeysNow
 
 from .conftest import App
@@ -207,3 +208,16 @@ def test_nobody_at_the_door_waits_for_who_writes(
     assert caplog.records == []
     clock.advance(1)
     assert store.find(text) is None
+
+
+def test_what_was_ended_stays_ended(store: KeyStore, file: Path, clock: FakeClock) -> None:
+    """A change that began before, as of all keys of a tenant, wrote the key down as it was then: it opened again."""
+    text, made = store.create("me")
+    with closing(KeyFile(file)) as early:
+        (digest,) = early.read(PATIENCE).keys
+    store.revoke("me", made.id)
+    with closing(KeyFile(file)) as late:
+        late.change({digest: replace(made, tier="pro")}, {}, Line(0.0, "you", "tenants.change", "acme", {}))
+    clock.advance(1)
+    assert store.find(text) is None
+    assert [key.state(clock.time()) for key in store.every()] == ["revoked"]
