@@ -44,9 +44,14 @@ class LockedDoor:
         caller = self._fixed.get(hashlib.sha256(shown.encode("utf-8", "surrogatepass")).digest())
         if caller is not None:
             return caller
-        if self.keys is not None and (key := self.keys.find(shown)) is not None:
-            return self._caller(key)
-        if self._issuer is not None and shown.count(".") == 2:
+        token = self._issuer is not None and shown.count(".") == 2
+        try:
+            if self.keys is not None and (key := self.keys.find(shown)) is not None:
+                return self._caller(key)
+        except NoKeysNow:
+            if not token:
+                raise
+        if self._issuer is not None and token:
             return await self._issuer.caller(shown)
         if self.keys is not None and self.keys.has_stretched and (key := await self._brought(self.keys, shown)):
             return self._caller(key)
