@@ -186,7 +186,7 @@ def node(session: nox.Session) -> None:
     home = Path(str(session.run("python", "-c", found, silent=True)).strip())
     env = {"PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}", "NODE_FOLDER": str(folder)}
     npm = [str(home / "bin/node"), str(home / "lib/node_modules/npm/bin/npm-cli.js")]
-    quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)]
+    quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--prefix", str(folder)]
     session.run(*npm, "install", *quiet, "openai@7", env=env, external=True)
     session.run("pytest", "-q", "tests/node", *session.posargs, env=env)
 

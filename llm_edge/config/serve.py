@@ -34,6 +34,8 @@ def network(value: str) -> str:
 Host = Annotated[str, AfterValidator(host)]
 Network = Annotated[str, AfterValidator(network)]
 Port = Annotated[int, BeforeValidator(values.not_a_switch), Field(ge=1, le=65535)]
+Workers = Annotated[int, BeforeValidator(values.not_a_switch), Field(ge=1, le=1024)]
+Drain = Annotated[float, BeforeValidator(values.not_a_switch), Field(gt=0, le=604_800, allow_inf_nan=False)]
 
 
 class ServeTlsConfig(Section):
@@ -106,7 +108,7 @@ class ServeConfig(Section):
         description="Whether another sidecar may listen there already, to be stopped when this one answers. The system"
         " deals the connections out between them.",
     )
-    workers: values.Count = Field(default=1, description="Processes that answer.")
+    workers: Workers = Field(default=1, description="Processes that answer.")
     connections: values.Count = Field(default=1024, description="Connections at most, for each process.")
     max_body: values.Size = Field(
         default=10 * 2**20, description="The largest request that is read, on the wire and after inflating."
@@ -123,7 +125,7 @@ class ServeConfig(Section):
     heartbeat: values.Seconds = Field(
         default=15.0, description="After so many seconds of silence in a stream a comment goes out, to keep it open."
     )
-    drain: values.Seconds = Field(
+    drain: Drain = Field(
         default=30.0, description="How long running answers may take to finish when it is told to stop, in seconds."
     )
     pass_through: values.Name | None = Field(

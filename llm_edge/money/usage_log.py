@@ -14,19 +14,23 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol, cast
 
 import orjson
 
 from ..errors import ConfigError
 from ..message import Request, Response
 from ..runtime import Clock, mind_forks
-from .spend import Question
+from .spend import Question, iso
 
 log = logging.getLogger("llm_edge")
 
 MADE: Final = "Calls are written down where `[telemetry] usage_log` names a file."
 DATABASES: Final = frozenset({".db", ".sqlite", ".sqlite3"})
+_ASTRAY = 3600.0
+"""Seconds by which a line may stand out of its turn: processes write to one file, and clocks are set back."""
+_ENOUGH = 2**18
+"""Bytes that are read rather than halved again."""
 
 
 def record(request: Request, time: float) -> dict[str, Any]:
@@ -149,7 +153,8 @@ def read(path: Path, question: Question | None = None) -> Iterator[dict[str, Any
     """
     The records of a usage log, in the order in which they were written; what is no whole record is passed over.
 
-    With a `question`, of a database only the time that it asks for. Raises ConfigError when it cannot be read.
+    With a `question`, those of the time that it asks for, of a file of lines some more. Raises ConfigError when it
+    cannot be read.
     """
     if path.suffix in DATABASES:
         from .usage_table import rows
@@ -161,10 +166,31 @@ def read(path: Path, question: Question | None = None) -> Iterator[dict[str, Any
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}. {MADE}") from None
     with file:
+        if question is not None and question.since > _ASTRAY:
+            _skip(file, iso(question.since - _ASTRAY))
         for line in file:
-            try:
-                found = orjson.loads(line)
-            except ValueError:
-                continue
-            if isinstance(found, dict):
+            if (found := _parsed(line)) is not None:
                 yield found
+
+
+def _skip(file: BinaryIO, since: str) -> None:
+    """Go to a line before the first one of that moment. Lines stand as calls ended, so halves are left out in turn."""
+    low, high = 0, file.seek(0, os.SEEK_END)
+    while high - low > _ENOUGH:
+        middle = (low + high) // 2
+        file.seek(middle)
+        file.readline()
+        records = (_parsed(line) for line in file)
+        at = next((str(found["at"]) for found in records if found is not None and "at" in found), "~")
+        low, high = (middle, high) if at < since else (low, middle)
+    file.seek(low)
+    if low:
+        file.readline()
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(line)
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None

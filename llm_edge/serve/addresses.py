@@ -10,9 +10,11 @@ nothing is known yet about who it is; what a caller may ask is held to `[limits]
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeAlias
 
 from ..config import ServeAddressesConfig
@@ -23,6 +25,7 @@ from .wire import RawPairs, Scope
 MOST = 65_536
 """Addresses that are remembered; the one that was quiet for longest goes first."""
 _HOPS = 32
+_PAIR = re.compile(r'\s*([\w-]+)=("[^"]*"|[^";,\s]*)\s*(?:;|$)')
 Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
@@ -73,7 +76,7 @@ class Addresses:
         """The nearest address that is not a proxy of ours; the last one that can be read, where one cannot."""
         name = self.config.header.encode()
         told = b",".join([value for key, value in headers if key.lower() == name]).decode("latin-1")
-        for part in reversed(told.split(",")[-_HOPS:]):
+        for part in islice(_from_the_right(told), _HOPS):
             text = part.strip()
             found = _address(_forwarded_for(text) if self.config.header == "forwarded" else text)
             if found is None:
@@ -87,12 +90,28 @@ class Addresses:
         return any(address in network for network in self._trusted)
 
 
+def _from_the_right(told: str) -> Iterator[str]:
+    """What stands between commas, but for those in quotes, in which a proxy writes what its caller chose."""
+    end, quoted = len(told), False
+    for at in range(end - 1, -1, -1):
+        if told[at] == '"':
+            quoted = not quoted
+        elif told[at] == "," and not quoted:
+            yield told[at + 1 : end]
+            end = at
+    yield told[:end]
+
+
 def _forwarded_for(element: str) -> str:
-    for pair in element.split(";"):
-        name, _, value = pair.strip().partition("=")
-        if name.lower() == "for":
-            return value.strip('"')
-    return ""
+    found, at = "", 0
+    while at < len(element):
+        pair = _PAIR.match(element, at)
+        if pair is None:
+            return ""
+        if pair[1].lower() == "for":
+            found = found or pair[2].strip('"')
+        at = pair.end()
+    return found
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,7 @@ and how it begins and ends.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,8 @@ from .paths import Paths
 from .problems import Forbidden
 from .wire import App, Receive, Scope, Send
 from .ws import Sockets
+
+log = logging.getLogger("llm_edge.serve")
 
 _STEP = 0.01
 
@@ -136,7 +139,7 @@ class Sidecar:
     def start(self) -> None:
         """The server is about to answer its first. To be called on its loop."""
         self._begun = True
-        self.changes.apply()
+        self._keep_up()
         self.changes.start()
         if self.dashboard is not None:
             self.dashboard.workers.start()
@@ -144,7 +147,10 @@ class Sidecar:
             self._sharing.start()
         port = self.config.metrics_port
         if port is not None and self.counts is not None:
-            self._numbers = Numbers(self.config.host, port, self.paths.numbers, asyncio.get_running_loop())
+            try:
+                self._numbers = Numbers(self.config.host, port, self.paths.numbers, asyncio.get_running_loop())
+            except OSError as error:  # it was free when the sidecar looked: calls are answered all the same
+                log.error("serve.metrics_port: %d cannot be listened on: %s", port, error.strerror)
 
     async def stop(self) -> None:
         """The server has answered its last: connections go, when they are ours."""
@@ -162,7 +168,7 @@ class Sidecar:
             self._sharing.stop()
 
     def _keep_up(self) -> None:
-        """What an admin set, where nobody says that it starts: an app does not start what is mounted in it."""
+        """What an admin set; at each request where nobody says that it starts: an app does not start what it mounts."""
         try:
             self.changes.apply()
         except EdgeError:

@@ -44,9 +44,14 @@ class LockedDoor:
         caller = self._fixed.get(hashlib.sha256(shown.encode("utf-8", "surrogatepass")).digest())
         if caller is not None:
             return caller
-        if self.keys is not None and (key := self.keys.find(shown)) is not None:
-            return self._caller(key)
-        if self._issuer is not None and shown.count(".") == 2:
+        token = self._issuer is not None and shown.count(".") == 2
+        try:
+            if self.keys is not None and (key := self.keys.find(shown)) is not None:
+                return self._caller(key)
+        except NoKeysNow:
+            if not token:
+                raise
+        if self._issuer is not None and token:
             return await self._issuer.caller(shown)
         if self.keys is not None and self.keys.has_stretched and (key := await self._brought(self.keys, shown)):
             return self._caller(key)
@@ -97,8 +102,12 @@ def _shown(headers: Headers) -> str:
     return one
 
 
-def door_of(config: EdgeConfig, env: Mapping[str, str], clock: Clock) -> Door:
-    """The door as configured. Raises ConfigError for what cannot be used."""
+def door_of(config: EdgeConfig, env: Mapping[str, str], clock: Clock, *, patient: bool = False) -> Door:
+    """
+    The door as configured. Raises ConfigError for what cannot be used.
+
+    A `patient` one begins without its store of keys, too, and takes it up when it can be used.
+    """
     auth = config.serve.auth
     if not auth.on:
         return OpenDoor()
@@ -116,15 +125,15 @@ def door_of(config: EdgeConfig, env: Mapping[str, str], clock: Clock) -> Door:
         given = [] if auth.jwt.secret is None else [(where, auth.jwt.secret, wrong_in_jwt_secret)]
         found = follow(config, env, given)
         issuer = Issuer(auth.jwt, clock, found[0].get_secret_value() if found else None)
-    return LockedDoor(fixed, store_of(config, env, clock), issuer)
+    return LockedDoor(fixed, store_of(config, env, clock, patient=patient), issuer)
 
 
-def store_of(config: EdgeConfig, env: Mapping[str, str], clock: Clock) -> KeyStore | None:
+def store_of(config: EdgeConfig, env: Mapping[str, str], clock: Clock, *, patient: bool = False) -> KeyStore | None:
     """Where keys are kept; None for nowhere. Raises ConfigError when that place cannot be used."""
     auth = config.serve.auth
     if auth.database is not None:
         try:
-            return KeyStore(KeyFile(auth.database), clock)
+            return KeyStore(KeyFile(auth.database, there=patient), clock, patient=patient)
         except NoKeysNow:
             raise ConfigError(
                 f"serve.auth.database ({config.place(('serve', 'auth', 'database'))}): {auth.database} is damaged."
@@ -140,7 +149,7 @@ def store_of(config: EdgeConfig, env: Mapping[str, str], clock: Clock) -> KeySto
     where = place(url.get_secret_value(), ca_file=auth.redis_ca_file)
     rest = KeyRedis(where, prefix=auth.redis_prefix, pepper=pepper.get_secret_value().encode())
     try:
-        return KeyStore(rest, clock)
+        return KeyStore(rest, clock, patient=patient)
     except EdgeError as error:
         rest.close()
         raise ConfigError(

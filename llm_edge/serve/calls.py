@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
@@ -40,6 +40,8 @@ PATHS = {
     "/v1/messages/count_tokens": "anthropic.count",
     "/v1/responses/input_tokens": "openai.count",
 }
+AT_ONCE, PIECE = 512 * 1024, 64 * 1024
+"""Bytes of an answer that go out at once; a larger one goes bit by bit, of which the server below keeps eight."""
 LONGEST = 512
 """Characters of a model's name, which stands in header fields, in metrics, and in memory."""
 _GOOGLE = re.compile(
@@ -212,17 +214,24 @@ class _One:
         if response.stream is not None:
             await self._stream(call, response, watch)
         else:
-            await self._whole(call, response)
+            await self._whole(call, response, watch)
         if known is None:
             calls.repeats.remember(same, caller, call)
 
-    async def _whole(self, call: Request, response: Response) -> None:
+    async def _whole(self, call: Request, response: Response, watch: Watch) -> None:
         assert response.body is not None, "an answer is a body or a stream"
         raw, headers = response.body.raw, fields(self._calls.front, call, response, self._scheme)
         if len(raw) >= SMALLEST and self._calls.config.compress and self._headers is not None:
             marks, raw = await compressed(raw, self._headers.get("accept-encoding"))
             headers += marks
         self._started = True
+        if len(raw) > AT_ONCE:
+            self._tell_of_it(call)
+            out = self._outflow(watch)
+            headers.append((b"content-length", str(len(raw)).encode()))
+            await out.run(response.status, headers, _pieces(raw), events=False)
+            await out.end()
+            return
         await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
         sent = self._send({"type": "http.response.body", "body": raw})
         # granian has begun to send, on a thread of its own: meanwhile the books are closed, before anybody else's turn.
@@ -236,9 +245,8 @@ class _One:
             tell()
 
     async def _stream(self, call: Request, response: Response, watch: Watch) -> None:
-        stream, config = response.stream, self._calls.config
+        stream, out = response.stream, self._outflow(watch)
         assert stream is not None, "asked before"
-        out = Outflow(self._send, heartbeat=config.heartbeat, patience=config.write_timeout, stuck=watch.leave)
         headers = fields(self._calls.front, call, response, self._scheme)
         self._started = True
         try:
@@ -252,6 +260,10 @@ class _One:
             await out.end()
         finally:
             await stream.aclose()
+
+    def _outflow(self, watch: Watch) -> Outflow:
+        config = self._calls.config
+        return Outflow(self._send, heartbeat=config.heartbeat, patience=config.write_timeout, stuck=watch.leave)
 
     async def _refuse(self, error: Exception) -> None:
         told_of, call = shown(error), self._call
@@ -267,6 +279,12 @@ class _One:
             status, headers, body = refusal(told_of, self._dialect, identity, guards(self._scheme))
         self._started = True
         await answer(self._send, status, headers, body)
+
+
+async def _pieces(raw: bytes) -> AsyncIterator[bytes]:
+    """A large answer bit by bit: whoever reads none of it is cut, and it is not kept for them."""
+    for at in range(0, len(raw), PIECE):
+        yield raw[at : at + PIECE]
 
 
 def _last_words(call: Request, error: CallError) -> bytes:

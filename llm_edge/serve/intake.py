@@ -72,7 +72,7 @@ Framing: TypeAlias = tuple[int, str]
 def framing_of(headers: Headers) -> Framing:
     """What the header fields say of the body."""
     length, coding = headers.get("content-length", ""), headers.get("content-encoding", "").strip().lower()
-    sized = length.isdigit() and "transfer-encoding" not in headers  # which would have the last word
+    sized = length.isdecimal() and "transfer-encoding" not in headers  # which would have the last word
     return int(length) if sized else 0, "" if coding == "identity" else coding
 
 

@@ -23,11 +23,16 @@ T = TypeVar("T")
 
 _CHANGE = """
 local set, gone = tonumber(ARGV[1]), tonumber(ARGV[2])
-for at = 0, set - 1 do redis.call('HSET', KEYS[1], ARGV[4 + 2 * at], ARGV[5 + 2 * at]) end
+for at = 0, set - 1 do
+    local name = ARGV[4 + 2 * at]
+    local was = string.sub(name, 1, 4) == 'key:' and redis.call('HGET', KEYS[1], name)
+    if not was or cjson.decode(was).revoked == cjson.null then redis.call('HSET', KEYS[1], name, ARGV[5 + 2 * at]) end
+end
 for at = 1, gone do redis.call('HDEL', KEYS[1], ARGV[3 + 2 * set + at]) end
 redis.call('RPUSH', KEYS[2], ARGV[3])
 return redis.call('INCR', KEYS[3])
 """
+"""Who was ended stays ended, though the change began before that."""
 _READ = "return redis.call('HGETALL', KEYS[1])"
 _TRAIL = "return redis.call('LRANGE', KEYS[1], -tonumber(ARGV[1]), -1)"
 
@@ -41,20 +46,26 @@ class KeyRedis:
         self.pepper = hashlib.sha256(pepper).digest()
         self._pool = Pool(place, PATIENCE_BEHIND)
         self._kept, self._trail, self._version = (f"{{{prefix}}}:{name}" for name in ("kept", "trail", "version"))
+        self._fields: Mapping[bytes, bytes] = {}
+        self._keys: Mapping[bytes, Key] = {}
 
-    def version(self) -> object:
+    def version(self, _patience: float) -> object:
         return self._ask(lambda client: client.get(self._version))
 
-    def read(self) -> Kept:
+    def read(self, _patience: float) -> Kept:
         found = cast("list[bytes]", self._ask(lambda client: client.eval(_READ, 1, self._kept)))
+        fields = dict(zip(found[::2], found[1::2], strict=True))
         keys: dict[bytes, Key] = {}
         settings: dict[str, str] = {}
-        for name, value in zip(found[::2], found[1::2], strict=True):
+        for name, value in fields.items():
             kind, _, rest = name.decode().partition(":")
             if kind == "key":
-                keys[bytes.fromhex(rest)] = _key(json.loads(value))
+                digest = bytes.fromhex(rest)
+                same = self._fields.get(name) == value
+                keys[digest] = self._keys[digest] if same else _key(json.loads(value))
             else:
                 settings[rest] = value.decode()
+        self._fields, self._keys = fields, keys
         return Kept(keys, settings)
 
     def change(self, keys: Mapping[bytes, Key], settings: Mapping[str, str | None], line: Line) -> None:

@@ -30,6 +30,8 @@ FRESH = 0.4
 """Seconds for which the keys read are believed to be all: a key revoked elsewhere is dead within a second."""
 STALE = 60.0
 """Seconds for which they are believed when the store cannot be asked."""
+PATIENCE = 5.0
+"""Seconds for which a change waits for another one, and whoever reads what has to be the newest."""
 SHORTEST = 8
 """Characters of a key that is brought."""
 
@@ -84,24 +86,27 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """All that a store holds but the trail: keys by digest, oldest first, and settings by name."""
+    """All that a store holds but the trail: keys by digest, and settings by name."""
 
     keys: Mapping[bytes, Key] = field(default_factory=dict[bytes, Key])
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Rest(Protocol):
-    """Where keys, settings and the trail rest. What cannot be asked raises NoKeysNow."""
+    """
+    Where keys, settings and the trail rest. What cannot be asked raises NoKeysNow, as does one that others write to
+    for longer than the patience.
+    """
 
     pepper: bytes
     remote: bool
     """Whether a look takes longer than a caller should wait."""
 
-    def version(self) -> object:
+    def version(self, patience: float, /) -> object:
         """Changes when anything does."""
         ...
 
-    def read(self) -> Kept: ...
+    def read(self, patience: float, /) -> Kept: ...
 
     def change(self, keys: Mapping[bytes, Key], settings: Mapping[str, str | None], line: Line) -> None:
         """Keys and settings (None takes one away) and the line in the trail, all or nothing."""
@@ -120,15 +125,21 @@ class KeyStore:
     remembers = 4096
     """Texts shown at the door whose digest is not worked out again."""
 
-    def __init__(self, rest: Rest, clock: Clock) -> None:
+    def __init__(self, rest: Rest, clock: Clock, *, patient: bool = False) -> None:
+        """Raises NoKeysNow when the store cannot be asked; with `patient` callers are told so until it can."""
         self._rest, self._clock = rest, clock
         self._begin()
-        self._refresh()
+        try:
+            self._refresh()
+        except NoKeysNow:
+            if not patient:
+                raise
         mind_forks(self)
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._kept = Kept()
+        self._kept: Kept = Kept()
+        self._has_stretched = False
         self._looked = self._heard = float("-inf")
         self._version: object = None
         self._stretched: dict[bytes, bytes] = {}
@@ -152,7 +163,8 @@ class KeyStore:
     @property
     def has_stretched(self) -> bool:
         """Whether a key that `find` does not find may be one that was brought."""
-        return any(key.stretched for key in self._all().keys.values())
+        self._all()
+        return self._has_stretched
 
     def remembered(self, key: str) -> tuple[bool, Key | None]:
         """The same for a key that was brought: whether it is known at once, and what it opens."""
@@ -189,20 +201,31 @@ class KeyStore:
                     self._refresh()  # in a forked child
         elif self._clock.now() - self._looked >= FRESH:
             try:
-                self._refresh()
+                self._refresh(patience=0)  # no call waits for a change that is being written
             except NoKeysNow:
                 pass  # what is known is believed for a while
         if self._clock.now() - self._heard > STALE:
             raise NoKeysNow("the store of the keys cannot be asked now")
         return self._kept
 
-    def _refresh(self) -> None:
-        with self._lock:
-            self._looked = self._clock.now()
-            version = self._rest.version()
+    def _refresh(self, patience: float = PATIENCE) -> None:
+        self._looked = self._clock.now()
+        if not self._lock.acquire(timeout=patience):
+            raise NoKeysNow("the keys are being read just now; ask again")
+        try:
+            version = self._rest.version(patience)
             if version != self._version or self._heard == float("-inf"):
-                self._kept, self._version = self._rest.read(), version
+                self._take(self._rest.read(patience))
+                self._version = version
             self._heard = self._clock.now()
+        finally:
+            self._lock.release()
+
+    def _take(self, kept: Kept) -> None:
+        if kept.settings == self._kept.settings:
+            kept = replace(kept, settings=self._kept.settings)
+        self._has_stretched = any(key.stretched for key in kept.keys.values())
+        self._kept = kept
 
     def _look_after(self) -> None:
         """From now on a thread asks the store, and no caller waits for it."""
@@ -255,9 +278,9 @@ class KeyStore:
             id=id_, name=name, tenant=tenant or id_, tier=tier, permissions=tuple(permissions), models=tuple(models),
             created=now, expires=None if days is None else now + days * 86_400, stretched=brought is not None,
         )  # fmt: skip
-        text = brought or PREFIX + secrets.token_urlsafe(32)
+        text, there = brought or PREFIX + secrets.token_urlsafe(32), self._read().keys
         digest = self.stretch(text) if brought else self._digest(text)
-        if digest in self._read().keys:
+        if digest in there:
             raise InvalidRequest("that key is there already")
         facts = {"tenant": made.tenant, "permissions": list(permissions), **({"brought": True} if brought else {})}
         self._change(who, "keys.create", id_, facts, {digest: made})

@@ -12,13 +12,14 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import CancelledError
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from ..errors import EdgeError
 from ..message import Headers
 from ..notes import new_id
 from ..telemetry.metrics import Metrics
-from .problems import Refused, refusal, shown
+from .problems import HeadersTooLarge, Refused, WrongMethod, refusal, shown
 from .wire import GUARDS, RawPairs
 
 EVERY = 0.5
@@ -100,7 +101,19 @@ class _Asked(BaseHTTPRequestHandler):
         for name, value in [*headers, *GUARDS, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]:
             self.send_header(name.decode(), value.decode())
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the library finds wrong, refused as everywhere: its own pages tell its version, and some are 5xx."""
+        self.close_connection, self.request_version = True, "HTTP/1.0"
+        wrong = Refused("this is no HTTP that is taken here")
+        if code == HTTPStatus.NOT_IMPLEMENTED:
+            wrong = WrongMethod("this port takes GET")
+            wrong.allowed = "GET"
+        elif code in {HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE}:
+            wrong = HeadersTooLarge("the path or the header fields are too large")
+        self._say(*refusal(wrong, "", new_id(), []))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's word
         """Nothing is written for each look."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -151,8 +152,9 @@ class Paths:
         headers: Headers = request.state.headers
         config = self._config
         body = await body_of(request.receive, headers, largest=config.max_body, seconds=config.body_timeout)
-        query = f"?{request.url.query}" if request.url.query else ""
-        call = request_to(self._sidecar.edge, provider, request.method, rest + query, headers, body)
+        # The server has unescaped the path: what was no `?`, `#` or `..` is to be none at the provider either.
+        path = quote(rest, safe="/:@!$&'()*+,;=~") + (f"?{request.url.query}" if request.url.query else "")
+        call = request_to(self._sidecar.edge, provider, request.method, path, headers, body)
         return Passed(self._sidecar.calls, caller.signed(call))
 
 

@@ -60,9 +60,13 @@ class Plan:
     file: str | None = None
     environment: str | None = None
     overrides: Mapping[str, Any] | None = None
+    taken: EdgeConfig | None = None
+    """What was read and found good: the files count again at the next reload."""
 
     def config(self) -> EdgeConfig:
         """Raises ConfigError when a setting cannot be used."""
+        if self.taken is not None:
+            return self.taken
         config = EdgeConfig.load(
             self.file, env=os.environ, environment=self.environment, overrides=self.overrides, serving=True
         )
@@ -74,10 +78,10 @@ class Plan:
             changed["breaker"] = config.breaker.model_copy(update={"concurrency": most})
         return config.model_copy(update=changed) if changed else config
 
-    def with_workers(self, workers: int) -> Plan:
-        """The same for so many workers, whatever the file says: a reload does not change how many there are."""
-        given = dict(self.overrides or {})
-        return replace(self, overrides={**given, "serve": {**given.get("serve", {}), "workers": workers}})
+    def staying(self, serve: ServeConfig) -> Plan:
+        """The same for a server that listens as it does, whatever the file says by now: no reload changes that."""
+        given, stays = dict(self.overrides or {}), {name: getattr(serve, name) for name in _STAYS}
+        return replace(self, overrides={**given, "serve": {**given.get("serve", {}), **stays}})
 
     def state(self) -> Mapping[str, object]:
         """How the files stand: the configuration's and, where it can be read, the certificates'."""
@@ -101,8 +105,19 @@ class Plan:
         edge = self.edge()
         serve_logs(edge)
         where = os.environ.get(_COUNTS) if edge.config.serve.workers > 1 else None
-        door = door_of(edge.config, os.environ, ThreadClock())
+        # Checked at the start: a worker that takes another's place must not end them all because a disk is full now.
+        door = door_of(edge.config, os.environ, ThreadClock(), patient=True)
         return Worker(edge, edge.config.serve, door, shared=Path(where) if where else None)
+
+
+class Beginning:
+    """What a worker begins with, whenever that is: who takes a dead one's place goes on with what the others have."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def __call__(self) -> Sidecar:
+        return self.plan.app()
 
 
 class Worker(Sidecar):
@@ -161,7 +176,8 @@ class Server(MPServer):
 
     def __init__(self, plan: Plan, config: ServeConfig) -> None:
         self._asked, self._begun_with = plan, config
-        self._plan = plan.with_workers(config.workers)
+        self._plan = plan.staying(config)
+        self._beginning = Beginning(replace(self._plan, taken=self._plan.config()))
         tls = config.tls
         super().__init__(  # pyright: ignore[reportUnknownMemberType]  # one of its types is of a library not here
             "llm_edge.serve",
@@ -199,7 +215,7 @@ class Server(MPServer):
         _open_as_many_files_as_may_be()
         if watch:
             threading.Thread(target=self._watch, name="llm_edge watch", daemon=True).start()
-        self.serve(target_loader=self._plan.app, wrap_loader=False)
+        self.serve(target_loader=self._beginning, wrap_loader=False)
 
     def _stop_workers(self) -> None:
         # granian looks once, a millisecond after a worker closed its end, and says that it had to be killed where the
@@ -218,11 +234,14 @@ class Server(MPServer):
     def signal_handler_reload(self, *args: object, **kwargs: object) -> None:
         """Takes the new configuration if it can be used; a worker that starts with it takes over from the old one."""
         try:
-            edge = self._plan.edge()
+            plan = replace(self._plan, taken=self._plan.config())
+            edge = plan.edge()
             edge.close()
             check(edge.config)
+            self._claim_metrics(edge.config)
             self._take_certificates(edge.config.serve.tls)
             changed = self._changed_in_vain()
+            self._beginning.plan = plan
         except ConfigError as error:
             log.error("the configuration was not reloaded, the old one goes on: %s", error)
             return
@@ -231,6 +250,11 @@ class Server(MPServer):
         certificates.warn(edge.config.serve.tls)
         log.info("the configuration was read again; workers that start with it take over")
         super().signal_handler_reload(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian leaves it untyped
+
+    def _claim_metrics(self, config: EdgeConfig) -> None:
+        now, before = config.serve, self._beginning.plan.config().serve
+        if now.metrics and now.metrics_port not in {None, before.metrics_port if before.metrics else None}:
+            _claim_metrics(config)
 
     def _changed_in_vain(self) -> list[str]:
         """The settings that are others in the files by now, and stay as they were."""
@@ -244,12 +268,12 @@ class Server(MPServer):
         )
 
     def _watch(self) -> None:
-        seen = self._plan.state()
+        told = seen = self._plan.state()
         while True:
             time.sleep(WATCH)  # this thread has nothing else to do
-            now = self._plan.state()
-            if now != seen:
-                seen = now
+            before, seen = seen, self._plan.state()
+            if seen == before != told:  # half a file may be a good one, without keys
+                told = seen
                 os.kill(os.getpid(), signal.SIGHUP)
 
 
@@ -298,6 +322,11 @@ def claim(config: EdgeConfig) -> None:
     """
     serve = config.serve
     _probe(config, "port", serve.port, shared=serve.share_port)
+    _claim_metrics(config)
+
+
+def _claim_metrics(config: EdgeConfig) -> None:
+    serve = config.serve
     if serve.metrics and serve.metrics_port is not None:
         _probe(config, "metrics_port", serve.metrics_port, shared=serve.share_port)
 

@@ -9,9 +9,8 @@ too long ends the call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
-from ..message import Stream
 from .wire import RawPairs, Send
 
 COMMENT = b": still here\n\n"
@@ -32,7 +31,7 @@ class Outflow:
         self._beat: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def run(self, status: int, headers: RawPairs, stream: Stream, *, events: bool) -> None:
+    async def run(self, status: int, headers: RawPairs, stream: AsyncIterator[bytes], *, events: bool) -> None:
         """All of the stream. Raises what the stream raises; the caller of this one says how that is told."""
         self._events = events
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

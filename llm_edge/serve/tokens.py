@@ -167,6 +167,9 @@ def _usable(told: Mapping[str, Any]) -> list[tuple[str, jwt.PyJWK]]:
     kind, kid = told.get("kty"), told.get("kid")
     if told.get("use", "sig") != "sig" or not isinstance(kind, str) or kind not in _FAMILIES or not kid:
         return []
+    if "d" in told:
+        log.warning("one of the issuer's keys is not used: its private half stands there, for everybody to sign with")
+        return []
     try:
         return [(str(kid), jwt.PyJWK.from_dict(dict(told)))]
     except (jwt.PyJWTError, ValueError, TypeError) as error:

@@ -50,3 +50,17 @@ def test_a_limit_is_set_and_taken_back(stage: Stage, dashboard: Open) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Take back").click()
     expect(row).to_have_count(0)
     assert b"Paris." in ask(stage.process, stage.keys["acme"], question("free again?"))
+
+
+def test_money_is_that_of_a_week_until_more_is_asked_for(dashboard: Open) -> None:
+    """A usage log of years was read whole for the page."""
+    page = dashboard()
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url.partition("?")[2]) if "/admin/spend" in one.url else None)
+    go(page, "Money")
+    card = page.get_by_role("region", name="Who spent what")
+    expect(card.get_by_role("button", name="7 days", pressed=True)).to_be_visible()
+    with page.expect_response("**/admin/spend?by=tenant"):
+        card.get_by_role("button", name="all").click()
+    expect(card.get_by_role("button", pressed=True)).to_have_text("all")
+    assert asked == ["by=tenant&since=7d", "by=tenant"]

@@ -22,7 +22,7 @@ from hypothesis import given, strategies as st
 from llm_edge import ConfigError, EdgeClient
 from llm_edge.cli import main
 from llm_edge.message import Body, Controls, Request
-from llm_edge.money.spend import MOST, Question, asked, moment, summed
+from llm_edge.money.spend import MOST, Question, asked, iso, moment, summed
 from llm_edge.money.tab import Tab
 from llm_edge.money.usage_log import Lines, UsageLog, read
 from llm_edge.notes import Notes
@@ -389,3 +389,18 @@ def test_a_forked_child_has_spent_nothing_yet() -> None:
     call(tab, NOON, "t", 1)
     assert in_child(lambda: tab.spent(Question()) == [])
     assert len(tab.spent(Question())) == 1
+
+
+def test_of_a_long_log_only_the_time_asked_for_is_read(tmp_path: Path) -> None:
+    file, hours, each = tmp_path / "usage.jsonl", 24 * 30, 20
+    padding = "x" * 300
+    with file.open("w") as log:
+        for number in range(hours * each):
+            told = {"at": iso(NOON + number * 3600 / each), "tenant": f"h{number // each}", "route": padding}
+            log.write(json.dumps(told) + "\n" + ("{torn\n" if number % 50 == 0 else ""))
+    question = Question(since=NOON + (hours - 2) * 3600)
+    found = list(read(file, question))
+    assert len(found) < hours * each / 5
+    assert {row.name: row.calls for row in summed(found, question)} == {f"h{hours - 2}": each, f"h{hours - 1}": each}
+    assert len(list(read(file, Question(since=NOON - 9)))) == hours * each
+    assert len(list(read(file, Question(since=NOON + hours * 7200)))) < hours * each / 5

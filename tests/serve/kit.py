@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -51,8 +52,9 @@ async def called(
     scheme: str = "http",
     pieces: Sequence[bytes] | None = None,
     root: str = "",
+    reads: float = math.inf,
 ) -> Said:
-    """One request to an ASGI app."""
+    """One request to an ASGI app, of whose answer so many pieces are read."""
     raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     coming = [*(pieces if pieces is not None else [raw])]
     given = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
@@ -73,6 +75,8 @@ async def called(
             said.status = message["status"]
             said.headers = {name.decode().lower(): value.decode() for name, value in message["headers"]}
         else:
+            if len(said.pieces) == reads:
+                await over.wait()
             said.pieces.append(message.get("body", b""))
             said.body += message.get("body", b"")
 

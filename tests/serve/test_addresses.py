@@ -52,6 +52,23 @@ def test_the_right_most_stranger_is_the_caller(near: str, told: str, found: str)
     assert made(trusted_proxies=PROXIES).of(scope(near, x_forwarded_for=told)) == found
 
 
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ('for=203.0.113.9;host="a,for=1.1.1.1"', "203.0.113.9"),  # what the caller chose, as its proxy quotes it
+        ('host="a;for=1.1.1.1";for=203.0.113.9', "203.0.113.9"),
+        ('for=", for=203.0.113.9', "203.0.113.9"),
+        ('x=", for=203.0.113.9;host="b"', "203.0.113.9"),
+        ('for="203.0.113.9:80"; proto=https , for=10.0.0.2', "203.0.113.9"),
+        ('proto=https;For="[2001:db8::1]"', "2001:db8::1"),
+        ('for=1.1.1.1;x="', "10.0.0.1"),
+        ("proto=https", "10.0.0.1"),
+    ],
+)
+def test_what_a_caller_may_choose_moves_nobody(told: str, found: str) -> None:
+    assert made(trusted_proxies=PROXIES, header="forwarded").of(scope("10.0.0.1", forwarded=told)) == found
+
+
 def test_the_other_header_is_not_read() -> None:
     forged = scope("10.0.0.1", x_forwarded_for="1.1.1.1", forwarded='for="[2001:db8::1]:4711";proto=https, by=x;for=a')
     assert made(trusted_proxies=PROXIES).of(forged) == "1.1.1.1"

@@ -335,3 +335,15 @@ def test_it_lives_and_ends_with_its_server(upstream: str) -> None:
         return said
 
     assert asyncio.run(life()) == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]
+
+
+def test_a_large_answer_goes_out_bit_by_bit_and_no_further_than_it_is_read(sidecar: Make, provider: Provider) -> None:
+    """It was all kept for as long as the caller liked; over HTTP/2 two hundred times for each connection."""
+    provider.script(answer("x" * 1_000_000))
+    app = sidecar(serve={"write_timeout": 0.05})
+    whole = app("POST", CHAT, question("large?"))
+    assert len(whole.json["choices"][0]["message"]["content"]) == 1_000_000
+    assert whole.headers["content-length"] == str(len(whole.body))
+    cut = app("POST", CHAT, question("large?"), reads=1)
+    assert 0 < len(cut.body) < len(whole.body) / 2
+    assert app.app.calls.active == 0

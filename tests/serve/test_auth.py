@@ -24,7 +24,7 @@ from llm_edge.serve.auth import LockedDoor, door_of
 from llm_edge.serve.callers import ANYBODY, Caller, OpenDoor
 from llm_edge.serve.keyfile import KeyFile
 from llm_edge.serve.keys import KeyStore
-from llm_edge.serve.problems import Forbidden, Unauthenticated
+from llm_edge.serve.problems import Forbidden, NoKeysNow, Unauthenticated
 from llm_edge.serve.run import check
 from llm_edge.testing import Provider, answer
 
@@ -80,6 +80,19 @@ def test_keys_digests_database_and_tokens_open_the_same_door(keys: LockedDoor) -
     assert admitted(keys, x_api_key="from-a-digest-only").tenant.startswith("fixed-")
     assert admitted(keys, x_api_key=text).scope == made.id
     assert admitted(keys, authorization=f"bearer {token}").scope == "jwt:ada"
+
+
+def test_tokens_need_no_database(keys: LockedDoor, tmp_path: Path) -> None:
+    """They were refused for as long as the database was away."""
+    assert keys.keys is not None
+    keys.keys.close()
+    (tmp_path / "keys.db").unlink()
+    config = configured(tmp_path / "keys.db", jwt={"issuer": "i", "audience": "a", "secret": SECRET})
+    away = door_of(config, {}, FakeClock(time=time.time()), patient=True)
+    token = jwt.encode({"iss": "i", "aud": "a", "sub": "ada", "exp": time.time() + 60}, SECRET)
+    assert admitted(away, x_api_key=token).scope == "jwt:ada"
+    with pytest.raises(NoKeysNow):
+        admitted(away, x_api_key="sk-edge-any")
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_a_body_that_is_all_here_is_not_waited_for() -> None:
     assert read(b"abcd", gone=True, content_length="4") == b"abcd"
 
 
-@pytest.mark.parametrize("length", ["5", "0", ""])
+@pytest.mark.parametrize("length", ["5", "0", "", "²"])
 def test_a_body_is_read_on_until_all_is_here(length: str) -> None:
     assert read(b"", b"ab", b"cd", b"e", content_length=length) == b"abcde"
     assert read(b"ab", b"cd", b"e", content_length=length) == b"abcde"

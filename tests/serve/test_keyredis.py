@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from llm_edge.errors import ConfigError, EdgeError, InvalidRequest
 from llm_edge.runtime import FakeClock, ThreadClock
 from llm_edge.serve.auth import door_of, store_of
 from llm_edge.serve.keyredis import KeyRedis
-from llm_edge.serve.keys import STALE, KeyStore
+from llm_edge.serve.keys import PATIENCE, STALE, KeyStore, Line
 from llm_edge.serve.problems import NoKeysNow
 from llm_edge.testing import Provider, answer
 from tests.stores.valkey import Valkey, valkey as a_valkey
@@ -137,3 +138,21 @@ def test_a_key_that_is_brought_twice_is_refused(store: KeyStore) -> None:
     store.create("me", brought="an-old-key")
     with pytest.raises(InvalidRequest, match="there already"):
         store.create("me", brought="an-old-key")
+
+
+def test_keys_that_did_not_change_are_not_made_again(store: KeyStore) -> None:
+    text, _ = store.create("me")
+    before = store.find(text)
+    store.create("me")
+    assert store.find(text) is before
+
+
+def test_what_was_ended_stays_ended(store: KeyStore, valkey: Valkey, prefix: str) -> None:
+    text, made = store.create("me")
+    with closing(KeyRedis(valkey.place, prefix=prefix, pepper=PEPPER)) as late:
+        (digest,) = late.read(PATIENCE).keys
+        store.revoke("me", made.id)
+        late.change({digest: replace(made, tier="pro")}, {}, Line(0.0, "you", "tenants.change", "acme", {}))
+    store.set("me", "limits/global", {"requests_per_day": 1})
+    assert store.find(text) is None
+    assert [key.state(0.0) for key in store.every()] == ["revoked"]

@@ -92,3 +92,13 @@ def test_an_answer_that_breaks_off_is_cut(passing: Process, provider: Provider) 
     assert b"data: one" in found
     assert not found.endswith(b"0\r\n\r\n")  # or it would look whole
     assert not any("failed inside" in line for line in passing.lines)
+
+
+@pytest.mark.parametrize(
+    "path", ["files/a%3Fb%23c%20d%25", "files/%252e%252e/x", "fine_tuning/jobs/ft:a,b@c", "x/%C3%A4"]
+)
+def test_a_path_arrives_as_it_was_meant(path: str, passing: Process, provider: Provider) -> None:
+    """What was escaped came out as a query, a fragment, or a way up."""
+    provider.script(json_body({}))
+    passing.raw(b"GET /v1/%b?a=%%20b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
+    assert provider.last.target == f"/v1/{path}?a=%20b"

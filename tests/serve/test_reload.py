@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from llm_edge.errors import ConfigError
 from llm_edge.serve.run import share_counts
 
 from .conftest import toml
-from .kit import running
+from .kit import CHAT, post, running
+from .test_server import body
 
 LIMIT = "[limits.global]\nrequests_per_minute = 5\n"
 
@@ -42,3 +44,23 @@ def test_workers_without_a_place_for_their_counts_are_refused(monkeypatch: pytes
         share_counts(EdgeConfig(serve={"workers": 2})),
     ):
         pass
+
+
+def test_a_reload_opens_no_address_that_others_reach(upstream: str, tmp_path: Path) -> None:
+    """It was judged by the address in the file, which a reload does not change."""
+    locked = '[serve]\nhost = "0.0.0.0"\n[serve.auth]\nkeys = ["sk-fixed-0123456789"]\n'
+    with running(tmp_path, toml(upstream, locked)) as process:
+        process.file.write_text(toml(upstream))
+        process.signal(signal.SIGHUP)
+        assert "everybody would be let in" in process.printed("the old one goes on")
+        assert b" 401 " in process.raw(post(CHAT, body()))
+
+
+def test_a_reload_refuses_a_port_for_metrics_that_is_taken(upstream: str, tmp_path: Path) -> None:
+    """The worker went on without its beginning and its end."""
+    with running(tmp_path, toml(upstream)) as process, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process.file.write_text(toml(upstream, f"[serve]\nmetrics_port = {taken.getsockname()[1]}\n"))
+        process.signal(signal.SIGHUP)
+        assert "serve.metrics_port" in process.printed("the old one goes on")

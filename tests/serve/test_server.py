@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import anthropic
@@ -19,14 +20,17 @@ import openai
 import pytest
 
 from llm_edge import EdgeClient
-from llm_edge.runtime import Signal
+from llm_edge.runtime import Signal, ThreadClock
 from llm_edge.serve.__main__ import main
 from llm_edge.serve.banner import banner
+from llm_edge.serve.keyfile import KeyFile
+from llm_edge.serve.keys import KeyStore
 from llm_edge.serve.waking import Waking
 from llm_edge.testing import Provider, answer, status, stream
 
 from .conftest import toml
 from .kit import CHAT, Process, everything, post, question, running, until
+from .sockets import children
 
 CHUNK = re.compile(rb"\r\n\r\n")
 
@@ -232,16 +236,37 @@ def _models(process: Process) -> bytes:
 def test_a_worker_that_dies_is_replaced(upstream: str, provider: Provider, tmp_path: Path) -> None:
     provider.script(answer("Paris."))
     with running(tmp_path, toml(upstream)) as process:
-        children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGKILL)
+        (worker,) = children(process.process.pid)
+        os.kill(worker, signal.SIGKILL)
         assert until(lambda: b"Paris." in _answered(process))
 
 
-def _answered(process: Process) -> bytes:
+def _answered(process: Process, *headers: str) -> bytes:
     try:
-        return process.raw(post(CHAT, body("again?")))
+        return process.raw(post(CHAT, body("again?"), *headers))
     except OSError:
         return b""
+
+
+def test_a_worker_that_takes_anothers_place_needs_no_more_than_that_one(
+    upstream: str, provider: Provider, tmp_path: Path
+) -> None:
+    """The whole sidecar ended else: where the file of settings is not good by now, or the keys cannot be read."""
+    provider.script(answer("Paris."))
+    with closing(KeyStore(KeyFile(tmp_path / "keys.db"), ThreadClock())) as store:
+        key = f"x-api-key: {store.create('me')[0]}"
+    more = f'[serve.auth]\nkeys = ["sk-fixed-0123456789"]\ndatabase = "{tmp_path / "keys.db"}"\n'
+    with running(tmp_path, toml(upstream, more)) as process:
+        assert b"Paris." in _answered(process, key)
+        (first,) = children(process.process.pid)
+        process.file.write_text("[cache]\nttl = -1\n")
+        away = (tmp_path / "keys.db").rename(tmp_path / "away.db")
+        os.kill(first, signal.SIGKILL)
+        until(lambda: b"keys_unavailable" in _answered(process, key), process)
+        assert b"Paris." in _answered(process, "x-api-key: sk-fixed-0123456789")
+        assert process.process.poll() is None
+        away.rename(tmp_path / "keys.db")
+        until(lambda: b"Paris." in _answered(process, key), process)
 
 
 def test_workers_count_together(upstream: str, provider: Provider, tmp_path: Path) -> None:
@@ -292,6 +317,8 @@ def test_with_one_key_in_the_environment_it_needs_no_configuration(tmp_path: Pat
     [
         ('[serve]\nhost = "nowhere"\n', "serve.host"),
         ('[serve.tls]\ncert_file = "no"\nkey_file = "no"\n', "serve.tls.cert_file"),
+        ("[serve]\nworkers = 1000000\n", "serve.workers ("),
+        ("[serve]\ndrain = 30_000_000\n", "serve.drain ("),
         ("[serve]\nworkers = 2\n[limits.global]\nrequests_per_second = 5\n", 'add the lines kind = "redis"'),
         ("[serve]\nworkers = 2\n[budgets.global]\nusd_per_day = 5\n", "count [budgets] for itself"),
     ],

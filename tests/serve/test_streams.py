@@ -39,6 +39,9 @@ class Slow:
     def __init__(self, *pieces: bytes) -> None:
         self.pieces, self.go = list(pieces), asyncio.Semaphore(0)
 
+    def __aiter__(self) -> Slow:
+        return self
+
     async def __anext__(self) -> bytes:
         await self.go.acquire()
         if not self.pieces:

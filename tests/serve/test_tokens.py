@@ -286,6 +286,17 @@ def test_a_key_that_cannot_be_used_does_not_shut_out_the_others(odd: Any, issuin
     assert runner.run(issuer.caller(signed(claims(), RSA, "RS256", kid="rsa"))).name == "ada"
 
 
+@pytest.mark.parametrize("name", KEYS)
+def test_a_key_the_issuer_lets_everybody_sign_with_opens_nothing(name: str, issuing: Callable[..., Any]) -> None:
+    """Its private half stood among the public ones: of RSA each token was a 500, of others it was let in."""
+    key, algorithm = KEYS[name]
+    site = Site()
+    site.keys.append({**jwt.get_algorithm_by_name(algorithm).to_jwk(key, as_dict=True), "kid": name})
+    issuer, _, runner = issuing(site)
+    with pytest.raises(Unauthenticated):
+        runner.run(issuer.caller(signed(claims(), key, algorithm, kid=name)))
+
+
 def test_a_key_the_issuer_takes_back_opens_no_more(issuing: Callable[..., Any]) -> None:
     site = Site("rsa")
     issuer, clock, runner = issuing(site)

@@ -188,6 +188,30 @@ def test_metrics_may_have_a_port_of_their_own(edge: Process, provider: Provider)
     assert b" 404 " in edge.raw(LIVE.replace(b"/health/live", b"/metrics"))
 
 
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"POST /metrics HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"GARBAGE\r\n\r\n", 400),
+        (b"GET /metrics HTTP/9.9\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\n" + b"X: a\r\n" * 200 + b"\r\n", 431),
+    ],
+    ids=["another method", "HEAD", "no HTTP", "a version that is none", "too many fields"],
+)
+def test_what_is_malformed_on_the_port_of_metrics_is_refused_as_elsewhere(
+    sent: bytes, code: int, edge: Process
+) -> None:
+    """It was a page of the library's, which tells its version, and some were 5xx."""
+    port = int(edge.file.read_text().partition("metrics_port = ")[2].split()[0])
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
+        sock.sendall(sent)
+        head, _, said = everything(sock).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 %d " % code)
+    assert b"Python" not in head
+    assert (said == b"") if sent.startswith(b"HEAD") else (json.loads(said)["error"]["message"])
+
+
 def test_metrics_on_a_port_of_their_own_need_the_same_key(upstream: str, tmp_path: Path) -> None:
     port, key = free_port(), "a-key-of-sixteen-and-more"
     more = f'[serve]\nmetrics_port = {port}\n[serve.auth]\nkeys = ["{key}"]\n'

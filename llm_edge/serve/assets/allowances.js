@@ -7,6 +7,7 @@ import { form } from "./manage.js";
 
 const BOUNDS = [["requests_per_second", "Calls a second"], ["requests_per_minute", "Calls a minute"], ["requests_per_day", "Calls a day"], ["tokens_per_minute", "Tokens a minute"], ["concurrency", "Calls at once"]];
 const PERIODS = [["usd_per_day", "Dollars a day"], ["usd_per_month", "Dollars a month"]];
+const SPANS = [["24 h", "24h"], ["7 days", "7d"], ["30 days", "30d"], ["all", ""]];
 const number = (placeholder) => h("input", { placeholder, inputMode: "decimal", autocomplete: "off" });
 
 function meter(one) {
@@ -34,15 +35,27 @@ const back = (kind, name, load) => h("button", {
   onclick: () => sure("Take back", `What was set here for ${name} no longer holds; what the configuration says does.`, async () => { await ask("DELETE", `admin/${kind}/${path(name)}`); await load(); }),
 }, "Take back");
 
-export function money() {
+export function money(app) {
   const stand = table([["Budget"], ["For"], ["Period"], ["Used"], ["So far", "n"], ["Of", "n"], ["Begins anew in", "n"], [""]]);
   const none = h("div", {}, empty("No budget has been used yet", "Budgets stand here once somebody under them has called."));
   const spent = table([["Tenant"], ["Calls", "n"], ["From the cache", "n"], ["Tokens", "n"], ["Spent", "n"], ["Saved", "n"]]);
-  const nobody = h("div", {}, empty("Nobody spent anything yet", "Each tenant has a line here."));
+  const nobody = h("div", {}, empty("Nobody spent anything in this time", "Each tenant has a line here."));
   const hard = h("input", { type: "checkbox", checked: true });
+  let span = "7d"; // a log may have years
+  const spans = SPANS.map(([name, value]) => h("button", { type: "button", "aria-pressed": String(value === span), onclick: () => choose(value) }, name));
+  const who = card("Who spent what", spent.element, nobody);
+  who.head.append(h("div", { class: "switch", role: "group", "aria-label": "Time" }, spans));
+
+  function choose(value) {
+    span = value;
+    spans.forEach((button, at) => button.setAttribute("aria-pressed", String(SPANS[at][1] === value)));
+    app.load("money");
+  }
 
   async function load() {
-    const [budgets, spend] = await Promise.all([ask("GET", "admin/budgets"), ask("GET", "admin/spend?by=tenant")]);
+    const asked = span;
+    const [budgets, spend] = await Promise.all([ask("GET", "admin/budgets"), ask("GET", `admin/spend?by=tenant${asked && `&since=${asked}`}`)]);
+    if (asked !== span) return; // another one was chosen meanwhile
     none.hidden = budgets.standings.length > 0;
     stand.element.hidden = !budgets.standings.length;
     rows(stand.body, budgets.standings, (one) => `${one.budget} ${one.subject} ${one.period}`, (one) => [
@@ -55,7 +68,7 @@ export function money() {
       td(cut(one.name || "–")), td(count(one.calls), "n"), td(count(one.hits), "n"), td(short(one.input_tokens + one.output_tokens), "n"), td(usd(one.usd), "n"), td(usd(one.saved_usd), "n"),
     ]);
   }
-  return { load, element: h("div", { class: "stack" }, card("Budgets", stand.element, none).element, setter("Set a budget", "budgets", PERIODS, load, [["hard", "hard: calls beyond it are refused", hard]]), card("Who spent what", spent.element, nobody).element) };
+  return { load, element: h("div", { class: "stack" }, card("Budgets", stand.element, none).element, setter("Set a budget", "budgets", PERIODS, load, [["hard", "hard: calls beyond it are refused", hard]]), who.element) };
 }
 
 export function limits() {

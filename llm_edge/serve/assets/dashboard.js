@@ -24,9 +24,9 @@ function gate(words) {
 }
 
 function shell(first) {
-  const app = { window: "900", live: null, refresh };
+  const app = { window: "900", live: null, refresh, load };
   const views = { overview: ["Overview", overview(app)], calls: ["Calls", calls(app)], keys: ["Keys", keys(app)] };
-  if (first?.allowances) Object.assign(views, { money: ["Money", money()], limits: ["Limits", limits()] });
+  if (first?.allowances) Object.assign(views, { money: ["Money", money(app)], limits: ["Limits", limits()] });
   Object.assign(views, { cache: ["Cache", cache(app)], trail: ["Trail", trail(app)] });
   const dot = h("span", { class: "dot" });
   const state = h("span", { class: "state small soft", role: "status" }, "…");
