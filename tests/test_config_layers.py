@@ -68,6 +68,14 @@ def test_a_second_tier_switched_off_by_a_variable_is_off_whatever_the_file_says(
     assert EdgeConfig.load(file, env={"ENABLE_L2_CACHE": "false"}).cache.disk.directory is None
 
 
+def test_a_second_tier_that_is_switched_on_has_to_be_somewhere(file: Path):
+    with pytest.raises(ConfigError, match=r"cache\.redis\.url \(variable ENABLE_L2_CACHE\).*REDIS_URL"):
+        EdgeConfig.load(env={"ENABLE_L2_CACHE": "true"})
+    file.write_text("[cache.disk]\ndirectory = '/nowhere/kept'\n")
+    assert EdgeConfig.load(file, env={"ENABLE_L2_CACHE": "true"}).cache.disk.directory is not None
+    assert EdgeConfig.load(env={**SIGNED, "ENABLE_L2_CACHE": "true"}, overrides={"cache": {"ttl": 9}}).cache.redis.url
+
+
 def test_the_environment_may_be_named_by_argument(file: Path):
     file.write_text("")
     file.with_name("edge.staging.toml").write_text("[cache]\nttl = 9\n")

@@ -125,6 +125,13 @@ class Layers:
             below[key] = joined
             self._join(joined, plain, here, place)
 
+    def has(self, *path: str) -> bool:
+        """Whether this was set, and not to nothing."""
+        found: object = self.tree
+        for name in path:
+            found = found.get(name) if is_table(found) else None
+        return found is not None
+
 
 def as_plain(value: object) -> object:
     """A section given as a model counts as the settings it was made with."""
@@ -153,6 +160,13 @@ def gather(
     for path, value, variable in settings_in(variables):
         layers.lay(_nested(path, value), _in(variable))
     layers.lay(overrides or {}, keyword)
+    if (
+        _switched_on(variables)
+        and not layers.has("cache", "disk", "directory")
+        and not layers.has("cache", "redis", "url")
+    ):
+        fix = f"Set {REDIS_URL}, or cache.disk.directory, or leave the variable out."
+        raise failure([Problem(("cache", "redis", "url"), "is not set", fix)], _in(SECOND_TIER))
     return layers
 
 
@@ -290,16 +304,19 @@ def _meant(variable: str) -> str:
 
 def _second_tier(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object, str]]:
     """The short names of the second tier: switched on with an address, or off whatever the file says."""
-    if SECOND_TIER in env:
-        on = env[SECOND_TIER].lower() not in _NO
-        if not on:
-            yield ("cache", "disk", "directory"), None, SECOND_TIER
-            yield ("cache", "redis", "url"), None, SECOND_TIER
-        elif env.get(REDIS_URL):
+    if _switched_on(env):
+        if env.get(REDIS_URL):
             yield ("cache", "redis", "url"), env[REDIS_URL], REDIS_URL
+    elif SECOND_TIER in env:
+        yield ("cache", "disk", "directory"), None, SECOND_TIER
+        yield ("cache", "redis", "url"), None, SECOND_TIER
     if L2_TTL in env:
         yield ("cache", "disk", "ttl"), env[L2_TTL], L2_TTL
         yield ("cache", "redis", "ttl"), env[L2_TTL], L2_TTL
+
+
+def _switched_on(env: Mapping[str, str]) -> bool:
+    return env.get(SECOND_TIER, "").lower() not in _NO
 
 
 def served_in(env: Mapping[str, str]) -> Iterator[tuple[Sequence[str], object, str]]:

@@ -145,8 +145,13 @@ class Lines:
 
 
 def opened(path: Path, flags: int) -> int:
-    """A file of ours, made when it is not there: for its owner alone, and no link to another."""
-    return os.open(path, flags | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    """A file of ours, made when it is not there, with its folder: for its owner alone, and no link to another."""
+    flags |= os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, flags, 0o600)
 
 
 def read(path: Path, question: Question | None = None) -> Iterator[dict[str, Any]]:

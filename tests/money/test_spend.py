@@ -133,6 +133,16 @@ def test_every_call_leaves_a_record_without_content(
         assert stat.S_IMODE(each.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("log", LOGS)
+def test_the_folder_of_a_log_is_made(colour: Colour, make: Callable[..., EdgeClient], tmp_path: Path, log: str) -> None:
+    path = tmp_path / "not" / "there" / log
+    edge = make(telemetry={"usage_log": str(path)})
+    colour.chat(edge, "gpt/m", "Hi")
+    edge.close()
+    assert len([*read(path)]) == 1
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
 def test_the_command_adds_a_log_up(
     colour: Colour, make: Callable[..., EdgeClient], provider: Provider, file: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
@@ -235,17 +245,21 @@ def test_a_log_that_cannot_be_written_is_told_once_and_costs_nobody_anything(
 ) -> None:
     for name in LOGS:
         caplog.clear()
-        log = UsageLog(tmp_path / "nowhere" / name, FakeClock())
+        folder = tmp_path / "folder"
+        folder.write_text("a file")
+        log = UsageLog(folder / name, FakeClock())
         over(log)
         over(log)
-        trouble = "the usage log cannot be written: No such file or directory"
+        trouble = "the usage log cannot be written: Not a directory"
         assert [record.getMessage() for record in caplog.records] == [trouble]
-        (tmp_path / "nowhere").mkdir()
+        folder.unlink()
         over(log)
         log.close()
-        shutil.rmtree(tmp_path / "nowhere")
+        shutil.rmtree(folder)
+        folder.write_text("a file")
         over(log)
         assert [record.getMessage() for record in caplog.records] == [trouble] * 2
+        folder.unlink()
 
 
 def test_a_link_is_not_followed(file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
