@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from .alarms import Bell, LoopAlarm
 from .driving import drive, drive_iter
 from .homes import THREADS, GivenUp, Home, Loop, Running
-from .signals import Crowd, Forkable, Guard, Signal, mind_forks, wake_on
+from .signals import Crowd, Forkable, Guard, Parting, Signal, mind_forks, part_before_forks, wake_on
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # What waits, and what is waited for, is had from here.
 __all__ = [
     "Alarm", "Awaiting", "Blocking", "Clock", "Crowd", "FakeClock", "Forkable", "GivenUp", "Guard", "Home", "LoopClock",
-    "Running", "Runtime", "Signal", "ThreadClock", "drive", "drive_iter", "mind_forks",
+    "Parting", "Running", "Runtime", "Signal", "ThreadClock", "drive", "drive_iter", "mind_forks", "part_before_forks",
 ]  # fmt: skip
 
 T = TypeVar("T")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _COMING = itemgetter(1)
-_FOR_IMPORTS = 2.0
+_PATIENCE = 2.0
+"""Seconds that a fork waits for what must be over first."""
 
 
 class Signal:
@@ -209,7 +210,20 @@ class Forkable(Protocol):
     def after_fork(self) -> None: ...
 
 
+class Parting(Forkable, Protocol):
+    """What has something that a child must not even inherit."""
+
+    def before_fork(self, until: float) -> None:
+        """Let go of it; waits for who uses it just now until this moment of `time.monotonic` at most."""
+        ...
+
+    def after_fork_here(self) -> None:
+        """The fork is over, in the parent."""
+        ...
+
+
 _forked: weakref.WeakSet[Any] = weakref.WeakSet()
+_parting: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def mind_forks(thing: Forkable) -> None:
@@ -223,19 +237,31 @@ def mind_forks(thing: Forkable) -> None:
     _forked.add(thing)
 
 
+def part_before_forks(thing: Parting) -> None:
+    """As `mind_forks`; and have it let go before the fork of what a child must not inherit."""
+    mind_forks(thing)
+    _parting.add(thing)
+
+
 @cache
 def _watch_forks() -> None:
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_imports_over, after_in_child=_after_fork)
+        os.register_at_fork(before=_before_fork, after_in_child=_after_fork, after_in_parent=_after_fork_here)
 
 
-def _imports_over() -> None:
+def _before_fork() -> None:
+    until = time.monotonic() + _PATIENCE
+    _imports_over(until)
+    for thing in list(_parting):
+        thing.before_fork(until)
+
+
+def _imports_over(until: float) -> None:
     """
     Wait for what other threads are importing, for in a child those modules would stay locked for ever.
 
-    The first calls of a process import most of what they need. Fork waits two seconds at the most.
+    The first calls of a process import most of what they need.
     """
-    until = time.monotonic() + _FOR_IMPORTS
     while _imported_elsewhere() and time.monotonic() < until:
         time.sleep(0.001)
 
@@ -250,3 +276,8 @@ def _imported_elsewhere() -> bool:
 def _after_fork() -> None:
     for thing in list(_forked):
         thing.after_fork()
+
+
+def _after_fork_here() -> None:
+    for thing in list(_parting):
+        thing.after_fork_here()

@@ -634,7 +634,7 @@ def test_importing_does_not_watch_forks() -> None:
     program = (
         "import os; calls = []; os.register_at_fork = lambda **named: calls.extend(named.values())\n"
         "import llm_edge.runtime as runtime; ours = lambda: [c for c in calls if c.__module__ == 'llm_edge.signals']\n"
-        "assert not ours(); runtime.Guard(); runtime.Guard(); assert len(ours()) == 2"
+        "assert not ours(); runtime.Guard(); runtime.Guard(); assert len(ours()) == 3"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

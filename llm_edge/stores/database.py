@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import importlib
 import sqlite3
+import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, cast
+
+from .folders import DATABASE
 
 _BUSY = 0.02
 _LOOK = "SELECT mode, value FROM Cache WHERE key = ? AND raw = 1 AND (expire_time IS NULL OR expire_time > ?)"
@@ -36,6 +40,7 @@ class Database(Protocol):
     def cull(self) -> int: ...
     def transact(self) -> AbstractContextManager[None]: ...
     def close(self) -> None: ...
+    def part(self) -> None: ...
 
 
 def is_broken(error: Exception) -> bool:
@@ -76,6 +81,18 @@ def connect(folder: Path, size: int) -> Database:
     return cast("Database", made)  # what is used of it, said in types
 
 
+class _Connection(sqlite3.Connection):
+    """One that can be remembered without being kept."""
+
+
+def _settings(con: sqlite3.Connection) -> list[tuple[str, object]]:
+    """What is set of a database, and goes for each of its connections anew."""
+    try:
+        return con.execute("SELECT key, value FROM Settings WHERE key LIKE 'sqlite\\_%' ESCAPE '\\'").fetchall()
+    except sqlite3.OperationalError:
+        return []  # it is being made
+
+
 @cache
 def _kind() -> type[Any]:
     raw_mode: int = _library().core.MODE_RAW
@@ -84,11 +101,32 @@ def _kind() -> type[Any]:
         """A database that leaves no connection open when it is broken and cannot be made, and is quick to look."""
 
         def __init__(self, directory: str, **settings: object) -> None:
+            self._all: weakref.WeakSet[_Connection] = weakref.WeakSet()
             try:
                 super().__init__(directory, **settings)  # pyright: ignore[reportUnknownMemberType]  # as above
             except BaseException:
                 self.close()
                 raise
+
+        @property
+        def _con(self) -> sqlite3.Connection:
+            """This thread's connection; as diskcache has it, but for `part`."""
+            known: _Connection | None = getattr(self._local, "con", None)
+            if known is not None:
+                return known
+            con = self._local.con = _Connection(
+                f"{self.directory}/{DATABASE}", timeout=_BUSY, isolation_level=None, check_same_thread=False
+            )
+            self._all.add(con)
+            for name, value in _settings(con):
+                self.reset(name, value, update=False)
+            return con
+
+        def part(self) -> None:
+            """Close the connections of all threads, none of which is in use; who comes back opens another."""
+            self._local = threading.local()
+            while self._all:
+                self._all.pop().close()
 
         def look(self, key: str) -> bytes | None:
             """As `get`, for what is read in a call's way: half of what that does is not needed for our rows."""

@@ -5,6 +5,9 @@ SQLite does not notice a flipped bit in a value: the MAC of each entry does. Wha
 aside, and a new database begun.
 
 Everything that touches the database runs on worker threads, each with its own connection.
+
+SQLite knows which locks its process holds, and a forked child would inherit that knowledge without the locks: others
+would then put the files away while it uses them. So all connections are closed before a fork, when nobody uses one.
 """
 
 from __future__ import annotations
@@ -12,15 +15,17 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from .. import exact
-from ..runtime import Clock, Runtime, Signal, ThreadClock, mind_forks
+from ..runtime import Clock, Runtime, Signal, ThreadClock, part_before_forks
 from . import folders
 from .database import Database, connect, is_broken, is_full, load
 from .entry import KEY
+from .gate import Gate
 from .shelf import Lease, Stays
 from .tier import SecondTier
 from .tombstones import Marks
@@ -60,17 +65,31 @@ class DiskShelf:
         except OSError:
             self.secret = secrets.token_bytes(32)  # nothing can be written there: there will be nothing to read
         self._left: list[object] = []  # in a forked child, the parent's: kept, so that nothing in it is ever closed
+        self._parted = True
+        """Whether nothing of SQLite's was inherited from a parent."""
         self._number = 0
         self._begin()
-        mind_forks(self)
+        part_before_forks(self)
 
     def _begin(self) -> None:
         self._opening = threading.Lock()
         self._open: _Opened | None = None
         self._mine = threading.local()
         self._begun = False
+        self._gate = Gate()
+        """Whoever uses the database is inside."""
+
+    def before_fork(self, until: float) -> None:
+        idle = self._gate.shut(max(until - time.monotonic(), 0.0))
+        if idle and self._open is not None:
+            self._open[0].part()
+        self._idle = idle
+
+    def after_fork_here(self) -> None:
+        self._gate.open()
 
     def after_fork(self) -> None:
+        self._parted = self._parted and self._idle
         self._left += [self._open, self._mine]
         self._begin()
 
@@ -108,7 +127,8 @@ class DiskShelf:
 
     def _open_up(self, opened: Signal) -> None:
         try:
-            self._opened()
+            with self._gate:
+                self._opened()
         finally:
             self._begun = False
             opened.set()
@@ -166,7 +186,8 @@ class DiskShelf:
     def leave(self) -> None:
         mine: Database | None = getattr(self._mine, "database", None)
         if mine is not None:
-            mine.close()
+            with self._gate:
+                mine.close()
 
     def close(self) -> None:
         """Each thread closes what it has open."""
@@ -175,15 +196,16 @@ class DiskShelf:
 
     def _with(self, work: Callable[[Database], T]) -> T:
         """Work on the open database; a broken one is set aside, and the error told."""
-        database, folder, _ = self._opened()
-        try:
-            return work(database)
-        except Exception as error:
-            if is_full(error):
-                database.cull()
-            elif is_broken(error):
-                self._set_aside(folder)
-            raise
+        with self._gate:
+            database, folder, _ = self._opened()
+            try:
+                return work(database)
+            except Exception as error:
+                if is_full(error):
+                    database.cull()
+                elif is_broken(error):
+                    self._set_aside(folder)
+                raise
 
     def _opened(self) -> _Opened:
         opened = self._open
@@ -209,6 +231,8 @@ class DiskShelf:
             return opened
 
     def _open_one(self) -> _Opened:
+        if not self._parted:
+            raise OSError("the process was forked while its disk hung")
         folder, number = folders.current(self._directory, self._number)
         try:
             database = connect(folder, self._bytes)

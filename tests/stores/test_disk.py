@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from llm_edge import ConfigError
-from llm_edge.stores.disk import disk_tier
+from llm_edge.stores.disk import DiskShelf, disk_tier
 from llm_edge.stores.tier import SecondTier
 from llm_edge.stores.tombstones import tag
 from tests.conftest import Colour
@@ -584,3 +585,57 @@ def test_a_forked_child_goes_on_by_itself(open_at: Open, tmp_path: Path) -> None
     assert os.waitstatus_to_exitcode(status) == 0
     assert asker.get(1)
     assert asker.get(2)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_goes_on_when_its_parent_has_closed(open_at: Open, tmp_path: Path) -> None:
+    from llm_edge.runtime import Blocking, drive
+
+    asker = open_at(tmp_path)
+    asker.put(an_entry(1))
+    (opened, open_in_child), (closed, close_here) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.alarm(20)
+            child = Asker(asker.second, drive, Blocking())
+            child.get(1)
+            os.write(open_in_child, b".")
+            os.read(closed, 1)
+            child.put(an_entry(2))
+            os._exit(0 if child.get(1) and child.get(2) else 3)
+        finally:
+            os._exit(4)
+    os.read(opened, 1)
+    with closing(asker.second):
+        pass
+    os.write(close_here, b".")
+    _, status = os.waitpid(pid, 0)
+    for end in (opened, open_in_child, closed, close_here):
+        os.close(end)
+    assert os.waitstatus_to_exitcode(status) == 0
+    later = open_at(tmp_path)
+    assert later.get(1)
+    assert later.get(2)
+    assert not list(tmp_path.glob("*corrupt*"))
+
+
+def test_a_child_forked_while_the_disk_hangs_leaves_it_alone(tmp_path: Path) -> None:
+    shelf = DiskShelf(tmp_path)
+    begun, over = threading.Event(), threading.Event()
+
+    def hangs(there: object) -> bool:
+        begun.set()
+        return over.wait()
+
+    writer = threading.Thread(target=lambda: shelf.put(key_of(1), b"answer", 60.0, None, hangs))
+    writer.start()
+    begun.wait()
+    shelf.before_fork(time.monotonic())
+    shelf.after_fork()
+    try:
+        with pytest.raises(OSError, match="fork"):
+            shelf.marks()
+    finally:
+        over.set()
+        writer.join()
