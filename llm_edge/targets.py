@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from .clouds.own import Place as Own, own
 from .clouds.table import CLOUDS
-from .config import EdgeConfig, ProviderConfig, Resolved, ResolvedProvider
+from .config import EdgeConfig, ProviderConfig, Resolved, ResolvedProvider, RouteConfig
 from .errors import ConfigError, InvalidRequest, NoTarget
 from .layers.keys import GuardedKeyring
 from .message import Body, Request
@@ -34,10 +34,7 @@ class Targets:
         }
         for name in self._own:
             self._named(f"{name}/")  # a mistake in it is told now, and not at the first call
-        self._routes = {
-            name: self._understood([self._named(each.target) for each in route.targets])
-            for name, route in config.routes.items()
-        }
+        self._routes = {name: self._routed(route) for name, route in config.routes.items()}
         self._known: dict[tuple[str, str], _Found] = {}
         """Who answers for a model that was asked for at an address, or at none."""
 
@@ -87,6 +84,13 @@ class Targets:
         known = self._secrets.providers
         words = [f"{each.name} {each.base_url}{_manner(known.get(each.provider))}" for each in targets]
         return _Found(tuple(targets), " ".join(words))
+
+    def _routed(self, route: RouteConfig) -> _Found:
+        found = self._understood([self._named(each.target) for each in route.targets])
+        if route.strategy == "failover":
+            return found
+        # Who is a fallback to that one may be first choice to another strategy, whose answers are kept.
+        return found._replace(place=f"{found.place} {route.strategy if isinstance(route.strategy, str) else 'own'}")
 
     def _without_route(self, request: Request) -> Sequence[Target]:
         """What a request's model and address say, and nothing else of it."""

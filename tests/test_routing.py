@@ -6,6 +6,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +51,24 @@ def test_targets_take_turns(colour: Colour, routed: Callable[..., EdgeClient]) -
     assert {"layer": "router", "strategy": "round-robin", "order": ["p/a", "p/b"]}.items() <= reply.explain()["events"][
         0
     ].items()
+
+
+def test_what_another_strategy_brought_is_not_given(
+    colour: Colour, edges: Callable[..., EdgeClient], provider: Provider, tmp_path: Path
+) -> None:
+    provider.script(*(answer(model) for model in ("a", "b", "a again")))
+
+    def routed(strategy: str) -> EdgeClient:
+        return edges(
+            providers={"p": {"kind": "openai", "base_url": provider.url + "/v1"}}, routes={
+                "r": {"targets": ["p/a", "p/b"], "strategy": strategy}
+            }, cache={"disk": {"directory": str(tmp_path / "kept")}},
+        )  # fmt: skip
+
+    with routed("round-robin") as edge:
+        assert answered(colour, edge, 1, "one") + answered(colour, edge, 1, "two") == ["p/a", "p/b"]
+    with routed("failover") as edge:  # for which the second one is what it goes to in need
+        assert answered(colour, edge, 1, "two") == ["p/a"]
 
 
 def test_a_weighted_choice_is_the_same_under_the_same_chance(colour: Colour, routed: Callable[..., EdgeClient]) -> None:

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from ..runtime import Clock, Guard, Runtime, Signal, ThreadClock
+from ..runtime import Clock, Guard, Runtime, Signal, ThreadClock, mind_forks
 from .entry import YEAR, Entry, Odd, decode, encode
 from .fuse import Fuse
 from .shelf import Lease, Shelf, Tier, TierCounts
@@ -49,6 +49,10 @@ class SecondTier:
         self.heard: Callable[[], None] = _nobody
         """Called when a purge by another process has come to be known."""
         self.closed = False
+        mind_forks(self)
+
+    def after_fork(self) -> None:
+        self._looking = False  # whoever looks does so in the parent
 
     def view(self, runtime: Runtime) -> Tier:
         """This tier as one colour sees it."""

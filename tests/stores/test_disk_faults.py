@@ -16,6 +16,8 @@ import pytest
 from llm_edge.runtime import Awaiting, Blocking, drive
 from llm_edge.stores.disk import DiskShelf, disk_tier
 from llm_edge.stores.tier import SecondTier
+from llm_edge.stores.tombstones import Marks
+from tests.forks import in_child
 from tests.stores.kit import BOUND, Asker, Ticking, an_entry, closing, key_of
 
 PAGE = 4096
@@ -138,6 +140,11 @@ class Slow(DiskShelf):
         self.writes.set()
         self.reads.set()
         self.stuck = threading.Event()
+        self.looks = 0
+
+    def marks(self, *, patient: bool = False) -> Marks:
+        self.looks += 1
+        return super().marks(patient=patient)
 
     def put(self, *given: Any) -> bool:
         if not self.writes.is_set():
@@ -199,3 +206,26 @@ def test_a_disk_that_reads_slowly_is_waited_for_once(slow: tuple[Slow, SecondTie
     shelf._patience = BOUND  # pyright: ignore[reportPrivateUsage]  # a busy machine may need longer
     shelf.reads.set()
     asker.until_found(1, clock)
+
+
+def test_a_child_forked_while_purges_are_looked_up_looks_them_up_itself(
+    slow: tuple[Slow, SecondTier, Ticking],
+) -> None:
+    shelf, tier, clock = slow
+    looks = shelf.looks
+    shelf.reads.clear()
+    clock.advance(0.7)
+    tier.glance()
+    until(lambda: shelf.looks == looks + 1)
+
+    def looked_up_again() -> bool:
+        tier.glance()
+        until(lambda: shelf.looks == looks + 2)
+        return True
+
+    assert in_child(looked_up_again)
+
+
+def until(seen: Callable[[], bool]) -> None:
+    while not seen():
+        threading.Event().wait(0.001)
