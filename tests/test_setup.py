@@ -105,6 +105,7 @@ def test_the_changelog_keeps_its_form() -> None:
     headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("##")]
     kept = re.compile(
         r"## \[(Unreleased|\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d)\]?|### (Added|Changed|Deprecated|Removed|Fixed|Security)"
+        r"|#### [A-Z].+"
     )
     assert headings[0] == "## [Unreleased]"
     assert [heading for heading in headings if not kept.fullmatch(heading)] == []
