@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from llm_edge.stores.disk import DiskShelf, disk_tier
 from llm_edge.stores.tier import SecondTier
 from llm_edge.stores.tombstones import tag
 from tests.conftest import Colour
+from tests.forks import in_child
 from tests.stores.kit import BOUND, Asker, Ticking, an_entry, closing, key_of
 
 Open = Callable[..., Asker]
@@ -628,14 +628,20 @@ def test_a_child_forked_while_the_disk_hangs_leaves_it_alone(tmp_path: Path) -> 
         begun.set()
         return over.wait()
 
-    writer = threading.Thread(target=lambda: shelf.put(key_of(1), b"answer", 60.0, None, hangs))
-    writer.start()
-    begun.wait()
-    shelf.before_fork(time.monotonic())
-    shelf.after_fork()
-    try:
+    def writes() -> None:
+        shelf.put(key_of(1), b"answer", 60.0, None, hangs)
+        shelf.leave()
+
+    def left_alone() -> bool:
         with pytest.raises(OSError, match="fork"):
             shelf.marks()
+        return True
+
+    writer = threading.Thread(target=writes)
+    writer.start()
+    begun.wait()
+    try:
+        assert in_child(left_alone)
     finally:
         over.set()
         writer.join()
