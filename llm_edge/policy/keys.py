@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol, Self
 
 from .. import exact
 from ..message import Body
@@ -29,9 +29,6 @@ LEFT_OUT: Final[Mapping[str, str]] = {
 }
 """Fields of a request that do not change its answer, each with the reason."""
 _NAMES: Final = frozenset(LEFT_OUT)
-
-_LONG: Final = 16 * 2**10
-"""Bytes from which hashing in two steps is cheaper than putting the two parts together first."""
 
 
 def fingerprint(*parts: str) -> str:
@@ -59,10 +56,7 @@ def answer_key(body: Body, *context: str) -> str:
         canonical = exact.canonical(fields)
     except TypeError as error:
         raise ValueError(f"this body has no canonical form: {error}") from None
-    around = _around(*context)
-    if len(canonical) < _LONG:
-        return hashlib.sha256(around + canonical).hexdigest()
-    whole = hashlib.sha256(around)
+    whole = _around(*context).copy()
     whole.update(canonical)
     return whole.hexdigest()
 
@@ -79,10 +73,18 @@ def address(url: str, dialect: str) -> str:
     return url
 
 
+class _Hash(Protocol):
+    """A hash under way, as hashlib has it."""
+
+    def copy(self) -> Self: ...
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
 @lru_cache(maxsize=1024)
-def _around(*context: str) -> bytes:
-    # What is around calls is the same for most of them.
-    return _apart((SCHEMA, *context))
+def _around(*context: str) -> _Hash:
+    # What is around calls is the same for most of them: each goes on from a copy.
+    return hashlib.sha256(_apart((SCHEMA, *context)))
 
 
 def _apart(parts: tuple[str, ...]) -> bytes:

@@ -59,28 +59,29 @@ def bounded() -> Iterator[None]:
     assert SHORT - 0.05 <= time.monotonic() - started < SOON
 
 
-def dripping(first: bytes, drop: bytes) -> Callable[[Peer], None]:
+def dripping(first: bytes, drop: bytes, every: float = 0.05) -> Callable[[Peer], None]:
     def script(peer: Peer) -> None:
         peer.request()
         peer.send(first)
-        peer.drip(drop, 0.05)
+        peer.drip(drop, every)
 
     return script
 
 
 DRIPS = {
-    "bytes of the head": (b"HTTP/1.1 200 OK\r\n", b"x"),
-    "header fields": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
-    "interim answers": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
-    "bytes of a body": (b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n", b"x"),
-    "comments": (CHUNKED, chunk(b": ping\n\n")),
-    "bytes of a chunk size": (CHUNKED, b"0"),
+    "bytes of the head": dripping(b"HTTP/1.1 200 OK\r\n", b"x"),
+    "header fields": dripping(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+    "interim answers": dripping(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "bytes of a body": dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n", b"x"),
+    "comments": dripping(CHUNKED, chunk(b": ping\n\n")),
+    "comments without a pause": dripping(CHUNKED, chunk(b": ping\n\n"), 0.0),
+    "bytes of a chunk size": dripping(CHUNKED, b"0"),
 }
 
 
 @pytest.mark.parametrize("name", DRIPS)
 def test_a_server_that_drips_gains_no_time(wires: Wires, name: str) -> None:
-    with Upstream(dripping(*DRIPS[name])) as upstream:
+    with Upstream(DRIPS[name]) as upstream:
         send = wires.sender()
         with bounded(), pytest.raises((NetworkFailed, TimeoutError)):
             wires.get(send, upstream.url, patient(SHORT))
@@ -89,7 +90,7 @@ def test_a_server_that_drips_gains_no_time(wires: Wires, name: str) -> None:
 
 @pytest.mark.parametrize("name", DRIPS)
 def test_a_moment_that_comes_before_the_end_of_the_call_holds_too(exact: Wires, name: str) -> None:
-    with Upstream(dripping(*DRIPS[name])) as upstream:
+    with Upstream(DRIPS[name]) as upstream:
         send = exact.sender()
         patience = patient(None, silence=SHORT)
         patience.within(SHORT)

@@ -8,17 +8,14 @@ interpreter over.
 
 from __future__ import annotations
 
-import math
-import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
 
 from ...providers.base import Wire
 from ..sender import Answer, Patience
+from .busy import Busy, Ready, ready
 from .faults import failed, redrawn
 from .http1 import Places, Reading, Rest, Way, written
 from .opening import opened, shut
@@ -46,9 +43,9 @@ class BlockingHttp1:
             return await self._rest(wire, patience)
         line = self._lines.take(place.way, patience)
         while True:
-            used, reading = line.used, Reading()
+            used = line.used
             try:
-                line.ask(data, reading, patience)
+                reading = line.ask(data, patience)
                 status, headers = reading.status, readable(reading.raw)
                 if not reading.over:
                     return Answer(status, headers, BlockingSource(line, reading, patience))
@@ -84,13 +81,14 @@ class _Unanswered(Exception):
 class _Line:
     """One connection."""
 
-    __slots__ = ("_lines", "_said", "_secure", "since", "sock", "used", "way")
+    __slots__ = ("_busy", "_lines", "_said", "_secure", "since", "sock", "used", "way")
 
     def __init__(self, lines: _Lines, way: Way, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._lines, self.way, self.sock = lines, way, sock
         self._secure = isinstance(sock, ssl.SSLSocket)
-        self._said = _waiting(sock, write=False)
+        self._said = ready(sock)
+        self._busy = Busy(self._said, lines.looking)
         self.used = False
         self.since = 0.0
 
@@ -98,16 +96,18 @@ class _Line:
         """Nobody has hung up, nor said what was not asked for."""
         return not self._said(0)
 
-    def ask(self, data: bytes, reading: Reading, patience: Patience) -> None:
+    def ask(self, data: bytes, patience: Patience) -> Reading:
         """Send a request, and read up to the end of the answer's head."""
         broken: OSError | None = None
         try:
             self._send(data, patience)
         except OSError as error:
             broken = error  # a server that refuses a long request may have said why
+        reading = Reading()
         try:
             while not reading.head:
                 self.read(reading, patience)
+            return reading
         except OSError as error:
             fault = redrawn(broken or error, kind="ReadError" if broken is None else "WriteError")
             raise _Unanswered(fault, reading.heard) from None
@@ -123,7 +123,7 @@ class _Line:
                     return
                 left = memoryview(left)[sent:]
             except (BlockingIOError, ssl.SSLWantWriteError):
-                _wait(_waiting(self.sock, write=True), patience, "WriteTimeout")
+                _wait(ready(self.sock, write=True), patience, "WriteTimeout")
             except ssl.SSLWantReadError:
                 _wait(self._said, patience, "WriteTimeout")
 
@@ -143,14 +143,14 @@ class _Line:
 
     def _some(self, patience: Patience) -> bytes:
         if not self._secure:  # what TLS has read already, `poll` does not know of
-            _wait(self._said, patience, "ReadTimeout")
+            _wait(self._busy, patience, "ReadTimeout")
         while True:
             try:
                 return self.sock.recv(_LUMP)
             except (BlockingIOError, ssl.SSLWantReadError):
                 _wait(self._said, patience, "ReadTimeout")
             except ssl.SSLWantWriteError:
-                _wait(_waiting(self.sock, write=True), patience, "ReadTimeout")
+                _wait(ready(self.sock, write=True), patience, "ReadTimeout")
 
     def leave(self, reading: Reading) -> None:
         """The call that used it is over, or goes."""
@@ -177,25 +177,10 @@ def _left(patience: Patience, kind: str) -> float | None:
     return seconds
 
 
-def _wait(ready: Callable[[float | None], bool], patience: Patience, kind: str) -> None:
+def _wait(some: Ready, patience: Patience, kind: str) -> None:
     seconds = patience.remaining()
-    if seconds == 0 or not ready(seconds):
+    if seconds == 0 or not some(seconds):
         raise failed(kind)
-
-
-def _waiting(sock: socket.socket, *, write: bool) -> Callable[[float | None], bool]:
-    """Waits so many seconds, or for ever, until something can be read (or written); whether it can."""
-    if not hasattr(select, "poll"):
-        reads, writes = ([], [sock]) if write else ([sock], [])
-        return lambda seconds: any(select.select(reads, writes, [], seconds))
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT if write else select.POLLIN)
-    # Rounded up: a wait that ends too early would only be begun again.
-    return lambda seconds: bool(poll.poll(None if seconds is None or seconds > _WEEKS else math.ceil(seconds * 1e3)))
-
-
-_WEEKS: Final = 2e6
-"""Seconds that poll can be told; whoever waits longer waits for ever."""
 
 
 class _Lines:
@@ -203,6 +188,7 @@ class _Lines:
 
     def __init__(self, most: int, places: Places) -> None:
         self._most, self._places = most, places
+        self.looking = threading.Lock()
         self._lock = threading.Lock()  # taken by itself where nobody has to wait: a condition takes it the long way
         self._change = threading.Condition(self._lock)
         self._resting: dict[Way, list[_Line]] = {}

@@ -8,12 +8,14 @@ late. Here each wait gets only what is left of the call.
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 import httpcore2
 
 from ...runtime import Clock
+from .busy import Busy, ready
 from .names import addresses, all_public
 from .recall import recalled
 from .waits import Together, Waits, left, left_to_connect
@@ -24,6 +26,7 @@ class PatientSockets(httpcore2.NetworkBackend):
 
     def __init__(self, *, public: bool = False) -> None:
         self._inner, self._public = httpcore2.SyncBackend(), public
+        self._looking = threading.Lock()
 
     def connect_tcp(
         self,
@@ -43,7 +46,7 @@ class PatientSockets(httpcore2.NetworkBackend):
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
             else:
-                return PatientSocket(stream, until)
+                return PatientSocket(stream, until, self._looking)
         try:
             raise failure
         finally:
@@ -81,9 +84,10 @@ class _Until:
 class PatientSocket(httpcore2.NetworkStream):
     """One blocking connection; asks before each wait how long it may take."""
 
-    def __init__(self, inner: httpcore2.NetworkStream, until: _Until) -> None:
+    def __init__(self, inner: httpcore2.NetworkStream, until: _Until, looking: threading.Lock | None = None) -> None:
         self._inner = inner
         self._until = until
+        self._busy = None if looking is None else Busy(ready(inner.get_extra_info("socket")), looking)
         self._together = Together()
         spoken = inner.get_extra_info("ssl_object")
         self._together.off = spoken is not None and spoken.selected_alpn_protocol() == "h2"
@@ -98,11 +102,19 @@ class PatientSocket(httpcore2.NetworkStream):
         recall = timeout.patience.recall if isinstance(timeout, Waits) else None
         sock = None if recall is None or self._together.off else self._inner.get_extra_info("socket")
         if recall is None or sock is None:  # over HTTP/2 others wait at the same socket
-            data = self._inner.read(max_bytes, seconds)
+            data = self._some(max_bytes, seconds)
         else:
-            data = recalled(recall, sock, lambda: self._inner.read(max_bytes, seconds))
+            data = recalled(recall, sock, lambda: self._some(max_bytes, seconds))
         if data and isinstance(timeout, Waits):
             timeout.heard = True
+        return data
+
+    def _some(self, max_bytes: int, seconds: float | None) -> bytes:
+        busy = self._busy
+        if busy is None or busy.look():
+            return self._inner.read(max_bytes, seconds)
+        data = self._inner.read(max_bytes, seconds)
+        busy.slept()
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
