@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from ..runtime import Blocking, Guard, Runtime, Signal, mind_forks
-from .bells import Bell, bell
+from .bells import Bell, bell, placing
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[], object]
@@ -41,6 +41,8 @@ class Workers:
 
     def __init__(self, name: str, count: int, leave: Work, *, prompt: bool = False) -> None:
         self._name, self._count, self._leave, self._prompt = name, count, leave, prompt
+        if prompt:
+            placing()  # what it takes is loaded now, and not while the first call waits
         self._begin()
         mind_forks(self)
 
@@ -64,8 +66,8 @@ class Workers:
             each.close()
         self._begin()
 
-    def submit(self, work: Work) -> None:
-        """Have it done; work that raises is lost without a word."""
+    def submit(self, work: Work, *, beside: bool = False) -> None:
+        """Have it done; work that raises is lost without a word. `beside`: the caller waits for it from now on."""
         jobs, threads = self._jobs, self._threads
         jobs.append(work)
         try:
@@ -74,7 +76,7 @@ class Workers:
             if len(threads) < self._count and (jobs or not threads):
                 self._hire()
         else:
-            lying.ring()
+            lying.ring(beside=beside)
 
     def _hire(self) -> None:
         # Whoever finds the lock taken need not wait: a thread is being started.
@@ -127,7 +129,7 @@ class Workers:
         except IndexError:
             door, own = bell(prompt=False), False
         asked.over.subscribe(door.ring)
-        self.submit(asked.do)
+        self.submit(asked.do, beside=True)
         try:
             rung = door.wait(seconds)
         finally:

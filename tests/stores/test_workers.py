@@ -212,3 +212,71 @@ def test_a_loop_goes_on_while_slow_work_is_done() -> None:
         return found
 
     assert asyncio.run(ask()) == ["True"] * 3
+
+
+def waited_for(workers: Workers, work: Callable[[], Any], *, here: bool) -> Any:
+    """By this thread, or by a loop that goes on meanwhile."""
+    if here:
+        return drive(workers.run(work, Blocking(), BOUND))
+    return asyncio.run(workers.run(work, Awaiting(), BOUND))
+
+
+def at_rest(workers: Workers) -> None:
+    while not workers._idle:  # pyright: ignore[reportPrivateUsage]  # nothing else tells
+        threading.Event().wait(0.001)
+
+
+@pytest.fixture
+def one() -> Iterator[Workers]:
+    """A thread that lies down before it is brought more."""
+    with one_thread() as workers:
+        yield workers
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[Workers]:
+    workers = Workers("test", 1, lambda: None, prompt=True)
+    for _ in range(2):
+        waited_for(workers, lambda: None, here=True)
+        at_rest(workers)
+    yield workers
+    workers.close()
+    workers.join(BOUND)
+
+
+placed = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system places its threads by itself")
+
+
+@placed
+def test_who_is_waited_for_goes_on_where_the_caller_was_and_else_wherever_there_is_room(one: Workers) -> None:
+    everywhere = os.sched_getaffinity(0)
+    try:
+        for processor in everywhere:
+            os.sched_setaffinity(0, {processor})
+            at_rest(one)
+            assert waited_for(one, lambda: os.sched_getaffinity(0), here=True) == {processor}
+    finally:
+        os.sched_setaffinity(0, everywhere)
+    at_rest(one)
+    assert waited_for(one, lambda: os.sched_getaffinity(0), here=False) == everywhere
+    at_rest(one)
+    assert len(waited_for(one, lambda: os.sched_getaffinity(0), here=True)) == 1
+    assert os.sched_getaffinity(0) == everywhere, "the caller's own place is its own affair"
+
+
+@placed
+def test_where_threads_cannot_be_placed_the_work_is_done_all_the_same_and_it_is_tried_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[int] = []
+
+    def forbidden(thread: int, processors: object) -> None:
+        tried.append(thread)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    with one_thread() as workers:
+        for number in range(5):
+            at_rest(workers)
+            assert waited_for(workers, lambda number=number: number, here=True) == number  # type: ignore[misc]  # the number of now
+    assert len(tried) == 1
