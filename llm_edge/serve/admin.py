@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from .. import exact
+from ..config import TIERS
 from ..errors import InvalidRequest
 from ..exact import is_list
 from ..runtime import Clock
@@ -61,7 +62,7 @@ class Admin:
         days = asked.get("days")
         create = partial(
             store.create, caller.name, brought=None if asked.get("key") is None else _text(asked, "key"),
-            name=_text(asked, "name"), tenant=_text(asked, "tenant"), tier=_text(asked, "tier"),
+            name=_text(asked, "name"), tenant=_text(asked, "tenant"), tier=self.tier(asked),
             permissions=_texts(asked, "permissions", [CALL]), models=_texts(asked, "models", []),
             days=None if days is None else _number(asked, "days", 0.0),
         )  # fmt: skip
@@ -130,6 +131,15 @@ class Admin:
         if self._keys is None:
             raise NoSuchPath("there is no database of keys here; whoever runs the gateway sets serve.auth.database")
         return caller, self._keys
+
+    def tier(self, asked: Mapping[str, Any]) -> str:
+        """The tier that is asked for: one that limits know, or none."""
+        tier, known = _text(asked, "tier"), {**TIERS, **self._sidecar.edge.config.tiers}
+        if tier and tier not in known:
+            raise InvalidRequest(
+                f"`tier` is {tier!r}, which this configuration does not have; there are {', '.join(sorted(known))}"
+            )
+        return tier
 
     async def asked(self, request: Request, known: set[str] | None) -> Mapping[str, Any]:
         """The JSON object that was sent, with none but the fields that are known; None for any."""

@@ -122,9 +122,9 @@ class Allowances:
         tier: str | None = None
         if not ended:
             asked = await self._admin.asked(request, {"tier"})
-            tier = asked.get("tier")
-            if not isinstance(tier, str):
-                raise InvalidRequest("`tier` must be text")
+            if "tier" not in asked:
+                raise InvalidRequest("`tier` must be given; an empty one takes theirs away")
+            tier = self._admin.tier(asked)
         count = await asyncio.to_thread(lambda: keys.of_tenant(caller.name, tenant, tier=tier, revoked=ended))
         return self._admin.said(
             {"tenant": tenant, "keys": count, **({"state": "revoked"} if ended else {"tier": tier})}

@@ -132,6 +132,19 @@ def test_tenants_are_listed_moved_and_ended(desk: Desk) -> None:
     assert desk.admin("PUT", "tenants/nobody", {"tier": 5})[0] == 400
 
 
+def test_a_tier_that_nobody_knows_is_refused_for_it_would_count_as_none(desk: Desk) -> None:
+    for method, path, given in (
+        ("PUT", "tenants/acme", {"tier": "prro"}),
+        ("POST", "keys", {"name": "app", "tier": "prro"}),
+    ):
+        status, said = desk.admin(method, path, given)
+        assert status == 400
+        assert "`tier` is 'prro'" in said["error"]["message"]
+        assert "pro" in said["error"]["message"].partition("there are")[2]
+    assert desk.admin("PUT", "tenants/acme", {})[0] == 400
+    assert desk.admin("PUT", "tenants/acme", {"tier": ""}) == (200, {"tenant": "acme", "keys": 1, "tier": ""})
+
+
 def test_spending_is_told_by_whatever_is_asked(desk: Desk) -> None:
     assert desk.call() == 200
     status, told = desk.admin("GET", "spend")
