@@ -245,10 +245,9 @@ def _asked(request: Request, operation: str, content: bool) -> dict[str, Any]:
     if request.streaming:
         facts["gen_ai.request.stream"] = True
     body = request.body.json
-    for field, name in REQUEST.items():
-        value = body.get(field)
-        if type(value) is int or type(value) is float:
-            facts[name] = value
+    for field, value in body.items():  # they are few
+        if field in REQUEST and (type(value) is int or type(value) is float):
+            facts[REQUEST[field]] = value
     if content:
         asked = body.get("messages") or body.get("input") or body.get("contents") or body.get("prompt")
         facts["gen_ai.input.messages"] = json.dumps(asked, ensure_ascii=False, default=str)
@@ -275,10 +274,11 @@ def _answered(notes: Notes, identity: str, model: str, finished: Sequence[str]) 
         facts["gen_ai.response.finish_reasons"] = list(finished)
     if notes.first_byte is not None:
         facts["gen_ai.response.time_to_first_chunk"] = notes.first_byte - notes.started
-    for counted, name in USAGE.items():
-        tokens = (notes.usage or {}).get(counted)
-        if tokens is not None:
-            facts[name] = tokens
+    if notes.usage is not None:
+        for counted, name in USAGE.items():
+            tokens = notes.usage.get(counted)
+            if tokens is not None:
+                facts[name] = tokens
     return facts
 
 
