@@ -37,7 +37,9 @@ _WEEKS: Final = 2e6
 
 class Busy:
     """
-    Waits for the answers of one connection; without sleeping, as long as the last one came that quickly.
+    Waits for answers to begin on one connection; without sleeping, as long as the last one came that quickly.
+
+    Not for what follows: parts that came together would have each pause of a stream begin with a vain look.
 
     One thread of an engine does so at a time (`turn` is the engine's): more of them would only take the interpreter
     from each other.

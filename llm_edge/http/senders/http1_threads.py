@@ -130,7 +130,11 @@ class _Line:
     def read(self, reading: Reading, patience: Patience) -> None:
         """Wait for more of the answer."""
         recall = patience.recall
-        data = self._some(patience) if recall is None else recalled(recall, self.sock, lambda: self._some(patience))
+        said = self._said if reading.heard else self._busy
+        if recall is None:
+            data = self._some(said, patience)
+        else:
+            data = recalled(recall, self.sock, lambda: self._some(said, patience))
         if data:
             reading.feed(data)
         else:
@@ -141,9 +145,9 @@ class _Line:
                 finally:
                     del fault  # as above
 
-    def _some(self, patience: Patience) -> bytes:
+    def _some(self, said: Ready, patience: Patience) -> bytes:
         if not self._secure:  # what TLS has read already, `poll` does not know of
-            _wait(self._busy, patience, "ReadTimeout")
+            _wait(said, patience, "ReadTimeout")
         while True:
             try:
                 return self.sock.recv(_LUMP)

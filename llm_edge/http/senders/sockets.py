@@ -99,18 +99,19 @@ class PatientSocket(httpcore2.NetworkStream):
             raise httpcore2.ReadTimeout
         if unsaid:
             self._inner.write(unsaid, seconds)
-        recall = timeout.patience.recall if isinstance(timeout, Waits) else None
+        recall, busy = None, None
+        if isinstance(timeout, Waits):
+            recall, busy = timeout.patience.recall, None if timeout.heard else self._busy
         sock = None if recall is None or self._together.off else self._inner.get_extra_info("socket")
         if recall is None or sock is None:  # over HTTP/2 others wait at the same socket
-            data = self._some(max_bytes, seconds)
+            data = self._some(busy, max_bytes, seconds)
         else:
-            data = recalled(recall, sock, lambda: self._some(max_bytes, seconds))
+            data = recalled(recall, sock, lambda: self._some(busy, max_bytes, seconds))
         if data and isinstance(timeout, Waits):
             timeout.heard = True
         return data
 
-    def _some(self, max_bytes: int, seconds: float | None) -> bytes:
-        busy = self._busy
+    def _some(self, busy: Busy | None, max_bytes: int, seconds: float | None) -> bytes:
         if busy is None or busy.look():
             return self._inner.read(max_bytes, seconds)
         data = self._inner.read(max_bytes, seconds)
