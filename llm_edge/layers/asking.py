@@ -285,6 +285,15 @@ class Asking:
         lease: Lease | None = None, answered: str = "",
     ) -> None:  # fmt: skip
         """Keep an answer; `answered` is the model that says it gave it."""
+        entry, tier = self.hold(kind, payload, headers, request, usage, began, answered), self._cache.tier
+        if entry is not None and tier is not None:
+            tier.put(entry, lease)
+
+    def hold(
+        self, kind: Kind, payload: bytes, headers: Pairs, request: Request, usage: Json | None, began: float,
+        answered: str,
+    ) -> Entry | None:  # fmt: skip
+        """Keep an answer in memory, and give what is to be kept further down; None where there is a better one."""
         cache, rule, controls = self._cache, self._rule, request.controls
         tier, clock = cache.tier, cache.clock
         ttl = controls.ttl
@@ -294,7 +303,7 @@ class Asking:
         if kind == "stream" and usage is None:
             held = self._answers.recall(self._key, now)
             if held is not None and held.made >= began and held.entry.usage is not None:
-                return  # it came while this one was on its way, and serves both kinds of ask
+                return None  # it came while this one was on its way, and serves both kinds of ask
         entry = Entry(
             key=self._key, scope=self._scope(), tenant=_digest(controls.tenant), namespace=controls.namespace,
             model=request.model, dialect=request.dialect, kind=kind, headers=headers, payload=payload,
@@ -303,8 +312,7 @@ class Asking:
             took=now - began, target=target,
         )  # fmt: skip
         self._answers.hold(entry, now=now, age=0.0, seconds=rule.ttl)
-        if tier is not None:
-            tier.put(entry, lease)
+        return entry
 
     # ------------------------------------------------------------------ renewed behind the caller's back
 

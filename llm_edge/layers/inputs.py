@@ -213,11 +213,16 @@ class Inputs:
         headers = kept_headers(response.headers, "")
         given: Any = request.body.json["input"]
         shares = _shares(given, request.notes.usage)
+        entries: list[Entry] = []
         for number, key in enumerate(keys):
             usage = {"prompt_tokens": shares[number], "total_tokens": shares[number]}
             payload = exact.write({**singles[number], "usage": usage})
             call = Asking(self._cache, key, request, self._rule, self._handler)
-            call.put("whole", payload, headers, request, usage, began, answered=request.notes.answered)
+            entry = call.hold("whole", payload, headers, request, usage, began, request.notes.answered)
+            if entry is not None:
+                entries.append(entry)
+        if self._cache.tier is not None:
+            self._cache.tier.put_all(entries)
 
 
 async def _nothing(request: Request) -> Response | None:

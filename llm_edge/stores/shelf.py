@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -44,6 +44,10 @@ class Tier(Protocol):
 
     def put(self, entry: Entry, lease: Lease | None = None, /) -> None:
         """Have it written soon; never waits. Under a lease: not when somebody else has claimed the key since."""
+        ...
+
+    def put_all(self, entries: Sequence[Entry], /) -> None:
+        """Have these written soon, as one: a batch never has to make room for itself."""
         ...
 
     async def remove(self, key: str, /) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ..runtime import Clock, Guard, Runtime, Signal, ThreadClock, mind_forks
@@ -218,6 +218,14 @@ class SecondTier:
         if not self.closed:
             self._behind.add(lambda: self._put(entry, lease), entry.size)
 
+    def put_all(self, entries: Sequence[Entry]) -> None:
+        def write() -> None:
+            for entry in entries:
+                self._put(entry, None)
+
+        if not self.closed:
+            self._behind.add(write, sum(entry.size for entry in entries))
+
     def _put(self, entry: Entry, lease: Lease | None) -> None:
         left = entry.expires + self._stale - self._clock.time()
         if left <= 0 or self.tombstones.cover(entry):
@@ -338,6 +346,9 @@ class _View:
 
     def put(self, entry: Entry, lease: Lease | None = None, /) -> None:
         self._tier.put(entry, lease)
+
+    def put_all(self, entries: Sequence[Entry], /) -> None:
+        self._tier.put_all(entries)
 
     async def remove(self, key: str, /) -> bool:
         return await self._tier.remove(key, self._runtime)

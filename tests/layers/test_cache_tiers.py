@@ -31,6 +31,7 @@ from tests.stores.kit import BOUND, Ticking
 from .kit import Script, answer, call, failed, read_all, streamed
 from .test_cache import UNDERSTOOD, asked
 from .test_cache_fresh import settled
+from .test_cache_inputs import embedded
 from .test_flight import until
 
 if TYPE_CHECKING:
@@ -362,3 +363,15 @@ def test_what_was_made_by_a_clock_that_was_ahead_is_purged_too(processes: Any) -
     assert [one.ask()[0], processes(lambda request: answer()).ask()[0]] == ["MISS", "MISS"]
     one.clock.advance(31.0)
     assert [one.ask()[0], one.ask()[0]] == ["MISS", "HIT"]
+
+
+def test_a_long_batch_of_embeddings_is_kept_whole_however_slowly_it_is_written(processes: Any) -> None:
+    one = processes(embedded)
+    one.layer.understand = lambda dialect: type(UNDERSTOOD)(UNDERSTOOD.watcher, lambda body, usage: ())
+    fields: Any = {"operation": "embeddings", "dialect": "openai.embeddings"}
+    writes = threading.Event()
+    one.tier._behind.add(writes.wait)
+    one.ask(**fields, body={"model": "e", "input": [f"text {number}" for number in range(1100)]})
+    writes.set()
+    one.written()
+    assert (one.tier.counts().written, one.tier.counts().dropped) == (1100, 0)
