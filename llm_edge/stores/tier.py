@@ -46,8 +46,8 @@ class SecondTier:
         self._counts, self._guard = TierCounts(), Guard()
         self._marks_read: float | None = None
         self._looking = False
-        self.heard: Callable[[], None] = _nobody
-        """Called when a purge by another process has come to be known."""
+        self.heard: Callable[[float], None] = _nobody
+        """Called, with the time of day, when a purge by another process has come to be known."""
         self.closed = False
         mind_forks(self)
 
@@ -184,6 +184,7 @@ class SecondTier:
         now = self._clock.time()
         if entry.made > now + AHEAD:
             self._odd("future")
+            self._later(lambda: self._shelf.remove(key))  # by then it may have been purged, and nobody could tell
             return None
         gone = now > entry.expires + self._stale or self.tombstones.cover(entry)
         return None if gone else entry
@@ -196,7 +197,7 @@ class SecondTier:
         known, first, self._marks_read = self.tombstones.marks, self._marks_read is None, self._clock.now()
         unsaid = self.tombstones.merge(found, self._clock.time())
         if not first and self.tombstones.marks is not known:  # those found first are older than our calls
-            self.heard()
+            self.heard(self._clock.time())
         if unsaid:
             self._later(lambda: self._shelf.mark(unsaid))
 
@@ -332,7 +333,7 @@ class SecondTier:
         self._guard.post(count)
 
 
-def _nobody() -> None: ...
+def _nobody(now: float) -> None: ...
 
 
 class _View:

@@ -102,6 +102,10 @@ def test_an_entry_from_the_future_is_not_believed(open_at: Open, tmp_path: Path)
     asker.put(an_entry(1, made=clock.time() + 3600))
     assert asker.get(1) is None
     assert asker.second.counts().odd == {"future": 1}
+    asker.drain()
+    clock.advance(3600)
+    assert asker.get(1) is None
+    assert asker.second.counts().odd == {"future": 1}, "and is deleted"
 
 
 def test_what_is_removed_is_gone(open_at: Open, tmp_path: Path) -> None:
