@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from llm_edge import ConfigError
+from llm_edge.stores.database import connect
 from llm_edge.stores.disk import DiskShelf, disk_tier
 from llm_edge.stores.tier import SecondTier
 from llm_edge.stores.tombstones import tag
@@ -411,6 +413,7 @@ def test_a_full_disk_is_a_cache_that_keeps_nothing_new(tmp_path: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from llm_edge.runtime import Blocking, drive
+from llm_edge.stores.database import connect
 from llm_edge.stores.disk import disk_tier
 from tests.stores.kit import Asker, Ticking, an_entry
 
@@ -442,6 +445,7 @@ def test_a_directory_that_cannot_be_written_is_a_cache_that_keeps_nothing(tmp_pa
 import diskcache, os, sys  # another user may not be allowed to read the library
 from pathlib import Path
 from llm_edge.runtime import Blocking, drive
+from llm_edge.stores.database import connect
 from llm_edge.stores.disk import disk_tier
 from tests.stores.kit import Asker, Ticking, an_entry
 
@@ -510,6 +514,7 @@ WRITER = """
 import itertools, sys
 from pathlib import Path
 from llm_edge.runtime import Blocking, drive
+from llm_edge.stores.database import connect
 from llm_edge.stores.disk import disk_tier
 from tests.stores.kit import Asker, an_entry
 
@@ -622,6 +627,22 @@ def test_a_forked_child_goes_on_when_its_parent_has_closed(open_at: Open, tmp_pa
     assert later.get(1)
     assert later.get(2)
     assert not list(tmp_path.glob("*corrupt*"))
+
+
+def test_a_connection_that_is_collected_while_all_are_closed_is_no_error(tmp_path: Path) -> None:
+    """A thread has ended; what it had open waits for the garbage collector, which may come at any moment."""
+    database: Any = connect(tmp_path, 2**20)
+
+    def collected(frame: Any, event: str, given: object) -> None:
+        if event == "call" and frame.f_code.co_name == "pop":
+            gc.collect()
+
+    sys.setprofile(collected)
+    try:
+        database.part()
+    finally:
+        sys.setprofile(None)
+    database.close()
 
 
 def test_a_child_forked_while_the_disk_hangs_leaves_it_alone(tmp_path: Path) -> None:
