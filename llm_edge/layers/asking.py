@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -141,7 +141,7 @@ class Asking:
             alone = controls.no_store or not (rule.coalesce if controls.coalesce is None else controls.coalesce)
             if alone:
                 return await self.fetched(request) or await self._ask(request)
-            ask: Ask = self._ask if self._cache.tier is None or rule.lease <= 0 else self._ask_for_all
+            ask: Ask = self._ask if self._cache.tier is None or rule.lease <= 0 else self.ask_for_all
             response = await self._answers.flights.share(
                 self._flight(form_of(request)), request, self._cache.runtime,
                 look=self.fetched, ask=ask, other=self._other_form, turn=self._turned,
@@ -211,17 +211,19 @@ class Asking:
             past = max(past, 0.0)  # to this call it is not fresh
         return held if past < window else None
 
-    async def _ask_for_all(self, request: Request, look: Look | None = None) -> Response:
+    async def ask_for_all(
+        self, request: Request, look: Look | None = None, ask: Callable[..., Awaitable[Response]] | None = None
+    ) -> Response:
         """Ask while other processes wait for the answer; or wait for theirs, as long as it makes sense."""
         tier, clock, lease = self._cache.tier, self._cache.clock, self._rule.lease
-        look = look or self.fetched
+        look, ask = look or self.fetched, ask or self._ask
         if tier is None or lease <= 0:
-            return await self._ask(request)
+            return await ask(request)
         name, token = f"{self._key} {form_of(request)}", secrets.token_hex(8)
         until, pause = self._patience(request, lease), _FIRST_PAUSE
         while await tier.claim(name, token, lease) is False:  # None: the store cannot say
             if clock.now() >= until:
-                return await self._ask(request)
+                return await ask(request)
             await clock.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             found = await look(request)
@@ -229,7 +231,7 @@ class Asking:
                 return found
         try:
             found = await look(request) if pause > _FIRST_PAUSE else None
-            response = found or await self._ask(request, (name, token), over=lambda: tier.release(name, token))
+            response = found or await ask(request, (name, token), over=lambda: tier.release(name, token))
         except BaseException:
             tier.release(name, token)
             raise
@@ -331,7 +333,7 @@ class Asking:
 
         async def ask(request: Request) -> Response:
             answers.stats.again()
-            return await self._ask_for_all(request, newer)
+            return await self.ask_for_all(request, newer)
 
         books = self._cache.books
 

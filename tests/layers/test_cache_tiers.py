@@ -228,20 +228,28 @@ def on_threads(*work: Any) -> list[Any]:
         return [each.result() for each in [pool.submit(each) for each in work]]
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-def test_processes_that_ask_the_same_share_one_call(tmp_path: Path, streaming: bool) -> None:
+BATCH: Any = {
+    "operation": "embeddings", "dialect": "openai.embeddings", "body": {"model": "e", "input": ["a", "bb"]}
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", [{"streaming": False}, {"streaming": True}, BATCH])
+def test_processes_that_ask_the_same_share_one_call(tmp_path: Path, fields: Any) -> None:
     clock, gate, asked_once = Ticking(), threading.Event(), threading.Event()
 
     def slow(request: Request) -> Response:
         asked_once.set()
         assert gate.wait(BOUND)
-        return streamed() if streaming else answer()
+        return embedded(request) if fields is BATCH else streamed() if request.streaming else answer()
 
     one, other = (Process(Sync(), tmp_path / "kept", clock, slow, lease=1e6) for _ in range(2))
+    for each in (one, other):
+        if fields is BATCH:
+            each.layer.understand = lambda dialect: type(UNDERSTOOD)(UNDERSTOOD.watcher, lambda body, usage: ())
 
     def second() -> tuple[str, bytes]:
         assert asked_once.wait(BOUND)
-        return other.ask(streaming=streaming)
+        return other.ask(**fields)
 
     def third() -> None:
         assert asked_once.wait(BOUND)
@@ -250,9 +258,9 @@ def test_processes_that_ask_the_same_share_one_call(tmp_path: Path, streaming: b
             os.sched_yield()
         gate.set()
 
-    first, again, _ = on_threads(lambda: one.ask(streaming=streaming), second, third)
+    first, again, _ = on_threads(lambda: one.ask(**fields), second, third)
     assert (first[0], again[0]) == ("MISS", "HIT")
-    assert first[1] == again[1]
+    assert fields is BATCH or first[1] == again[1]
     assert len(one.script.asked) + len(other.script.asked) == 1
     one.close()
     other.close()
