@@ -217,7 +217,7 @@ class Asking:
         """Ask while other processes wait for the answer; or wait for theirs, as long as it makes sense."""
         tier, clock, lease = self._cache.tier, self._cache.clock, self._rule.lease
         look, ask = look or self.fetched, ask or self._ask
-        if tier is None or lease <= 0:
+        if tier is None or lease <= 0 or tier.crowded:
             return await ask(request)
         name, token = f"{self._key} {form_of(request)}", secrets.token_hex(8)
         until, pause = self._patience(request, lease), _FIRST_PAUSE

@@ -58,6 +58,11 @@ class Tier(Protocol):
         """Have everything under a tag (`tombstones.tag`) forgotten; False when other processes cannot be told yet."""
         ...
 
+    @property
+    def crowded(self) -> bool:
+        """Whether answers are written so slowly that nobody should wait for another's."""
+        ...
+
     async def claim(self, key: str, token: str, seconds: float, /) -> bool | None:
         """Whether the right to ask upstream for this key is ours now; None when the store cannot say."""
         ...

@@ -63,6 +63,11 @@ class SecondTier:
         """Whether it is left alone for a while, as it did not answer."""
         return self._reading.blown or self._writing.blown
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there is much to write, so that an answer may be long in coming, or not be written at all."""
+        return self._behind.crowded
+
     def counts(self) -> TierCounts:
         """A copy of the counters."""
         now = self._counts
@@ -270,7 +275,7 @@ class SecondTier:
         def write() -> None:
             self._write(work)
 
-        self._behind.add(write)
+        self._behind.add(write, soon=True)
 
     async def remove(self, key: str, runtime: Runtime) -> bool:
         return await self._written(lambda: self._shelf.remove(key), runtime)
@@ -285,7 +290,7 @@ class SecondTier:
             return False
         outcome: list[bool] = []
         done = Signal()
-        self._behind.add(lambda: outcome.append(self._write(work)), done=done)
+        self._behind.add(lambda: outcome.append(self._write(work)), done=done, soon=True)
         await runtime.wait(done, 1.0)
         return outcome == [True]
 
@@ -341,6 +346,10 @@ class _View:
 
     def __init__(self, tier: SecondTier, runtime: Runtime) -> None:
         self._tier, self._runtime = tier, runtime
+
+    @property
+    def crowded(self) -> bool:
+        return self._tier.crowded
 
     async def get(self, key: str, scope: str, /) -> Entry | None:
         return await self._tier.get(key, scope, self._runtime)

@@ -278,6 +278,19 @@ def test_a_process_that_died_with_the_lease_holds_nobody_up_for_longer_than_that
     assert 0 < sum(other.clock.slept) <= 31.0
 
 
+def test_while_answers_are_written_too_slowly_nobody_waits_for_anothers(processes: Any) -> None:
+    one = processes(lease=30.0)
+    begun, writes = threading.Event(), threading.Event()
+    one.tier._behind.add(lambda: (begun.set(), writes.wait(BOUND)))
+    assert begun.wait(BOUND)
+    for number in range(100):
+        one.ask(body={"model": "m", "messages": [number]})
+    one.answers.memory.clear()
+    again = one.ask(body={"model": "m", "messages": [1]})
+    writes.set()
+    assert (again[0], one.clock.slept) == ("MISS", [])
+
+
 def test_who_has_little_time_waits_half_of_it_and_asks_by_itself(processes: Any) -> None:
     one = processes(lease=30.0)
 

@@ -152,6 +152,22 @@ def test_one_at_a_time_may_claim_a_key(open_at: Open, tmp_path: Path) -> None:
     assert other.claim("b") is True
 
 
+def test_a_claim_is_given_back_however_slowly_answers_are_written(open_at: Open, tmp_path: Path) -> None:
+    asker, other = open_at(tmp_path), open_at(tmp_path)
+    asker.get(1)
+    begun, gate = threading.Event(), threading.Event()
+    asker.second._behind.add(lambda: (begun.set(), gate.wait(BOUND)))
+    assert begun.wait(BOUND)
+    assert (asker.claim("mine"), other.claim("theirs")) == (True, False)
+    asker.tier.release("k", "mine")
+    for number in range(1100):
+        asker.tier.put(an_entry(number))
+    assert (asker.tier.crowded, other.tier.crowded) == (True, False)
+    gate.set()
+    asker.drain()
+    assert other.claim("theirs")
+
+
 def test_who_writes_late_does_not_replace_the_answer_of_whoever_took_over(open_at: Open, tmp_path: Path) -> None:
     one, other = open_at(tmp_path / "kept"), open_at(tmp_path / "kept")
     claimed = f"{key_of(1)} "
