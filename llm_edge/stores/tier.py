@@ -65,8 +65,8 @@ class SecondTier:
 
     @property
     def crowded(self) -> bool:
-        """Whether there is much to write, so that an answer may be long in coming, or not be written at all."""
-        return self._behind.crowded
+        """Whether an answer may be long in coming, or not be written at all: there is much to write, or no room."""
+        return self._behind.crowded or self._writing.doubted
 
     def counts(self) -> TierCounts:
         """A copy of the counters."""

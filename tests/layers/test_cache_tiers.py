@@ -291,6 +291,18 @@ def test_while_answers_are_written_too_slowly_nobody_waits_for_anothers(processe
     assert (again[0], one.clock.slept) == ("MISS", [])
 
 
+def test_where_nothing_can_be_written_nobody_waits_for_anothers(processes: Any) -> None:
+    """Nor could the right to ask be given back: a full disk takes no such change either."""
+    one = processes(lease=30.0)
+
+    async def hold() -> None:
+        assert await one.tier.view(one.colour.runtime(one.clock)).claim(f"{key_of(one, call())} ", "held", 1e4)
+
+    one.colour.run(hold())
+    one.tier._writing.bad(one.clock.now())
+    assert (one.ask()[0], one.clock.slept) == ("MISS", [])
+
+
 def test_who_has_little_time_waits_half_of_it_and_asks_by_itself(processes: Any) -> None:
     one = processes(lease=30.0)
 
