@@ -83,6 +83,8 @@ class Targets:
     def _understood(self, targets: Sequence[Target]) -> _Found:
         known = self._secrets.providers
         words = [f"{each.name} {each.base_url}{_manner(known.get(each.provider))}" for each in targets]
+        if self._config.on_unsupported_param == "reject":
+            words.append("reject")  # what it refuses others answer, and keep
         return _Found(tuple(targets), " ".join(words))
 
     def _routed(self, route: RouteConfig) -> _Found:

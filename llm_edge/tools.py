@@ -14,7 +14,7 @@ from .layers.answers import Answers
 from .runtime import Awaiting, Blocking, Clock, Runtime, ThreadClock, drive
 from .stores import copies
 from .stores.entry import Entry, digest
-from .stores.tombstones import AHEAD, tag
+from .stores.tombstones import tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +180,7 @@ class CacheTools:
             return tier is None or await tier.remove(key)
         named = tag(tenant=None if tenant is None else digest(tenant), namespace=namespace, model=model)
         now = runtime.clock.time()
-        if named == tag() or answers.tombstones.newest > now + AHEAD:  # a purge reaches no further ahead
+        if named == tag() or not answers.tombstones.reaches_all(now):
             answers.memory.clear()
         if tier is not None:
             return await tier.purge(named)

@@ -227,3 +227,15 @@ def test_a_translated_stream_is_kept_and_replayed(colour: Colour, claude: EdgeCl
     assert [chunk.text for chunk in colour.items(again)] == texts
     assert again.cache == "HIT"
     provider.asked(1)
+
+
+def test_who_refuses_what_others_leave_out_is_not_answered_with_what_they_kept(
+    colour: Colour, edges: Edges, provider: Provider
+) -> None:
+    place = {"kind": "anthropic", "base_url": provider.url, "api_key": "k"}
+    keys: dict[str, str] = {}
+    for unsupported in ("warn", "drop", "reject"):
+        edge = edges(providers={"claude": place}, on_unsupported_param=unsupported)
+        provider.script(answer("hello"))
+        keys[unsupported] = colour.chat(edge, "claude/claude-sonnet-5-5", "hi").explain()["cache"]["key"]
+    assert keys["warn"] == keys["drop"] != keys["reject"]

@@ -31,7 +31,7 @@ class Answers:
         self.sights = Sights(self.flights.by_sight)
         self.tombstones = Tombstones() if second is None else second.tombstones
         if second is not None:
-            second.heard = self.flights.part
+            second.heard = self._heard
         self._idle = idle
         self._guard = Guard()
         self._renewing: set[str] = set()
@@ -41,6 +41,12 @@ class Answers:
         # Who was renewing them is in the parent.
         self._renewing = set()
         self.sights.forget()
+
+    def _heard(self, now: float) -> None:
+        """Another process has purged something."""
+        self.flights.part()
+        if not self.tombstones.reaches_all(now):
+            self.memory.clear()
 
     @property
     def alone(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -141,7 +141,7 @@ class Asking:
             alone = controls.no_store or not (rule.coalesce if controls.coalesce is None else controls.coalesce)
             if alone:
                 return await self.fetched(request) or await self._ask(request)
-            ask: Ask = self._ask if self._cache.tier is None or rule.lease <= 0 else self._ask_for_all
+            ask: Ask = self._ask if self._cache.tier is None or rule.lease <= 0 else self.ask_for_all
             response = await self._answers.flights.share(
                 self._flight(form_of(request)), request, self._cache.runtime,
                 look=self.fetched, ask=ask, other=self._other_form, turn=self._turned,
@@ -211,17 +211,19 @@ class Asking:
             past = max(past, 0.0)  # to this call it is not fresh
         return held if past < window else None
 
-    async def _ask_for_all(self, request: Request, look: Look | None = None) -> Response:
+    async def ask_for_all(
+        self, request: Request, look: Look | None = None, ask: Callable[..., Awaitable[Response]] | None = None
+    ) -> Response:
         """Ask while other processes wait for the answer; or wait for theirs, as long as it makes sense."""
         tier, clock, lease = self._cache.tier, self._cache.clock, self._rule.lease
-        look = look or self.fetched
-        if tier is None or lease <= 0:
-            return await self._ask(request)
+        look, ask = look or self.fetched, ask or self._ask
+        if tier is None or lease <= 0 or tier.crowded:
+            return await ask(request)
         name, token = f"{self._key} {form_of(request)}", secrets.token_hex(8)
         until, pause = self._patience(request, lease), _FIRST_PAUSE
         while await tier.claim(name, token, lease) is False:  # None: the store cannot say
             if clock.now() >= until:
-                return await self._ask(request)
+                return await ask(request)
             await clock.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             found = await look(request)
@@ -229,7 +231,7 @@ class Asking:
                 return found
         try:
             found = await look(request) if pause > _FIRST_PAUSE else None
-            response = found or await self._ask(request, (name, token), over=lambda: tier.release(name, token))
+            response = found or await ask(request, (name, token), over=lambda: tier.release(name, token))
         except BaseException:
             tier.release(name, token)
             raise
@@ -285,6 +287,15 @@ class Asking:
         lease: Lease | None = None, answered: str = "",
     ) -> None:  # fmt: skip
         """Keep an answer; `answered` is the model that says it gave it."""
+        entry, tier = self.hold(kind, payload, headers, request, usage, began, answered), self._cache.tier
+        if entry is not None and tier is not None:
+            tier.put(entry, lease)
+
+    def hold(
+        self, kind: Kind, payload: bytes, headers: Pairs, request: Request, usage: Json | None, began: float,
+        answered: str,
+    ) -> Entry | None:  # fmt: skip
+        """Keep an answer in memory, and give what is to be kept further down; None where there is a better one."""
         cache, rule, controls = self._cache, self._rule, request.controls
         tier, clock = cache.tier, cache.clock
         ttl = controls.ttl
@@ -294,7 +305,7 @@ class Asking:
         if kind == "stream" and usage is None:
             held = self._answers.recall(self._key, now)
             if held is not None and held.made >= began and held.entry.usage is not None:
-                return  # it came while this one was on its way, and serves both kinds of ask
+                return None  # it came while this one was on its way, and serves both kinds of ask
         entry = Entry(
             key=self._key, scope=self._scope(), tenant=_digest(controls.tenant), namespace=controls.namespace,
             model=request.model, dialect=request.dialect, kind=kind, headers=headers, payload=payload,
@@ -303,8 +314,7 @@ class Asking:
             took=now - began, target=target,
         )  # fmt: skip
         self._answers.hold(entry, now=now, age=0.0, seconds=rule.ttl)
-        if tier is not None:
-            tier.put(entry, lease)
+        return entry
 
     # ------------------------------------------------------------------ renewed behind the caller's back
 
@@ -323,7 +333,7 @@ class Asking:
 
         async def ask(request: Request) -> Response:
             answers.stats.again()
-            return await self._ask_for_all(request, newer)
+            return await self.ask_for_all(request, newer)
 
         books = self._cache.books
 

@@ -73,7 +73,7 @@ class Inputs:
         wanted = {key: each for key, each in zip(self._keys, self._inputs, strict=True) if key not in known}
         notes = request.notes
         if not wanted:
-            return self._from_memory(known)
+            return self._from_kept(known, self._keys)
         notes.cache = "MISS"
         if controls.only_if_cached:
             raise NotCached("only-if-cached was asked, and the cache does not have all inputs")
@@ -85,10 +85,11 @@ class Inputs:
         order = list(wanted)
         known.update((order[place], single) for place, single in (_singles(response, len(wanted)) or {}).items())
         if len(known) < len(set(self._keys)) or notes.fallbacks or not _alike(known.values()):
+            notes.cache = "MISS"
             return await self._handler(request)  # what came is not what was asked for, and cannot be put together
         assert response.body is not None, "it has been taken apart"
         usage = response.body.json.get("usage")
-        return Response(status=200, headers=response.headers, body=self._together(known, usage))
+        return Response(status=200, headers=response.headers, body=self._together(known, usage, self._keys))
 
     # ------------------------------------------------------------------ what is kept
 
@@ -147,18 +148,19 @@ class Inputs:
         self._ages.append(age)
         return held.entry
 
-    def _from_memory(self, known: Mapping[str, Mapping[str, Any]]) -> Response:
+    def _from_kept(self, known: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> Response:
+        """The answer to the inputs of these keys, where each is known."""
         notes = self._request.notes
-        used = sum(map(_used, map(known.__getitem__, self._keys)))
+        used = sum(map(_used, map(known.__getitem__, keys)))
         notes.cache, notes.cache_age = "HIT", max(self._ages)
         notes.usage = usage = {"prompt_tokens": used, "total_tokens": used}
-        notes.answered = str(known[self._keys[0]].get("model") or "")
+        notes.answered = str(known[keys[0]].get("model") or "")
         headers = Headers([("content-type", "application/json")])
-        return Response(status=200, headers=headers, body=self._together(known, usage))
+        return Response(status=200, headers=headers, body=self._together(known, usage, keys))
 
-    def _together(self, known: Mapping[str, Mapping[str, Any]], usage: Any) -> Body:
-        data = [{**known[key]["data"][0], "index": number} for number, key in enumerate(self._keys)]
-        first = known[self._keys[0]]
+    def _together(self, known: Mapping[str, Mapping[str, Any]], usage: Any, keys: Sequence[str]) -> Body:
+        data = [{**known[key]["data"][0], "index": number} for number, key in enumerate(keys)]
+        first = known[keys[0]]
         return Body(exact.write({**first, "data": data, "usage": usage}))
 
     def _instead(self, error: CallError) -> Response | None:
@@ -176,7 +178,7 @@ class Inputs:
             self._request.notes.target = held.entry.target
         if not _alike(known.values()):
             return None
-        response = self._from_memory(known)
+        response = self._from_kept(known, self._keys)
         self._request.notes.cache = "STALE"
         self._request.notes.say(now, "cache", stale=True, instead_of=type(error).__name__)
         return response
@@ -187,7 +189,8 @@ class Inputs:
         """Ask for the inputs of this request, whose keys these are, with all who ask for them just now."""
         cache, rule, controls = self._cache, self._rule, self._request.controls
 
-        async def ask(request: Request) -> Response:
+        async def ask(request: Request, lease: object = None, over: object = None) -> Response:
+            # Of a process whose lease has run out, too, what comes is kept: it is what the other one gets.
             self._answers.stats.missed()
             began = cache.clock.now()
             response = await self._handler(request)
@@ -199,9 +202,19 @@ class Inputs:
         if alone or not (rule.coalesce if controls.coalesce is None else controls.coalesce):
             return await ask(request)
         name = "inputs" if controls.fallbacks else "inputs, of the first alone"
+        batch = Asking(cache, digest(name, *keys), self._request, rule, self._handler)
+
+        async def look(request: Request) -> Response | None:
+            known: dict[str, Mapping[str, Any]] = {}
+            for key in reversed(keys):  # they are written in order, so that the last says that all are there
+                if not await self._knows(key, known, further=True):
+                    return None
+            return self._from_kept(known, keys) if _alike(known.values()) else None
+
         response = await self._answers.flights.share(
-            digest(name, *keys), request, cache.runtime, look=_nothing, ask=ask
-        )
+            digest(name, *keys), request, cache.runtime, look=_nothing,
+            ask=lambda request: batch.ask_for_all(request, look, ask),
+        )  # fmt: skip
         if request.notes.cache == "COALESCED":
             self._answers.stats.shared()
         return response
@@ -213,11 +226,16 @@ class Inputs:
         headers = kept_headers(response.headers, "")
         given: Any = request.body.json["input"]
         shares = _shares(given, request.notes.usage)
+        entries: list[Entry] = []
         for number, key in enumerate(keys):
             usage = {"prompt_tokens": shares[number], "total_tokens": shares[number]}
             payload = exact.write({**singles[number], "usage": usage})
             call = Asking(self._cache, key, request, self._rule, self._handler)
-            call.put("whole", payload, headers, request, usage, began, answered=request.notes.answered)
+            entry = call.hold("whole", payload, headers, request, usage, began, request.notes.answered)
+            if entry is not None:
+                entries.append(entry)
+        if self._cache.tier is not None:
+            self._cache.tier.put_all(entries)
 
 
 async def _nothing(request: Request) -> Response | None:

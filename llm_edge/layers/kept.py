@@ -84,6 +84,15 @@ def told(entry: Entry, request: Request, understanding: Understanding, clock: Cl
     return Response(status=200, headers=headers, stream=Stream(source, understanding.watcher()))
 
 
+def ends(entry: Entry, understanding: Understanding) -> Sequence[str]:
+    """Why each choice of a kept answer ended."""
+    if entry.kind == "whole":
+        return understanding.finished(Body(entry.payload), entry.usage) or ()
+    watcher = understanding.watcher()
+    watcher.feed(entry.payload)
+    return watcher.finished
+
+
 async def turned(response: Response, request: Request, understanding: Understanding) -> Response | None:
     """Another's answer to the same question, in the form this call asks for; None when it cannot be said that way."""
     stream, headers = response.stream, Headers(kept_headers(response.headers, ""))

@@ -16,10 +16,12 @@ from typing import Any, Final
 from ..exact import is_list
 from ..message import Body, Controls, Handler, Request, Response
 from ..notes import Notes
+from ..policy.cacheable import SAID_ALL
 from ..policy.similar import Marks, marks, question_of
 from ..stores.neighbours import Neighbours
 from .asking import Asking
 from .cache import Cache, Keeping
+from .kept import ends
 from .rules import Rules
 
 log = logging.getLogger("llm_edge")
@@ -69,7 +71,7 @@ class Semantic:
         group = self._cache.key_of(request, Body(json=question.around))
         must = marks(question.text)
         for alike, asked in self._known.nearest(group, vector, self._alike.threshold):
-            if asked.key != key and asked.marks == must:
+            if asked.key != key and asked.marks == must and self._whole(asked.key, request):
                 response = Asking(self._cache, asked.key, request, self._rules.of(request.route), handler).remembered()
                 if response is not None:
                     notes = request.notes
@@ -81,6 +83,12 @@ class Semantic:
         if response.status == 200:
             self._known.add(group, vector, Asked(key, must))
         return response
+
+    def _whole(self, key: str, request: Request) -> bool:
+        """Whether the answer kept under this key says all it had to say; one cut short is for who asked for it."""
+        held = self._cache.answers.recall(key, self._cache.clock.now())
+        finished = () if held is None else ends(held.entry, self._cache.understand(request.dialect))
+        return bool(finished) and SAID_ALL.issuperset(finished)
 
     async def _vector(self, text: str, request: Request) -> Sequence[float] | None:
         assert self.ask is not None, "given by who puts the chain together"

@@ -19,6 +19,9 @@ FINISHED_WELL: Final = frozenset({
 })  # fmt: skip
 """Ends that say: asked again, the same could be said again. No refusals, no filters, no errors."""
 
+SAID_ALL: Final = frozenset({"stop", "end_turn", "stop_sequence"})
+"""Those of them after which an answer is whole, and in words: it may do for another question, too."""
+
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "previous_response_id": "it goes on from an answer the provider keeps",
     "conversation": "it goes on from a conversation the provider keeps",

@@ -40,7 +40,7 @@ class Question:
 def question_of(dialect: str, body: Mapping[str, Any]) -> Question | None:
     """The question of a chat that ends with one, in words alone; None for calls that are not compared."""
     messages = body.get("messages")
-    if dialect not in _DIALECTS or not is_list(messages) or not messages or body.get("tools"):
+    if dialect not in _DIALECTS or not is_list(messages) or not messages or body.get("tools") or body.get("functions"):
         return None
     last = messages[-1]
     if not is_object(last) or last.get("role") != "user":

@@ -125,8 +125,8 @@ def _kind() -> type[Any]:
         def part(self) -> None:
             """Close the connections of all threads, none of which is in use; who comes back opens another."""
             self._local = threading.local()
-            while self._all:
-                self._all.pop().close()
+            for con in list(self._all):  # held, for a thread that ends takes its own along
+                con.close()
 
         def look(self, key: str) -> bytes | None:
             """As `get`, for what is read in a call's way: half of what that does is not needed for our rows."""

@@ -42,6 +42,11 @@ class Fuse:
     def blown(self) -> bool:
         return self._until is not None
 
+    @property
+    def doubted(self) -> bool:
+        """Whether it failed when it was used last."""
+        return self._row > 0 or self.blown
+
     def ask(self, now: float) -> Leave:
         """Whether to use the store now."""
         if self._until is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -46,12 +46,21 @@ class Tier(Protocol):
         """Have it written soon; never waits. Under a lease: not when somebody else has claimed the key since."""
         ...
 
+    def put_all(self, entries: Sequence[Entry], /) -> None:
+        """Have these written soon, as one: a batch never has to make room for itself."""
+        ...
+
     async def remove(self, key: str, /) -> bool:
         """Have one entry deleted; waits a moment for it. False when that could not be done."""
         ...
 
     async def purge(self, tag: str, /) -> bool:
         """Have everything under a tag (`tombstones.tag`) forgotten; False when other processes cannot be told yet."""
+        ...
+
+    @property
+    def crowded(self) -> bool:
+        """Whether answers are written so slowly that nobody should wait for another's."""
         ...
 
     async def claim(self, key: str, token: str, seconds: float, /) -> bool | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ..runtime import Clock, Guard, Runtime, Signal, ThreadClock, mind_forks
@@ -46,8 +46,8 @@ class SecondTier:
         self._counts, self._guard = TierCounts(), Guard()
         self._marks_read: float | None = None
         self._looking = False
-        self.heard: Callable[[], None] = _nobody
-        """Called when a purge by another process has come to be known."""
+        self.heard: Callable[[float], None] = _nobody
+        """Called, with the time of day, when a purge by another process has come to be known."""
         self.closed = False
         mind_forks(self)
 
@@ -62,6 +62,11 @@ class SecondTier:
     def failing(self) -> bool:
         """Whether it is left alone for a while, as it did not answer."""
         return self._reading.blown or self._writing.blown
+
+    @property
+    def crowded(self) -> bool:
+        """Whether an answer may be long in coming, or not be written at all: there is much to write, or no room."""
+        return self._behind.crowded or self._writing.doubted
 
     def counts(self) -> TierCounts:
         """A copy of the counters."""
@@ -184,6 +189,7 @@ class SecondTier:
         now = self._clock.time()
         if entry.made > now + AHEAD:
             self._odd("future")
+            self._later(lambda: self._shelf.remove(key))  # by then it may have been purged, and nobody could tell
             return None
         gone = now > entry.expires + self._stale or self.tombstones.cover(entry)
         return None if gone else entry
@@ -196,7 +202,7 @@ class SecondTier:
         known, first, self._marks_read = self.tombstones.marks, self._marks_read is None, self._clock.now()
         unsaid = self.tombstones.merge(found, self._clock.time())
         if not first and self.tombstones.marks is not known:  # those found first are older than our calls
-            self.heard()
+            self.heard(self._clock.time())
         if unsaid:
             self._later(lambda: self._shelf.mark(unsaid))
 
@@ -217,6 +223,14 @@ class SecondTier:
     def put(self, entry: Entry, lease: Lease | None = None) -> None:
         if not self.closed:
             self._behind.add(lambda: self._put(entry, lease), entry.size)
+
+    def put_all(self, entries: Sequence[Entry]) -> None:
+        def write() -> None:
+            for entry in entries:
+                self._put(entry, None)
+
+        if not self.closed:
+            self._behind.add(write, sum(entry.size for entry in entries))
 
     def _put(self, entry: Entry, lease: Lease | None) -> None:
         left = entry.expires + self._stale - self._clock.time()
@@ -261,7 +275,7 @@ class SecondTier:
         def write() -> None:
             self._write(work)
 
-        self._behind.add(write)
+        self._behind.add(write, soon=True)
 
     async def remove(self, key: str, runtime: Runtime) -> bool:
         return await self._written(lambda: self._shelf.remove(key), runtime)
@@ -276,7 +290,7 @@ class SecondTier:
             return False
         outcome: list[bool] = []
         done = Signal()
-        self._behind.add(lambda: outcome.append(self._write(work)), done=done)
+        self._behind.add(lambda: outcome.append(self._write(work)), done=done, soon=True)
         await runtime.wait(done, 1.0)
         return outcome == [True]
 
@@ -324,7 +338,7 @@ class SecondTier:
         self._guard.post(count)
 
 
-def _nobody() -> None: ...
+def _nobody(now: float) -> None: ...
 
 
 class _View:
@@ -333,11 +347,18 @@ class _View:
     def __init__(self, tier: SecondTier, runtime: Runtime) -> None:
         self._tier, self._runtime = tier, runtime
 
+    @property
+    def crowded(self) -> bool:
+        return self._tier.crowded
+
     async def get(self, key: str, scope: str, /) -> Entry | None:
         return await self._tier.get(key, scope, self._runtime)
 
     def put(self, entry: Entry, lease: Lease | None = None, /) -> None:
         self._tier.put(entry, lease)
+
+    def put_all(self, entries: Sequence[Entry], /) -> None:
+        self._tier.put_all(entries)
 
     async def remove(self, key: str, /) -> bool:
         return await self._tier.remove(key, self._runtime)

@@ -82,6 +82,10 @@ class Tombstones:
         self._guard.do(lambda: self._join({tag: moment}))
         return moment
 
+    def reaches_all(self, now: float) -> bool:
+        """Whether a purge reaches what was made up to now; not where the clock was set back by more than a little."""
+        return self.newest <= now + AHEAD
+
     def merge(self, found: Marks, now: float) -> Marks:
         """Take in what a store knows; gives what the store does not know yet."""
         sane = {tag: moment for tag, moment in found.items() if _shape(tag) is not None and _is_past(moment, now)}

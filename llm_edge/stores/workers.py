@@ -211,36 +211,51 @@ class _Asked(Generic[T]):
             self.over.set()
 
 
+_MUCH: Final = 64
+"""Things to do beyond which nobody is let wait for all of them."""
+_Item: TypeAlias = tuple[int, Work, int, Signal | None]
+"""Its number, what is to be done, its size in bytes, and what is set then."""
+
+
 class Behind:
     """
     A bounded queue of work done behind the callers' backs, in order, by one thread.
 
-    When there is too much of it the oldest is dropped. Adding never waits, whoever adds: a layer, or the garbage
-    collector that ends a stream.
+    When there is too much of it the oldest is dropped. What others wait for (`soon`) is not dropped with the rest, and
+    no longer waits for it once there is much of it. Adding never waits, whoever adds: a layer, or the garbage collector
+    that ends a stream.
     """
 
     def __init__(self, workers: Workers, *, items: int = 1024, bytes: int = 32 * 2**20) -> None:  # noqa: A002  as elsewhere
         self._workers, self._items, self._bytes = workers, items, bytes
         self._guard = Guard()
-        self._waiting: deque[tuple[Work, int, Signal | None]] = deque()
-        self._held = 0
+        self._waiting: deque[_Item] = deque()
+        self._soon: deque[_Item] = deque()
+        self._held = self._number = 0
         self._busy = False
         self.dropped = 0
         mind_forks(self)
 
     def after_fork(self) -> None:
         self._waiting.clear()
+        self._soon.clear()
         self._held, self._busy = 0, False
 
-    def add(self, work: Work, size: int = 0, done: Signal | None = None) -> None:
+    def add(self, work: Work, size: int = 0, done: Signal | None = None, *, soon: bool = False) -> None:
         """Have it done; `done` is set once it was, or was dropped."""
-        self._guard.post(lambda: self._add((work, size, done)))
+        self._guard.post(lambda: self._add(work, size, done, self._soon if soon else self._waiting))
 
-    def _add(self, item: tuple[Work, int, Signal | None]) -> None:
-        self._waiting.append(item)
-        self._held += item[1]
-        while len(self._waiting) > self._items or (self._held > self._bytes and len(self._waiting) > 1):
-            _, size, done = self._waiting.popleft()
+    @property
+    def crowded(self) -> bool:
+        """Whether there is much to do, so that what is added now may be long in coming."""
+        return len(self._waiting) > _MUCH or len(self._soon) > _MUCH
+
+    def _add(self, work: Work, size: int, done: Signal | None, line: deque[_Item]) -> None:
+        self._number += 1
+        line.append((self._number, work, size, done))
+        self._held += size
+        while len(line) > self._items or (line is self._waiting and self._held > self._bytes and len(line) > 1):
+            _, _, size, done = line.popleft()
             self._held -= size
             self.dropped += 1
             if done is not None:
@@ -249,17 +264,20 @@ class Behind:
             self._busy = True
             self._workers.submit(self._empty)
 
-    def _take(self) -> tuple[Work, int, Signal | None] | None:
-        if not self._waiting:
+    def _take(self) -> _Item | None:
+        waiting, soon = self._waiting, self._soon
+        if soon and (not waiting or len(waiting) > _MUCH or soon[0][0] < waiting[0][0]):
+            return soon.popleft()
+        if not waiting:
             self._busy = False
             return None
-        item = self._waiting.popleft()
-        self._held -= item[1]
+        item = waiting.popleft()
+        self._held -= item[2]
         return item
 
     def _empty(self) -> None:
         while (item := self._guard.do(self._take)) is not None:
-            work, _, done = item
+            _, work, _, done = item
             try:
                 work()
             except Exception:  # noqa: S110  whoever wants to know has wrapped it
@@ -271,7 +289,7 @@ class Behind:
 
     async def drained(self, runtime: Runtime, seconds: float) -> bool:
         """Wait until all that was added before now is done; False when the time is up first."""
-        if not self._waiting and not self._busy:
+        if not self._waiting and not self._soon and not self._busy:
             return True
         done = Signal()
         self.add(_nothing, done=done)

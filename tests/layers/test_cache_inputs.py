@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -297,6 +297,9 @@ class Far:
 
     def put(self, entry: Entry, lease: object = None, /) -> None:
         self.kept[entry.key] = entry
+
+    def put_all(self, entries: Sequence[Entry], /) -> None:
+        self.kept.update({entry.key: entry for entry in entries})
 
 
 def far(colour: Colour, seconds: float) -> tuple[Kept, Far]:

@@ -72,6 +72,19 @@ def test_nor_is_a_call_joined_that_was_under_way_then(processes: Any) -> None:
     assert one.colour.run(one.layer(call(), meanwhile)).status == 200
 
 
+def test_what_was_made_before_the_clock_was_set_back_is_purged_for_all_and_for_good(processes: Any) -> None:
+    one, other = processes(), processes()
+    one.ask()
+    one.written()
+    assert other.ask()[0] == "HIT"
+    one.clock._offset -= 7200.0
+    purged_meanwhile(one, other, 1.5)
+    assert one.ask()[0] == "MISS"
+    one.written()
+    one.clock._offset += 7200.0
+    assert processes().ask()[0] == "MISS"
+
+
 def test_what_the_store_has_lost_memory_still_gives(processes: Any) -> None:
     """Asked first, whether anything was purged, a store that has made room says nothing against the answer."""
     one = processes()

@@ -31,6 +31,7 @@ from tests.stores.kit import BOUND, Ticking
 from .kit import Script, answer, call, failed, read_all, streamed
 from .test_cache import UNDERSTOOD, asked
 from .test_cache_fresh import settled
+from .test_cache_inputs import embedded
 from .test_flight import until
 
 if TYPE_CHECKING:
@@ -227,20 +228,28 @@ def on_threads(*work: Any) -> list[Any]:
         return [each.result() for each in [pool.submit(each) for each in work]]
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-def test_processes_that_ask_the_same_share_one_call(tmp_path: Path, streaming: bool) -> None:
+BATCH: Any = {
+    "operation": "embeddings", "dialect": "openai.embeddings", "body": {"model": "e", "input": ["a", "bb"]}
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", [{"streaming": False}, {"streaming": True}, BATCH])
+def test_processes_that_ask_the_same_share_one_call(tmp_path: Path, fields: Any) -> None:
     clock, gate, asked_once = Ticking(), threading.Event(), threading.Event()
 
     def slow(request: Request) -> Response:
         asked_once.set()
         assert gate.wait(BOUND)
-        return streamed() if streaming else answer()
+        return embedded(request) if fields is BATCH else streamed() if request.streaming else answer()
 
     one, other = (Process(Sync(), tmp_path / "kept", clock, slow, lease=1e6) for _ in range(2))
+    for each in (one, other):
+        if fields is BATCH:
+            each.layer.understand = lambda dialect: type(UNDERSTOOD)(UNDERSTOOD.watcher, lambda body, usage: ())
 
     def second() -> tuple[str, bytes]:
         assert asked_once.wait(BOUND)
-        return other.ask(streaming=streaming)
+        return other.ask(**fields)
 
     def third() -> None:
         assert asked_once.wait(BOUND)
@@ -249,9 +258,9 @@ def test_processes_that_ask_the_same_share_one_call(tmp_path: Path, streaming: b
             os.sched_yield()
         gate.set()
 
-    first, again, _ = on_threads(lambda: one.ask(streaming=streaming), second, third)
+    first, again, _ = on_threads(lambda: one.ask(**fields), second, third)
     assert (first[0], again[0]) == ("MISS", "HIT")
-    assert first[1] == again[1]
+    assert fields is BATCH or first[1] == again[1]
     assert len(one.script.asked) + len(other.script.asked) == 1
     one.close()
     other.close()
@@ -267,6 +276,31 @@ def test_a_process_that_died_with_the_lease_holds_nobody_up_for_longer_than_that
     one.colour.run(die())
     assert other.ask()[0] == "MISS"
     assert 0 < sum(other.clock.slept) <= 31.0
+
+
+def test_while_answers_are_written_too_slowly_nobody_waits_for_anothers(processes: Any) -> None:
+    one = processes(lease=30.0)
+    begun, writes = threading.Event(), threading.Event()
+    one.tier._behind.add(lambda: (begun.set(), writes.wait(BOUND)))
+    assert begun.wait(BOUND)
+    for number in range(100):
+        one.ask(body={"model": "m", "messages": [number]})
+    one.answers.memory.clear()
+    again = one.ask(body={"model": "m", "messages": [1]})
+    writes.set()
+    assert (again[0], one.clock.slept) == ("MISS", [])
+
+
+def test_where_nothing_can_be_written_nobody_waits_for_anothers(processes: Any) -> None:
+    """Nor could the right to ask be given back: a full disk takes no such change either."""
+    one = processes(lease=30.0)
+
+    async def hold() -> None:
+        assert await one.tier.view(one.colour.runtime(one.clock)).claim(f"{key_of(one, call())} ", "held", 1e4)
+
+    one.colour.run(hold())
+    one.tier._writing.bad(one.clock.now())
+    assert (one.ask()[0], one.clock.slept) == ("MISS", [])
 
 
 def test_who_has_little_time_waits_half_of_it_and_asks_by_itself(processes: Any) -> None:
@@ -362,3 +396,15 @@ def test_what_was_made_by_a_clock_that_was_ahead_is_purged_too(processes: Any) -
     assert [one.ask()[0], processes(lambda request: answer()).ask()[0]] == ["MISS", "MISS"]
     one.clock.advance(31.0)
     assert [one.ask()[0], one.ask()[0]] == ["MISS", "HIT"]
+
+
+def test_a_long_batch_of_embeddings_is_kept_whole_however_slowly_it_is_written(processes: Any) -> None:
+    one = processes(embedded)
+    one.layer.understand = lambda dialect: type(UNDERSTOOD)(UNDERSTOOD.watcher, lambda body, usage: ())
+    fields: Any = {"operation": "embeddings", "dialect": "openai.embeddings"}
+    writes = threading.Event()
+    one.tier._behind.add(writes.wait)
+    one.ask(**fields, body={"model": "e", "input": [f"text {number}" for number in range(1100)]})
+    writes.set()
+    one.written()
+    assert (one.tier.counts().written, one.tier.counts().dropped) == (1100, 0)

@@ -160,6 +160,18 @@ def test_a_stream_that_was_kept_answers_a_similar_question(
     assert (reply.text, reply.cache) == ("Paris.", "SEMANTIC HIT")
 
 
+@pytest.mark.parametrize("told", [answer, stream])
+def test_an_answer_that_was_cut_short_answers_its_own_question_alone(
+    colour: Colour, edge: EdgeClient, provider: Provider, told: Any
+) -> None:
+    provider.script(embeddings(NEAR[0]), told("Par", finish="length"), embeddings(NEAR[1]), told("Paris."))
+    texts = [
+        (streamed(colour, edge, "p/m", text) if told is stream else colour.chat(edge, "p/m", text)).text
+        for text in ("what is the capital of france?", "which city is the capital of france?")
+    ]
+    assert texts == ["Par", "Paris."]
+
+
 def test_without_a_vector_the_call_goes_on(colour: Colour, edge: EdgeClient, provider: Provider) -> None:
     provider.script(status(401), answer("Paris."))
     reply = colour.chat(edge, "p/m", "what is the capital of france?")
@@ -227,6 +239,7 @@ def test_the_question_is_what_is_said_last(dialect: str) -> None:
     "body",
     [
         {}, {"messages": []}, {"messages": "Why?"}, {"messages": ["Why?"]}, {**CHAT, "tools": [{}]},
+        {**CHAT, "functions": [{}]},
         {"messages": [{"role": "assistant", "content": "So what"}]}, {"messages": [{"role": "user", "content": "Hm"}]},
         {"messages": [{"role": "user", "content": "x" * (LONGEST + 1)}]}, {"messages": [{"role": "user"}]},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "Look:"}, {"type": "image_url"}]}]},

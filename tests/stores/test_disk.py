@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from llm_edge import ConfigError
+from llm_edge.stores.database import connect
 from llm_edge.stores.disk import DiskShelf, disk_tier
 from llm_edge.stores.tier import SecondTier
 from llm_edge.stores.tombstones import tag
@@ -102,6 +104,10 @@ def test_an_entry_from_the_future_is_not_believed(open_at: Open, tmp_path: Path)
     asker.put(an_entry(1, made=clock.time() + 3600))
     assert asker.get(1) is None
     assert asker.second.counts().odd == {"future": 1}
+    asker.drain()
+    clock.advance(3600)
+    assert asker.get(1) is None
+    assert asker.second.counts().odd == {"future": 1}, "and is deleted"
 
 
 def test_what_is_removed_is_gone(open_at: Open, tmp_path: Path) -> None:
@@ -144,6 +150,22 @@ def test_one_at_a_time_may_claim_a_key(open_at: Open, tmp_path: Path) -> None:
     one.tier.release("k", "a")
     one.drain()
     assert other.claim("b") is True
+
+
+def test_a_claim_is_given_back_however_slowly_answers_are_written(open_at: Open, tmp_path: Path) -> None:
+    asker, other = open_at(tmp_path), open_at(tmp_path)
+    asker.get(1)
+    begun, gate = threading.Event(), threading.Event()
+    asker.second._behind.add(lambda: (begun.set(), gate.wait(BOUND)))
+    assert begun.wait(BOUND)
+    assert (asker.claim("mine"), other.claim("theirs")) == (True, False)
+    asker.tier.release("k", "mine")
+    for number in range(1100):
+        asker.tier.put(an_entry(number))
+    assert (asker.tier.crowded, other.tier.crowded) == (True, False)
+    gate.set()
+    asker.drain()
+    assert other.claim("theirs")
 
 
 def test_who_writes_late_does_not_replace_the_answer_of_whoever_took_over(open_at: Open, tmp_path: Path) -> None:
@@ -407,6 +429,7 @@ def test_a_full_disk_is_a_cache_that_keeps_nothing_new(tmp_path: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from llm_edge.runtime import Blocking, drive
+from llm_edge.stores.database import connect
 from llm_edge.stores.disk import disk_tier
 from tests.stores.kit import Asker, Ticking, an_entry
 
@@ -438,6 +461,7 @@ def test_a_directory_that_cannot_be_written_is_a_cache_that_keeps_nothing(tmp_pa
 import diskcache, os, sys  # another user may not be allowed to read the library
 from pathlib import Path
 from llm_edge.runtime import Blocking, drive
+from llm_edge.stores.database import connect
 from llm_edge.stores.disk import disk_tier
 from tests.stores.kit import Asker, Ticking, an_entry
 
@@ -506,6 +530,7 @@ WRITER = """
 import itertools, sys
 from pathlib import Path
 from llm_edge.runtime import Blocking, drive
+from llm_edge.stores.database import connect
 from llm_edge.stores.disk import disk_tier
 from tests.stores.kit import Asker, an_entry
 
@@ -618,6 +643,22 @@ def test_a_forked_child_goes_on_when_its_parent_has_closed(open_at: Open, tmp_pa
     assert later.get(1)
     assert later.get(2)
     assert not list(tmp_path.glob("*corrupt*"))
+
+
+def test_a_connection_that_is_collected_while_all_are_closed_is_no_error(tmp_path: Path) -> None:
+    """A thread has ended; what it had open waits for the garbage collector, which may come at any moment."""
+    database: Any = connect(tmp_path, 2**20)
+
+    def collected(frame: Any, event: str, given: object) -> None:
+        if event == "call" and frame.f_code.co_name == "pop":
+            gc.collect()
+
+    sys.setprofile(collected)
+    try:
+        database.part()
+    finally:
+        sys.setprofile(None)
+    database.close()
 
 
 def test_a_child_forked_while_the_disk_hangs_leaves_it_alone(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from llm_edge.runtime import Awaiting, Blocking, drive
 from llm_edge.stores.bells import Bell, bell
-from llm_edge.stores.workers import NotYet, Workers
+from llm_edge.stores.workers import Behind, NotYet, Workers
 from tests.forks import in_child
 
 BOUND = 20.0
@@ -280,3 +280,18 @@ def test_where_threads_cannot_be_placed_the_work_is_done_all_the_same_and_it_is_
             at_rest(workers)
             assert waited_for(workers, lambda number=number: number, here=True) == number  # type: ignore[misc]  # the number of now
     assert len(tried) == 1
+
+
+@pytest.mark.parametrize(("before", "order"), [(3, [0, 1, 2, "soon"]), (200, ["soon", *range(101, 200)])])
+def test_what_others_wait_for_is_neither_dropped_nor_done_after_much_else(before: int, order: list[object]) -> None:
+    begun, gate, done = threading.Event(), threading.Event(), list[object]()
+    with one_thread() as workers:
+        behind = Behind(workers, items=100)
+        behind.add(lambda: (begun.set(), gate.wait(BOUND)))
+        assert begun.wait(BOUND)
+        for number in range(before):
+            behind.add(functools.partial(done.append, number))
+        behind.add(functools.partial(done.append, "soon"), soon=True)
+        gate.set()
+        assert drive(behind.drained(Blocking(), BOUND))
+    assert done == order
