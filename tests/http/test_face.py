@@ -203,6 +203,7 @@ def test_what_only_we_say_cannot_be_said_by_a_provider() -> None:
 
 def test_what_an_answer_cost_and_what_time_was_ours_is_told() -> None:
     clock = FakeClock()
+    clock.advance(1.0)
     face = Front(handler=nobody, clock=clock)
     call = inward(face)
     call.notes.upstream, call.notes.waited = 1.0, 0.5
@@ -227,7 +228,7 @@ def test_what_an_answer_cost_and_what_time_was_ours_is_told() -> None:
         ({"anthropic-version": "2023-06-01"}, ("type", "error")),
         ({"x-goog-api-key": "k"}, ("error", "status")),
         ({"x-goog-api-client": "genai"}, ("error", "status")),
-        ({}, ("error", "code")),
+        ({}, ("error", "type")),
     ],
 )
 def test_a_refusal_of_an_unknown_call_is_in_the_words_of_its_sdk(
@@ -263,12 +264,13 @@ def test_our_limits_are_told_in_place_of_the_providers() -> None:
     assert (b"x-ratelimit-remaining-tokens", b"0") in refused
 
 
-def test_the_providers_own_error_is_passed_on_with_its_headers() -> None:
+@pytest.mark.parametrize("status", [400, 503])
+def test_the_providers_own_error_is_passed_on_with_its_headers(status: int) -> None:
     face = front()
-    own = Response(status=503, headers=Headers({"x-own": "1", "x-should-retry": "true"}), body=Body(b"<html>"))
+    own = Response(status=status, headers=Headers({"x-own": "1", "x-should-retry": "true"}), body=Body(b"<html>"))
     code, pairs, body = face.refusal(inward(face), Overloaded("busy", response=own))
     headers = readable(pairs)
-    assert (code, body, headers["x-own"], headers["x-should-retry"]) == (503, b"<html>", "1", "false")
+    assert (code, body, headers["x-own"], headers["x-should-retry"]) == (status, b"<html>", "1", "false")
 
 
 def test_where_we_do_not_retry_the_provider_says_whether_to() -> None:
