@@ -240,10 +240,14 @@ def test_idle_answers_are_forgotten(colour: Colour) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "control", "calls"), [(True, None, 1), (True, False, 5), (False, None, 5), (False, True, 1)]
-)
+    ("rule", "control", "calls"),
+    [
+        (True, Controls(), 1), (True, Controls(coalesce=False), 5), (False, Controls(), 5),
+        (False, Controls(coalesce=True), 1), (True, Controls(no_cache=True), 5), (True, Controls(no_store=True), 5),
+    ],
+)  # fmt: skip
 def test_identical_calls_in_flight_are_shared_unless_somebody_says_no(
-    rule: bool, control: bool | None, calls: int
+    rule: bool, control: Controls, calls: int
 ) -> None:
     with asyncio.Runner() as runner:
         kept, gate = Kept(Async(runner), coalesce=rule), asyncio.Event()
@@ -254,7 +258,7 @@ def test_identical_calls_in_flight_are_shared_unless_somebody_says_no(
             return response
 
         async def many() -> list[str]:
-            requests = [call(controls=Controls(coalesce=control)) for _ in range(5)]
+            requests = [call(controls=control) for _ in range(5)]
             tasks = [asyncio.create_task(kept.layer(request, slow)) for request in requests]
             while len(kept.script.asked) < calls:
                 await asyncio.sleep(0)

@@ -97,6 +97,15 @@ def test_what_one_process_kept_another_finds(processes: Any, streaming: bool) ->
     assert other.script.asked == []
 
 
+def test_who_keeps_nothing_may_read_there_and_who_wants_nothing_that_is_kept_does_not(processes: Any) -> None:
+    one, reader, doubter = processes(), processes(), processes()
+    one.ask()
+    one.written()
+    assert reader.ask(**asked(no_store=True))[0] == "HIT"
+    assert doubter.ask(**asked(no_cache=True))[0] == "MISS"
+    assert (len(reader.script.asked), len(doubter.script.asked)) == (0, 1)
+
+
 def test_what_is_found_there_goes_into_memory(processes: Any) -> None:
     one, other = processes(), processes()
     one.ask()
