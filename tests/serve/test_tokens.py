@@ -117,6 +117,8 @@ def test_a_token_without_a_seal_or_with_another_is_refused() -> None:
     assert refused(shared(), signed(claims(), "t" * 32))
     assert refused(shared(), signed(claims())[:-2])
     assert refused(shared(), "x" * (LARGEST + 1))
+    assert refused(shared(), _part('{"alg":"HS256"}').decode())
+    assert refused(shared(), signed(claims(more="x" * LARGEST)))
 
 
 @given(st.text(max_size=60))
@@ -191,11 +193,21 @@ def issuing() -> Iterator[Callable[..., tuple[Issuer, FakeClock, asyncio.Runner]
 
 def test_the_issuers_keys_are_asked_for_once(issuing: Callable[..., Any]) -> None:
     site = Site("rsa", "ec", "ed")
-    issuer, _, runner = issuing(site)
+    issuer, clock, runner = issuing(site)
+    clock.advance(STALE)
     for name in ("rsa", "ec", "ed"):
         key, algorithm = KEYS[name]
+        clock.advance(REFRESH / 2)
         assert runner.run(issuer.caller(signed(claims(), key, algorithm, kid=name))).name == "ada"
     assert site.asked == ["https://login.example/jwks"]
+
+
+def test_a_weak_key_in_the_issuers_list_opens_nothing(issuing: Callable[..., Any]) -> None:
+    weak, site = rsa.generate_private_key(public_exponent=65537, key_size=1024), Site()
+    site.keys = [{**jwt.get_algorithm_by_name("RS256").to_jwk(weak.public_key(), as_dict=True), "kid": "weak"}]
+    issuer, _, runner = issuing(site)
+    with pytest.raises(Unauthenticated):
+        runner.run(issuer.caller(signed(claims(), weak, "RS256", kid="weak")))
 
 
 def test_discovery_says_where_the_keys_are(issuing: Callable[..., Any]) -> None:
@@ -257,9 +269,13 @@ def test_pages_are_fetched_over_https_whole_and_without_redirects() -> None:
     with provider.serve() as server:
         url = f"http://127.0.0.1:{server.port}/jwks"
         assert fetched(url) == {"keys": []}
-        for step in (json_body([1]), raw(b"{"), raw(b" " * 300_000), redirect("https://evil.example/")):
+        for step in (json_body([1]), raw(b"{"), raw(b'{"keys": []}' + b" " * 300_000)):
             provider.script(step)
             with pytest.raises((OSError, ValueError)):
+                fetched(url)
+        for status in (301, 302, 303, 307, 308):
+            provider.script(redirect(url, status=status), json_body({"keys": []}))
+            with pytest.raises(OSError, match=str(status)):
                 fetched(url)
         provider.script(json_body({"keys": []}))
         with pytest.raises(TimeoutError):
