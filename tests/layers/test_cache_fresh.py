@@ -278,7 +278,7 @@ def test_a_failure_of_only_if_cached_is_told_as_such(colour: Colour) -> None:
         kept.ask(**asked(only_if_cached=True))
 
 
-@pytest.mark.parametrize("narrow", [Controls(fallbacks=False), Controls(semantic=False)])
+@pytest.mark.parametrize("narrow", [Controls(fallbacks=False), Controls(semantic=False), Controls(max_age=5)])
 def test_who_would_not_take_anothers_answer_does_not_share_a_call_that_may_bring_it(narrow: Controls) -> None:
     with asyncio.Runner() as runner:
         kept, gate = Kept(Async(runner)), asyncio.Event()

@@ -202,6 +202,7 @@ def test_the_issuers_keys_are_asked_for_once(issuing: Callable[..., Any]) -> Non
     assert site.asked == ["https://login.example/jwks"]
 
 
+@pytest.mark.filterwarnings("ignore:The RSA key is")
 def test_a_weak_key_in_the_issuers_list_opens_nothing(issuing: Callable[..., Any]) -> None:
     weak, site = rsa.generate_private_key(public_exponent=65537, key_size=1024), Site()
     site.keys = [{**jwt.get_algorithm_by_name("RS256").to_jwk(weak.public_key(), as_dict=True), "kid": "weak"}]
