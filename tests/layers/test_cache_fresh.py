@@ -290,13 +290,14 @@ def test_who_would_not_take_anothers_answer_does_not_share_a_call_that_may_bring
             return response
 
         async def both() -> list[tuple[str, int]]:
-            requests = [call(), call(), call(controls=narrow)]
+            another = {"model": "m", "messages": [{"role": "user", "content": "Another question"}]}
+            requests = [call(), call(), call(controls=narrow), call(body=another, controls=narrow)]
             tasks = [asyncio.create_task(kept.layer(request, slow)) for request in requests]
             async with asyncio.timeout(20.0):
-                while len(kept.script.asked) < 2:
+                while len(kept.script.asked) < 3:
                     await asyncio.sleep(0)
             gate.set()
             await asyncio.gather(*tasks)
             return [(request.notes.cache, request.notes.fallbacks) for request in requests]
 
-        assert runner.run(both()) == [("MISS", 1), ("COALESCED", 1), ("MISS", 1)]
+        assert runner.run(both()) == [("MISS", 1), ("COALESCED", 1), ("MISS", 1), ("MISS", 1)]
