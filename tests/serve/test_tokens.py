@@ -293,14 +293,26 @@ def test_pages_are_fetched_over_https_whole_and_without_redirects() -> None:
         {"kty": "OKP", "kid": "odd", "crv": "X25519", "x": "AAAA"},
         {"kty": "EC", "kid": "odd", "crv": "P-999", "x": "AAAA", "y": "AAAA"},
         {"kty": ["RSA"], "kid": "odd"},
+        {"kty": "RSA", "kid": "odd", "n": "AQAB", "e": "AQAB", "d": "AQAB"},
     ],
-    ids=["for encryption", "broken", "of another use", "of another curve", "of no kind"],
+    ids=["for encryption", "broken", "of another use", "of another curve", "of no kind", "with its private half"],
 )
 def test_a_key_that_cannot_be_used_does_not_shut_out_the_others(odd: Any, issuing: Callable[..., Any]) -> None:
     site = Site("rsa")
     site.keys.insert(0, odd)
     issuer, _, runner = issuing(site)
     assert runner.run(issuer.caller(signed(claims(), RSA, "RS256", kid="rsa"))).name == "ada"
+
+
+@pytest.mark.parametrize("changed", [{"use": "enc"}, {"kid": None}], ids=str)
+def test_a_key_that_is_for_another_use_or_has_no_name_opens_nothing(
+    changed: dict[str, Any], issuing: Callable[..., Any]
+) -> None:
+    site = Site("rsa")
+    site.keys[0].update(changed)
+    issuer, _, runner = issuing(site)
+    with pytest.raises(Unauthenticated):
+        runner.run(issuer.caller(signed(claims(), RSA, "RS256", kid=str(site.keys[0]["kid"]))))
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -319,6 +331,14 @@ def test_a_key_the_issuer_takes_back_opens_no_more(issuing: Callable[..., Any]) 
     issuer, clock, runner = issuing(site)
     token = signed(claims(), RSA, "RS256", kid="rsa")
     assert runner.run(issuer.caller(token)).name == "ada"
+    clock.advance(FRESH)
+
+    async def looked() -> None:
+        await issuer.caller(token)
+        assert issuer._asks is not None
+        await issuer._asks
+
+    runner.run(looked())  # it is looked again and again
     site.keys.clear()
     clock.advance(FRESH)
 
@@ -331,11 +351,14 @@ def test_a_key_the_issuer_takes_back_opens_no_more(issuing: Callable[..., Any]) 
         runner.run(asyncio.wait_for(until_it_is_refused(), 60))
 
 
-def test_a_page_without_keys_takes_none_back(issuing: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("page", [{"error": "try later"}, {"keys": None}, {"keys": ""}], ids=str)
+def test_a_page_without_keys_takes_none_back(page: Any, issuing: Callable[..., Any]) -> None:
     site = Site("rsa")
     issuer, clock, runner = issuing(site)
     token = signed(claims(), RSA, "RS256", kid="rsa")
     assert runner.run(issuer.caller(token)).name == "ada"
-    issuer.fetch = lambda url: {"error": "try later"}
-    clock.advance(FRESH)
-    assert [runner.run(issuer.caller(token)).name for _ in range(3)] == ["ada"] * 3
+    issuer.fetch = lambda url: page
+    clock.advance(REFRESH)
+    with pytest.raises(Unauthenticated):
+        runner.run(issuer.caller(signed(claims(), RSA, "RS256", kid="another")))  # for this one the page is asked for
+    assert runner.run(issuer.caller(token)).name == "ada"
