@@ -16,7 +16,7 @@ from ..policy import freshness
 from ..policy.cacheable import fit
 from ..stores.entry import YEAR, Entry, Kind, belongs, digest
 from ..stores.shelf import Lease
-from .flight import Ask, Look
+from .flight import Look
 from .kept import Held, Keeper, form_of, kept_headers, told, turned
 
 if TYPE_CHECKING:
@@ -141,10 +141,9 @@ class Asking:
             alone = controls.no_store or not (rule.coalesce if controls.coalesce is None else controls.coalesce)
             if alone:
                 return await self.fetched(request) or await self._ask(request)
-            ask: Ask = self._ask if self._cache.tier is None or rule.lease <= 0 else self._ask_for_all
             response = await self._answers.flights.share(
                 self._flight(form_of(request)), request, self._cache.runtime,
-                look=self.fetched, ask=ask, other=self._other_form, turn=self._turned,
+                look=self.fetched, ask=self._ask_for_all, other=self._other_form, turn=self._turned,
             )  # fmt: skip
             if request.notes.cache == "COALESCED":
                 self._answers.stats.shared()

@@ -15,8 +15,9 @@ from llm_edge.errors import ConfigError, InvalidRequest, RateLimited
 from llm_edge.message import Headers
 from llm_edge.runtime import FakeClock
 from llm_edge.serve.auth import LockedDoor
+from llm_edge.serve.callers import Caller
 from llm_edge.serve.keyfile import KeyFile
-from llm_edge.serve.keys import OVERLAP, KeyStore
+from llm_edge.serve.keys import FRESH, OVERLAP, KeyStore
 from llm_edge.serve.problems import Unauthenticated
 
 
@@ -218,8 +219,23 @@ def test_the_door_opens_for_a_key_that_was_brought(store: KeyStore) -> None:
         assert told.count(Unauthenticated) == 16  # the rest are told to wait, and cost no more
         assert told.count(RateLimited) == 14
         assert await shown(text) == made.id
+        assert await shown("guess-later") is Unauthenticated  # those before it wait no longer
 
     asyncio.run(run())
+
+
+def test_who_shows_a_key_is_the_same_until_something_of_the_key_changes(store: KeyStore, clock: FakeClock) -> None:
+    text, _ = store.create("me", tenant="acme", tier="free")
+    door = LockedDoor({}, store, None)
+
+    def shown() -> Caller:
+        return asyncio.run(door.admit(Headers([("x-api-key", text)])))
+
+    first = shown()
+    assert shown() is first
+    store.of_tenant("me", "acme", tier="pro")
+    clock.advance(FRESH)
+    assert (first.tier, shown().tier) == ("free", "pro")
 
 
 def test_a_file_of_an_older_version_is_taken(tmp_path: Path, clock: FakeClock) -> None:
