@@ -224,6 +224,39 @@ def test_the_door_opens_for_a_key_that_was_brought(store: KeyStore) -> None:
     asyncio.run(run())
 
 
+class Counted(KeyStore):
+    """Counts how often a key is worked out, and how many at a time."""
+
+    worked = now = most = 0
+
+    def stretch(self, key: str) -> bytes:
+        self.worked += 1
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return super().stretch(key)
+        finally:
+            self.now -= 1
+
+
+def test_a_guess_is_worked_out_once_one_at_a_time_and_not_at_all_where_nobody_brought_a_key(store: KeyStore) -> None:
+    keys = Counted(store._rest, FakeClock())
+    door = LockedDoor({}, keys, None)
+
+    async def guessed(*keys: str) -> bool:
+        said = [door.admit(Headers([("x-api-key", key)])) for key in keys]
+        return all(isinstance(each, Unauthenticated) for each in await asyncio.gather(*said, return_exceptions=True))
+
+    assert asyncio.run(guessed("guess"))
+    assert keys.worked == 0
+    keys.create("me", brought="hunter2-hunter2")
+    keys.worked = 0
+    assert asyncio.run(guessed(*["again"] * 5, "one", "two"))
+    assert (keys.worked, keys.most) == (3, 1)
+    assert asyncio.run(guessed("again"))
+    assert keys.worked == 3
+
+
 def test_who_shows_a_key_is_the_same_until_something_of_the_key_changes(store: KeyStore, clock: FakeClock) -> None:
     text, _ = store.create("me", tenant="acme", tier="free")
     door = LockedDoor({}, store, None)
