@@ -187,6 +187,14 @@ def test_a_key_that_is_brought_opens_and_rests_as_argon2(store: KeyStore, tmp_pa
     assert quick not in at_rest  # nor anything that could be guessed at speed
 
 
+def test_what_rests_today_is_found_by_the_versions_to_come(store: KeyStore) -> None:
+    store._rest.pepper = bytes(32)
+    assert store._digest("sk-edge-x").hex() == ("cee969c573568d6647183f5d91621625a8187285d3a5299228864f5529fb986a")
+    assert store.stretch("hunter2-hunter2").hex() == (
+        "2c5c788f51d7ff0b8e2ce537e4dea2cf1a573471304d6b2b79888f5e542490ae"
+    )
+
+
 def test_what_is_remembered_of_guesses_is_bounded(store: KeyStore) -> None:
     store.remembers = 3
     for number in range(6):
