@@ -142,7 +142,7 @@ def test_nothing_at_all_is_broken() -> None:
 
 @pytest.mark.parametrize("watcher", [ChatWatcher, MessagesWatcher, GenerateWatcher, ResponsesWatcher])
 @pytest.mark.parametrize("name", [b"", b"event: content_block_delta\n", b"event: response.output_text.delta\n"])
-@pytest.mark.parametrize("data", [b'{"type":"x",broken', b"null", b"<html>", b'["a"]'])
+@pytest.mark.parametrize("data", [b'{"type":"x",broken', b"null", b"<html>", b'["a"]', b"<html>{}"])
 def test_an_event_that_is_no_json_object_is_a_bad_answer(watcher: type[EventWatcher], name: bytes, data: bytes) -> None:
     one = watcher()
     one.feed(name + b"data: " + data + b"\n\n")
@@ -187,10 +187,38 @@ def test_a_done_after_the_end_of_another_dialect_is_no_trouble(watcher: type[Eve
     assert isinstance(one.end(), StreamBroken)
 
 
-def test_comments_are_no_events() -> None:
+@pytest.mark.parametrize("nothing", [b": keep-alive\n\n", b"event: ping\n\n", b"data:\n\n"])
+def test_comments_and_events_without_data_are_no_events(nothing: bytes) -> None:
     watcher = ChatWatcher()
-    watcher.feed(b": keep-alive\n\n" * 50)
-    assert watcher.events == 0
+    watcher.feed(nothing * 50)
+    assert (watcher.events, watcher.failure) == (0, None)
+
+
+SAID = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":%s}]}'
+
+
+@pytest.mark.parametrize(
+    ("stream", "broken", "events"),
+    [
+        (SAID % b"null" + b"\n\ndata: [DONE]", "", 2), (SAID % b'"stop"', "", 1),
+        (SAID % b"null" + b'\n\ndata: {"id', "in the middle of an event", 1),
+        (b'{"choices": [', "in the middle of an event", 0),
+        (SAID % b"null" + b"\n\n", "without [DONE]", 1),
+    ],
+)  # fmt: skip
+def test_a_last_event_counts_without_its_empty_line_if_it_is_all_there(stream: bytes, broken: str, events: int) -> None:
+    watcher = ChatWatcher()
+    watcher.feed(stream)
+    end = watcher.end()
+    assert broken in str(end)
+    assert (end is None, watcher.complete, watcher.events) == (not broken, not broken, events)
+
+
+def test_a_bare_error_without_a_line_break_is_heard_at_the_end() -> None:
+    watcher = ChatWatcher()
+    watcher.feed(b'{"error":{"message":"busy","code":503}}')
+    assert watcher.end() is None
+    assert type(watcher.failure).__name__ == "Overloaded"
 
 
 def test_what_comes_after_the_end_is_not_heard() -> None:
