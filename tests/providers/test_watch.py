@@ -398,3 +398,39 @@ def test_a_list_of_answers_is_understood_like_a_stream() -> None:
         watcher.feed(content[cut:])
         assert watcher.end() is None
         assert watcher.usage == {"total_tokens": 3}
+
+
+def _response(kind: str, *, named: bool, **fields: Any) -> bytes:
+    data = json.dumps({"type": f"response.{kind}", "response": fields}).encode()
+    return (b"event: response." + kind.encode() + b"\n" if named else b"") + b"data: " + data + b"\n\n"
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("last", ["priority", None])
+def test_a_response_is_billed_by_the_tier_and_the_model_it_was_served_by(last: str | None, named: bool) -> None:
+    watcher, used = ResponsesWatcher(), {"input_tokens": 7, "output_tokens": 2}
+    watcher.feed(_response("created", named=named, model="m", service_tier="flex", usage=None))
+    watcher.feed(_response("completed", named=named, model="other", service_tier=last, usage=used))
+    assert watcher.model == "m"
+    assert watcher.usage == {
+        "prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, "service_tier": last or "flex",
+    }  # fmt: skip
+
+
+def test_a_response_that_used_what_it_does_not_say_in_whole_is_counted_as_far_as_it_says() -> None:
+    watcher = ResponsesWatcher()
+    watcher.feed(_response("completed", named=True, usage={"input_tokens": 7, "output_tokens": 2, "total_tokens": 11}))
+    assert watcher.usage == {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 11}
+    watcher = ResponsesWatcher()
+    watcher.feed(_response("completed", named=True, usage={"output_tokens": 2}))
+    assert watcher.usage is not None
+    assert watcher.usage["completion_tokens"] == 2
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_response_that_failed_without_a_word_has_failed(named: bool) -> None:
+    watcher = ResponsesWatcher()
+    watcher.feed(_response("failed", named=named, error=None))
+    assert isinstance(watcher.failure, CallError)
+    assert "failed" in str(watcher.failure)
+    assert watcher.complete

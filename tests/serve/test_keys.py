@@ -45,6 +45,11 @@ def test_a_key_opens_and_says_whose_it_is(store: KeyStore) -> None:
     )  # fmt: skip
 
 
+def test_a_key_without_a_tenant_is_a_tenant_of_its_own(store: KeyStore) -> None:
+    one, other = store.create("me")[1], store.create("me")[1]
+    assert (one.tenant, other.tenant) == (one.id, other.id)
+
+
 def test_nothing_at_rest_opens_anything(store: KeyStore, tmp_path: Path) -> None:
     text, _ = store.create("me")
     at_rest = b"".join(file.read_bytes() for file in (tmp_path / "keys").iterdir())
