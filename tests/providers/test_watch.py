@@ -434,3 +434,37 @@ def test_a_response_that_failed_without_a_word_has_failed(named: bool) -> None:
     assert isinstance(watcher.failure, CallError)
     assert "failed" in str(watcher.failure)
     assert watcher.complete
+
+
+def _message(kind: str, **fields: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
+
+
+def test_a_message_is_over_when_it_says_so_and_billed_by_the_last_that_was_said_of_each_count() -> None:
+    watcher, began = MessagesWatcher(), {"input_tokens": 7, "output_tokens": 1, "speed": "fast"}
+    watcher.feed(_message("message_start", message={"model": "m", "usage": began}))
+    watcher.feed(_message("of_tomorrow"))
+    later = {"input_tokens": None, "output_tokens": 5}
+    watcher.feed(_message("message_delta", delta={"stop_reason": "end_turn"}, usage=later))
+    assert not watcher.complete
+    watcher.feed(_message("message_stop"))
+    assert (watcher.complete, watcher.model, watcher.finished) == (True, "m", ["end_turn"])
+    assert watcher.usage == {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "speed": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("said", "usage"),
+    [
+        ({}, None), ({"speed": "fast"}, None), ({"input_tokens": 7, "speed": "slow"}, {"prompt_tokens": 7}),
+        ({"output_tokens": 5}, {"completion_tokens": 5}),
+    ],
+)  # fmt: skip
+def test_of_a_message_that_was_cut_off_is_known_what_it_said(
+    said: dict[str, Any], usage: dict[str, int] | None
+) -> None:
+    watcher = MessagesWatcher()
+    watcher.feed(_message("message_start", message={"model": "m", "usage": said}))
+    found = watcher.usage
+    assert (found is None) is (usage is None)
+    assert (usage or {}).items() <= (found or {}).items()
+    assert "speed" not in (found or {})
