@@ -257,6 +257,10 @@ PLAIN = START + '{%s},"finish_reason":null}]%s}'
             START + '{},"finish_reason":"stop"},{"index":1,"delta":{},"finish_reason":null}]}',
             ["stop", ""],
         ),
+        (
+            START + '{},"finish_reason":null},{"index":1,"delta":{},"finish_reason":null}]}',
+            ["", ""],
+        ),
         (PLAIN % ('"content":"\\"finish_reason\\":\\"stop\\""', ""), [""]),
         (PLAIN % ('"content":"x"', ',"usage":null'), [""]),
     ],
@@ -268,6 +272,35 @@ def test_a_finish_is_not_missed_behind_a_familiar_beginning(event: str, wanted: 
     watcher.feed(f"data: {event}\n\n".encode())
     assert list(watcher.finished) == wanted
     assert watcher.events == 4
+
+
+def familiar() -> ChatWatcher:
+    """A watcher that knows how the events of its stream begin."""
+    watcher = ChatWatcher()
+    for plain in [PLAIN % ('"content":"a"', "")] * 3:
+        watcher.feed(f"data: {plain}\n\n".encode())
+    return watcher
+
+
+def test_an_error_behind_a_familiar_beginning_is_heard() -> None:
+    watcher, event = familiar(), PLAIN % ('"content":"b"', ',"error":{"message":"no","code":503}')
+    watcher.feed(f"data: {event}\n\n".encode())
+    assert type(watcher.failure).__name__ == "Overloaded"
+
+
+def test_an_event_that_came_with_a_familiar_one_is_not_missed() -> None:
+    watcher, plain = familiar(), PLAIN % ('"content":"b"', "")
+    used = '{"id":"c","choices":[],"usage": {"prompt_tokens": 1, "completion_tokens": 2}}'
+    watcher.feed(f"data: {plain}\n\ndata: {used}\n\n".encode())
+    assert watcher.usage == {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    assert watcher.events == 5
+
+
+def test_a_familiar_event_after_the_end_is_not_heard() -> None:
+    watcher, plain = familiar(), PLAIN % ('"content":"b"', "")
+    watcher.feed(b"data: [DONE]\n\n")
+    watcher.feed(f"data: {plain}\n\n".encode())
+    assert (watcher.events, watcher.complete) == (4, True)
 
 
 @pytest.mark.parametrize(
