@@ -282,6 +282,37 @@ def familiar() -> ChatWatcher:
     return watcher
 
 
+@pytest.mark.parametrize("last", ["priority", None])
+def test_a_chat_is_billed_by_the_tier_it_was_served_in(last: str | None) -> None:
+    watcher = ChatWatcher()
+    for told, used in (("flex", None), (last, {"prompt_tokens": 7, "completion_tokens": 2})):
+        watcher.feed(b"data: " + json.dumps({"choices": [], "service_tier": told, "usage": used}).encode() + b"\n\n")
+    assert watcher.usage == {
+        "prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, "service_tier": last or "flex",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("used", "known"),
+    [
+        ({"prompt_tokens": -7, "completion_tokens": 2}, {"completion_tokens": 2, "total_tokens": 2}),
+        ({"prompt_tokens": 0}, {"prompt_tokens": 0, "total_tokens": 0}), ({"prompt_tokens": -7}, None), ({}, None),
+        (
+            {"prompt_tokens": 7, "prompt_tokens_details": {"cached_tokens": 3}},
+            {"prompt_tokens": 7, "total_tokens": 7, "cached_tokens": 3},
+        ),
+        (
+            {"completion_tokens": 7, "completion_tokens_details": {"reasoning_tokens": 3}},
+            {"completion_tokens": 7, "total_tokens": 7, "reasoning_tokens": 3},
+        ),
+    ],
+)  # fmt: skip
+def test_of_a_chats_usage_only_what_can_be_counts(used: dict[str, Any], known: dict[str, int] | None) -> None:
+    watcher = ChatWatcher()
+    watcher.feed(b"data: " + json.dumps({"choices": [], "usage": used}).encode() + b"\n\n")
+    assert watcher.usage == known
+
+
 def test_an_error_behind_a_familiar_beginning_is_heard() -> None:
     watcher, event = familiar(), PLAIN % ('"content":"b"', ',"error":{"message":"no","code":503}')
     watcher.feed(f"data: {event}\n\n".encode())
