@@ -532,3 +532,23 @@ def test_of_a_message_that_was_cut_off_is_known_what_it_said(
     assert (found is None) is (usage is None)
     assert (usage or {}).items() <= (found or {}).items()
     assert "speed" not in (found or {})
+
+
+def _frame(counts: dict[str, int], **more: str) -> bytes:
+    candidate = {"content": {"parts": [{"text": "a"}], "role": "model"}, "index": 0, **more}
+    frame = {"candidates": [candidate], "usageMetadata": counts, "modelVersion": "m"}
+    return b"data: " + json.dumps(frame, separators=(",", ":")).encode() + b"\n\n"
+
+
+def test_what_a_stream_of_mere_text_used_so_far_is_known_and_what_its_end_says_counts_last() -> None:
+    watcher = GenerateWatcher()
+    for number in range(1, 5):
+        watcher.feed(_frame({"promptTokenCount": 7, "candidatesTokenCount": number}))
+        if number != 3:  # asked for now and then
+            assert watcher.usage is not None
+            assert watcher.usage["completion_tokens"] == number
+    watcher.feed(_frame({"promptTokenCount": 7, "candidatesTokenCount": 5}))
+    watcher.feed(_frame({"candidatesTokenCount": 9}, finishReason="STOP"))
+    assert watcher.usage is not None
+    assert (watcher.usage["prompt_tokens"], watcher.usage["completion_tokens"]) == (7, 9)
+    assert (watcher.finished, watcher.end(), watcher.events) == (["STOP"], None, 6)
