@@ -141,6 +141,7 @@ class Asking:
             alone = controls.no_store or not (rule.coalesce if controls.coalesce is None else controls.coalesce)
             if alone:
                 return await self.fetched(request) or await self._ask(request)
+            # Known here, most calls are spared a step.
             ask: Ask = self._ask if self._cache.tier is None or rule.lease <= 0 else self.ask_for_all
             response = await self._answers.flights.share(
                 self._flight(form_of(request)), request, self._cache.runtime,

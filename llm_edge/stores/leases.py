@@ -16,7 +16,7 @@ from . import scripts
 from .wire import Batch
 
 LEASE = 60.0
-"""Seconds that are taken at once; a third of them before the end they are renewed."""
+"""Seconds that are taken at once; when a third of them is over they are renewed."""
 _MOST = 100
 
 

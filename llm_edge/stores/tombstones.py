@@ -8,7 +8,6 @@ wall time, since other processes and machines read them too.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
@@ -124,10 +123,10 @@ def _shapes(marks: Marks) -> frozenset[tuple[str, ...]]:
 
 def _shape(tag: str) -> tuple[str, ...] | None:
     """Which kinds a tag names; None when it is no tag of ours."""
-    kinds, colon, rest = tag.partition(":")
+    kinds, _, rest = tag.partition(":")
     shape = tuple(kinds.split(",")) if kinds else ()
-    return shape if colon and len(rest) == 64 and set(shape) <= set(KINDS) else None
+    return shape if len(rest) == 64 and set(shape) <= set(KINDS) else None
 
 
 def _is_past(moment: float, now: float) -> bool:
-    return math.isfinite(moment) and 0 < moment <= now + AHEAD
+    return 0 < moment <= now + AHEAD  # NaN never is; nor does an integer have to fit a float

@@ -47,6 +47,42 @@ def test_a_question_is_understood() -> None:
     assert (call.route, call.timeout, call.notes.request_id) == ("gpt-x", 9.0, "mine")
     assert call.scope
     assert call.scope != "k"
+    assert call.notes.route == "gpt-x"
+
+
+def test_a_route_is_one_of_ours_or_the_one_that_is_asked_for() -> None:
+    assert inward(front(routes=frozenset({"other"}))).route == ""
+    assert inward(front(routes=frozenset({"gpt-x"})), x_llm_edge_route="other").route == "other"
+
+
+@pytest.mark.parametrize(
+    ("given_", "kept"), [("x" * 128, True), ("x" * 129, False), ("a\r\nb: c", False), ("", False), ("id-1", True)]
+)
+def test_a_callers_name_for_its_call_is_kept_when_it_can_be_told_again(given_: str, kept: bool) -> None:
+    notes = inward(front(), x_request_id=given_).notes
+    assert notes.request_id
+    assert (notes.request_id == given_) is kept
+
+
+def test_a_call_that_is_asked_again_has_a_story_of_its_own_on_the_same_route() -> None:
+    face = front(routes=frozenset({"gpt-x"}))
+    call = inward(face, x_request_id="mine")
+    call.notes.attempts.append(Attempt("host.test", 0.0))
+    again = face.again(call)
+    assert (again.notes.route, again.notes.request_id, again.notes.model) == ("gpt-x", "mine", "gpt-x")
+    assert (again.notes.attempts, again.body) == ([], call.body)
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "whole"),
+    [
+        ("/v1/chat/completions", "", True), ("/v1/chat/completions", "soon", True),
+        ("/v1/chat/completions", str(10 * 2**20), True), ("/v1/chat/completions", str(10 * 2**20 + 1), False),
+        ("/v1/files", "5", False),
+    ],
+)  # fmt: skip
+def test_a_body_is_read_whole_where_it_may_be_understood_and_is_not_huge(path: str, length: str, whole: bool) -> None:
+    assert front().whole("POST", path, Headers({"content-length": length} if length else {})) is whole
 
 
 @pytest.mark.parametrize(
@@ -90,6 +126,10 @@ def test_what_is_not_understood_passes_as_it_is(path: str, body: bytes) -> None:
     assert (call.dialect, call.body.raw) == ("opaque", body)
 
 
+def test_a_stream_of_geminis_events_is_understood() -> None:
+    assert inward(front(), "/v1beta/models/m:streamGenerateContent?alt=sse", b"{}").dialect == "gemini.generate"
+
+
 def test_with_all_layers_off_every_call_passes_as_it_is_unless_it_asks_something_of_us() -> None:
     assert inward(front(transparent=True)).dialect == "opaque"
     assert inward(front(transparent=True), x_llm_edge_deadline_ms="5").dialect == "openai.chat"
@@ -106,7 +146,9 @@ def test_the_same_key_is_the_same_scope_wherever_it_stands() -> None:
     assert by_header == inward(face, authorization="Bearer one").scope
     assert by_header != inward(face, authorization="Bearer two").scope
     assert inward(face, "/v1/chat/completions?key=one").scope != inward(face, "/v1/chat/completions?key=two").scope
-    assert inward(face).scope == ""
+    assert inward(face, "/v1/chat/completions?key=one&x=1").scope == inward(face, "/v1/chat/completions?key=one").scope
+    assert inward(face, "/v1/chat/completions?api_key=one").scope != inward(face, "/v1/chat/completions?x=one").scope
+    assert inward(face, "/v1/chat/completions?x=one").scope == inward(face).scope == ""
 
 
 @pytest.mark.parametrize(
@@ -123,7 +165,61 @@ def test_a_refusal_says_how_long_to_wait_and_not_to_try_again(error: CallError, 
     code, pairs, body = face.refusal(inward(face), error)
     headers = readable(pairs)
     assert (code, headers["x-should-retry"], headers.get("retry-after")) == (status, "false", retry)
+    assert headers.get("retry-after-ms") == (None if error.retry_after is None else f"{error.retry_after * 1e3:.0f}")
     assert Body(body).json["error"]["message"] == error.message
+
+
+def test_who_does_not_retry_says_so_of_its_own_refusals_all_the_same() -> None:
+    face, call = front(retries=False), inward(front())
+    _, pairs, _ = face.refusal(call, RateLimited("full"))
+    assert readable(pairs)["x-should-retry"] == "false"
+    assert call.notes.error == "RateLimited"
+
+
+def test_an_error_in_another_format_than_the_callers_is_told_in_its_own_words() -> None:
+    face, theirs = front(), Overloaded("busy", response=Response(status=529, body=Body(b'{"type":"error"}')))
+    theirs.foreign = True
+    code, _, body = face.refusal(inward(face), theirs)
+    assert (code, Body(body).json["error"]["message"]) == (theirs.status, "busy")
+
+
+@pytest.mark.parametrize(("said", "told"), [(200, 503), (399, 503), (400, 400), (529, 529)])
+def test_an_error_under_a_status_of_success_gets_the_status_of_its_kind(said: int, told: int) -> None:
+    face, own = front(), Response(status=said, body=Body(b'{"error":{"message":"busy"}}'))
+    code, _, body = face.refusal(inward(face), Overloaded("busy", response=own))
+    assert (code, body) == (told, b'{"error":{"message":"busy"}}')
+
+
+def test_what_only_we_say_cannot_be_said_by_a_provider() -> None:
+    face, call = front(), inward(front())
+    theirs = Headers([("X-LLM-Edge-Cache", "HIT"), ("x-llm-edge-cost", "0"), ("x-other", "kept")])
+    told = face.outward(call, Response(status=200, headers=theirs)).pairs
+    assert [value for name, value in told if name.lower() == "x-llm-edge-cache"] == [call.notes.cache]
+    assert "x-llm-edge-cost" not in dict(told)
+    assert ("x-other", "kept") in told
+    unknown = face.opaque("GET", "http://host.test/v1/files", Headers(), None)
+    assert face.outward(unknown, Response(status=200, headers=theirs)) is theirs
+
+
+def test_what_an_answer_cost_and_what_time_was_ours_is_told() -> None:
+    clock = FakeClock()
+    clock.advance(1.0)
+    face = Front(handler=nobody, clock=clock)
+    call = inward(face)
+    call.notes.upstream, call.notes.waited = 1.0, 0.5
+    clock.advance(2.0)
+    call.notes.attempts.append(Attempt("host.test", clock.now()))  # a stream under way
+    clock.advance(4.0)
+    told = dict(face.told(call.notes))
+    assert told["x-llm-edge-overhead-ms"] == "500.000"
+    assert not {"x-llm-edge-target", "x-llm-edge-cost", "x-llm-edge-cache-age"} & set(told)
+    call.notes.attempts[-1].ended, call.notes.upstream = clock.now(), 5.0
+    call.notes.target, call.notes.cost, call.notes.cache_age = "openai/gpt-x", 1_500, 7.9
+    told = dict(face.told(call.notes))
+    assert told["x-llm-edge-overhead-ms"] == "500.000"
+    assert (told["x-llm-edge-cost"], told["x-llm-edge-cache-age"]) == ("0.0000015", "7")
+    call.notes.upstream = 60.0  # by another clock
+    assert dict(face.told(call.notes))["x-llm-edge-overhead-ms"] == "0.000"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +227,8 @@ def test_a_refusal_says_how_long_to_wait_and_not_to_try_again(error: CallError, 
     [
         ({"anthropic-version": "2023-06-01"}, ("type", "error")),
         ({"x-goog-api-key": "k"}, ("error", "status")),
-        ({}, ("error", "code")),
+        ({"x-goog-api-client": "genai"}, ("error", "status")),
+        ({}, ("error", "type")),
     ],
 )
 def test_a_refusal_of_an_unknown_call_is_in_the_words_of_its_sdk(
@@ -142,6 +239,12 @@ def test_a_refusal_of_an_unknown_call_is_in_the_words_of_its_sdk(
     _, _, body = face.refusal(call, RateLimited("full", retry_after=1.0))
     told = Body(body).json
     assert told[field[0]] == field[1] if field[0] == "type" else field[1] in told[field[0]]
+
+
+def test_a_refusal_of_a_known_call_is_in_its_own_words_whatever_else_it_shows() -> None:
+    face = front()
+    _, _, body = face.refusal(inward(face, x_goog_api_key="k", anthropic_version="2023-06-01"), RateLimited("full"))
+    assert "code" in Body(body).json["error"]
 
 
 def test_our_limits_are_told_in_place_of_the_providers() -> None:
@@ -161,12 +264,13 @@ def test_our_limits_are_told_in_place_of_the_providers() -> None:
     assert (b"x-ratelimit-remaining-tokens", b"0") in refused
 
 
-def test_the_providers_own_error_is_passed_on_with_its_headers() -> None:
+@pytest.mark.parametrize("status", [400, 503])
+def test_the_providers_own_error_is_passed_on_with_its_headers(status: int) -> None:
     face = front()
-    own = Response(status=503, headers=Headers({"x-own": "1", "x-should-retry": "true"}), body=Body(b"<html>"))
+    own = Response(status=status, headers=Headers({"x-own": "1", "x-should-retry": "true"}), body=Body(b"<html>"))
     code, pairs, body = face.refusal(inward(face), Overloaded("busy", response=own))
     headers = readable(pairs)
-    assert (code, body, headers["x-own"], headers["x-should-retry"]) == (503, b"<html>", "1", "false")
+    assert (code, body, headers["x-own"], headers["x-should-retry"]) == (status, b"<html>", "1", "false")
 
 
 def test_where_we_do_not_retry_the_provider_says_whether_to() -> None:
@@ -188,10 +292,11 @@ def test_an_unknown_call_fails_as_without_us_until_we_have_tried_it_again() -> N
     call = face.opaque("GET", "http://host.test/v1/files", Headers(), None)
     call.notes.attempts.append(Attempt("host.test", 0.0))
     assert face.raises(call, failed)
+    assert not face.raises(call, RateLimited("full"))
     call.notes.attempts.append(Attempt("host.test", 0.0))
     assert not face.raises(call, failed)
     assert not face.raises(inward(face), failed)
-    assert not face.raises(call, RateLimited("full"))
+    assert front(transparent=True).raises(inward(face), failed)
 
 
 HERE = ("https", "host.test", None)
@@ -202,6 +307,7 @@ HERE = ("https", "host.test", None)
     [
         (None, HERE, True),
         (HERE, HERE, True),
+        (("http", "host.test", None), ("http", "host.test", None), True),
         (("http", "host.test", None), HERE, True),
         (HERE, ("http", "host.test", None), False),
         (HERE, ("https", "host.test", 8443), False),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import threading
 from typing import Protocol
 
+import pytest
 from hypothesis import given, strategies as st
 
-from llm_edge.http.senders.busy import QUICK, Busy
+from llm_edge.http.senders.busy import QUICK, Busy, ready
 
 STEP = QUICK / 16
 """Seconds that each look takes here."""
@@ -107,3 +110,19 @@ def test_each_answer_that_comes_in_time_is_had_and_looking_costs_no_more_than_a_
         assert came or after > seconds
         assert line.looks * STEP <= QUICK + STEP
         assert line.time - began <= min(after, seconds + QUICK) + 2 * STEP
+
+
+@pytest.mark.parametrize("system", ["with poll", "without"])
+def test_a_socket_is_waited_for_until_something_can_be_read_or_written(
+    system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if system == "without":
+        monkeypatch.delattr(select, "poll", raising=False)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        reads, writes = ready(ours), ready(ours, write=True)
+        assert (reads(0), reads(1e-6), writes(0)) == (False, False, True)
+        theirs.send(b"x")
+        assert reads(0)
+        assert reads(None)
+        assert reads(1e8)  # more than poll can be told

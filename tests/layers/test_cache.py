@@ -14,7 +14,7 @@ from llm_edge.layers.cache import Cache, Keeping
 from llm_edge.layers.kept import Held, Understanding
 from llm_edge.layers.rules import Rules
 from llm_edge.layers.sights import MANY, SHORT
-from llm_edge.message import Body, Controls, Headers, Request, Response
+from llm_edge.message import Body, Controls, Headers, Request, Response, Saved, Stream
 from llm_edge.runtime import FakeClock
 from llm_edge.stores.memory import MemoryStore
 
@@ -89,6 +89,18 @@ def test_a_stream_closed_at_its_terminal_event_is_kept(colour: Colour) -> None:
 
     colour.run(as_sdks_do())
     assert kept.ask(streaming=True)[0] == "HIT"
+
+
+def test_a_stream_that_does_not_say_what_it_used_is_kept_and_says_as_little_again(colour: Colour) -> None:
+    class Silent(Watch):
+        def feed(self, chunk: bytes, /) -> None:
+            super().feed(chunk)
+            self.usage = None
+
+    kept = Kept(colour, lambda request: Response(status=200, stream=Stream(Saved(CHUNKS), Silent())))
+    first, again = call(streaming=True), call(streaming=True)
+    assert [kept.ask(first)[0], kept.ask(again)] == ["MISS", ("HIT", [b"".join(CHUNKS)])]
+    assert again.notes.usage is None
 
 
 def test_a_stream_left_early_is_not_kept(colour: Colour) -> None:

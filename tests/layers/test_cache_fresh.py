@@ -240,10 +240,14 @@ def test_idle_answers_are_forgotten(colour: Colour) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "control", "calls"), [(True, None, 1), (True, False, 5), (False, None, 5), (False, True, 1)]
-)
+    ("rule", "control", "calls"),
+    [
+        (True, Controls(), 1), (True, Controls(coalesce=False), 5), (False, Controls(), 5),
+        (False, Controls(coalesce=True), 1), (True, Controls(no_cache=True), 5), (True, Controls(no_store=True), 5),
+    ],
+)  # fmt: skip
 def test_identical_calls_in_flight_are_shared_unless_somebody_says_no(
-    rule: bool, control: bool | None, calls: int
+    rule: bool, control: Controls, calls: int
 ) -> None:
     with asyncio.Runner() as runner:
         kept, gate = Kept(Async(runner), coalesce=rule), asyncio.Event()
@@ -254,7 +258,7 @@ def test_identical_calls_in_flight_are_shared_unless_somebody_says_no(
             return response
 
         async def many() -> list[str]:
-            requests = [call(controls=Controls(coalesce=control)) for _ in range(5)]
+            requests = [call(controls=control) for _ in range(5)]
             tasks = [asyncio.create_task(kept.layer(request, slow)) for request in requests]
             while len(kept.script.asked) < calls:
                 await asyncio.sleep(0)
@@ -274,7 +278,7 @@ def test_a_failure_of_only_if_cached_is_told_as_such(colour: Colour) -> None:
         kept.ask(**asked(only_if_cached=True))
 
 
-@pytest.mark.parametrize("narrow", [Controls(fallbacks=False), Controls(semantic=False)])
+@pytest.mark.parametrize("narrow", [Controls(fallbacks=False), Controls(semantic=False), Controls(max_age=5)])
 def test_who_would_not_take_anothers_answer_does_not_share_a_call_that_may_bring_it(narrow: Controls) -> None:
     with asyncio.Runner() as runner:
         kept, gate = Kept(Async(runner)), asyncio.Event()
@@ -286,13 +290,14 @@ def test_who_would_not_take_anothers_answer_does_not_share_a_call_that_may_bring
             return response
 
         async def both() -> list[tuple[str, int]]:
-            requests = [call(), call(), call(controls=narrow)]
+            another = {"model": "m", "messages": [{"role": "user", "content": "Another question"}]}
+            requests = [call(), call(), call(controls=narrow), call(body=another, controls=narrow)]
             tasks = [asyncio.create_task(kept.layer(request, slow)) for request in requests]
             async with asyncio.timeout(20.0):
-                while len(kept.script.asked) < 2:
+                while len(kept.script.asked) < 3:
                     await asyncio.sleep(0)
             gate.set()
             await asyncio.gather(*tasks)
             return [(request.notes.cache, request.notes.fallbacks) for request in requests]
 
-        assert runner.run(both()) == [("MISS", 1), ("COALESCED", 1), ("MISS", 1)]
+        assert runner.run(both()) == [("MISS", 1), ("COALESCED", 1), ("MISS", 1), ("MISS", 1)]

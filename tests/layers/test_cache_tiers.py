@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llm_edge import EdgeClient
-from llm_edge.errors import Overloaded
+from llm_edge.errors import NotCached, Overloaded
 from llm_edge.layers.answers import Answers
 from llm_edge.layers.cache import Cache, Keeping
 from llm_edge.layers.kept import Held
@@ -96,6 +96,17 @@ def test_what_one_process_kept_another_finds(processes: Any, streaming: bool) ->
     assert (first[0], again[0]) == ("MISS", "HIT")
     assert first[1] == again[1]
     assert other.script.asked == []
+
+
+def test_who_keeps_nothing_may_read_there_and_who_wants_nothing_that_is_kept_does_not(processes: Any) -> None:
+    one, reader, doubter = processes(), processes(), processes()
+    one.ask()
+    one.written()
+    assert reader.ask(**asked(no_store=True))[0] == "HIT"
+    with pytest.raises(NotCached):
+        doubter.ask(**asked(no_cache=True, only_if_cached=True))
+    assert doubter.ask(**asked(no_cache=True))[0] == "MISS"
+    assert (len(reader.script.asked), len(doubter.script.asked)) == (0, 1)
 
 
 def test_what_is_found_there_goes_into_memory(processes: Any) -> None:

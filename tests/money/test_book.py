@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,24 @@ def test_a_known_price_is_right() -> None:
     assert dollars(Book(), "openai/gpt-4o-2024-11-20") == 2.5
 
 
+@pytest.mark.parametrize(
+    ("target", "moment", "rate"),
+    [
+        ("openai/o3", datetime(2025, 6, 9, 23, 59, 59, tzinfo=UTC), 10.0),
+        ("openai/o3", datetime(2025, 6, 10, tzinfo=UTC), 2.0),
+        ("deepseek/deepseek-chat", datetime(2026, 11, 20, 0, 29, 59, tzinfo=UTC), 0.135),
+        ("deepseek/deepseek-chat", datetime(2026, 11, 20, 0, 30, tzinfo=UTC), 0.27),
+        ("deepseek/deepseek-chat", datetime(2026, 11, 20, 16, 30, tzinfo=UTC), 0.135),
+    ],
+)
+def test_a_price_is_that_of_its_day_and_its_hour(target: str, moment: datetime, rate: float) -> None:
+    assert Book().cost(target, USED, moment.timestamp()) == rate * 1e9
+
+
+def test_a_model_may_be_listed_by_how_its_name_ends() -> None:
+    assert dollars(Book(), "bedrock/amazon.titan-embed-text") == 0.1
+
+
 @pytest.mark.parametrize("target", ["local/qwen3", "openai/nobody-knows-this", "openai", "127.0.0.1:9/gpt-4o", "x/"])
 def test_what_is_not_listed_is_unknown(target: str) -> None:
     assert dollars(Book(), target) is None
@@ -56,12 +75,16 @@ def test_a_name_of_ones_own_is_billed_by_the_model_that_answered() -> None:
 
 
 def test_the_users_own_price_comes_first_and_a_star_stands_for_anything() -> None:
-    own = {"openai/gpt-4o": own_price({"input": 7, "output": 9}), "local/*": own_price({"input": 0})}
+    own = {
+        "openai/gpt-4o*": own_price({"input": 3}), "openai/gpt-4o": own_price({"input": 7, "output": 9}),
+        "local/*": own_price({"input": 0}),
+    }  # fmt: skip
     mine = Book(own)
-    assert dollars(mine, "openai/gpt-4o") == 7
+    assert dollars(mine, "openai/gpt-4o") == 7  # its own name before any pattern
+    assert dollars(mine, "openai/gpt-4o-audio") == 3
     assert dollars(mine, "local/any") == 0
-    assert dollars(mine, "openai/gpt-4o-mini") == 0.15
-    assert dollars(Book(own, source="none"), "openai/gpt-4o-mini") is None
+    assert dollars(mine, "openai/gpt-4.1") == 2.0
+    assert dollars(Book(own, source="none"), "openai/gpt-4.1") is None
 
 
 def test_unknown_usage_costs_an_unknown_sum() -> None:
@@ -71,6 +94,17 @@ def test_unknown_usage_costs_an_unknown_sum() -> None:
 def test_the_installed_library_says_the_same_where_it_lists_the_same() -> None:
     assert dollars(Book(source="installed"), "openai/gpt-4o-mini") == 0.15
     assert set(live()) >= SHIPPED
+
+
+def test_the_installed_library_knows_providers_that_the_shipped_list_leaves_out() -> None:
+    unshipped = (
+        f"{place}/{model['is'][1]}"
+        for place, row in live().items() if place not in SHIPPED
+        for model in row["models"] if model["is"][0] == "="
+    )  # fmt: skip
+    target = next(unshipped)
+    assert Book(source="installed").price(target) is not None
+    assert Book().price(target) is None
 
 
 def test_the_shipped_file_is_dated_says_its_source_and_is_plain_json() -> None:
@@ -95,6 +129,13 @@ def test_memory_does_not_grow_with_names_from_callers() -> None:
     for number in range(10_000):
         mine.price(f"openai/{number}")
     assert len(mine._known) <= 4096
+
+
+def test_what_was_looked_up_is_remembered() -> None:
+    mine = Book()
+    first = mine.price("openai/gpt-4o-mini")
+    mine.price("openai/gpt-4o")
+    assert mine.price("openai/gpt-4o-mini") is first
 
 
 def configured(**sections: object) -> Book:

@@ -33,6 +33,7 @@ def test_before_its_end_an_answer_is_never_stale_and_after_it_never_fresh(
     left: float, took: float, chance: float, stale: float
 ) -> None:
     assert verdict(left, took, chance, stale=stale) in {"fresh", "early"}
+    assert verdict(0.0, took, chance, stale=stale) == ("stale" if stale else "old")
     assert verdict(-left, took, chance, stale=stale) == ("stale" if left < stale else "old")
 
 

@@ -142,7 +142,7 @@ def test_nothing_at_all_is_broken() -> None:
 
 @pytest.mark.parametrize("watcher", [ChatWatcher, MessagesWatcher, GenerateWatcher, ResponsesWatcher])
 @pytest.mark.parametrize("name", [b"", b"event: content_block_delta\n", b"event: response.output_text.delta\n"])
-@pytest.mark.parametrize("data", [b'{"type":"x",broken', b"null", b"<html>", b'["a"]'])
+@pytest.mark.parametrize("data", [b'{"type":"x",broken', b"null", b"<html>", b'["a"]', b"<html>{}"])
 def test_an_event_that_is_no_json_object_is_a_bad_answer(watcher: type[EventWatcher], name: bytes, data: bytes) -> None:
     one = watcher()
     one.feed(name + b"data: " + data + b"\n\n")
@@ -187,10 +187,38 @@ def test_a_done_after_the_end_of_another_dialect_is_no_trouble(watcher: type[Eve
     assert isinstance(one.end(), StreamBroken)
 
 
-def test_comments_are_no_events() -> None:
+@pytest.mark.parametrize("nothing", [b": keep-alive\n\n", b"event: ping\n\n", b"data:\n\n"])
+def test_comments_and_events_without_data_are_no_events(nothing: bytes) -> None:
     watcher = ChatWatcher()
-    watcher.feed(b": keep-alive\n\n" * 50)
-    assert watcher.events == 0
+    watcher.feed(nothing * 50)
+    assert (watcher.events, watcher.failure) == (0, None)
+
+
+SAID = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":%s}]}'
+
+
+@pytest.mark.parametrize(
+    ("stream", "broken", "events"),
+    [
+        (SAID % b"null" + b"\n\ndata: [DONE]", "", 2), (SAID % b'"stop"', "", 1),
+        (SAID % b"null" + b'\n\ndata: {"id', "in the middle of an event", 1),
+        (b'{"choices": [', "in the middle of an event", 0),
+        (SAID % b"null" + b"\n\n", "without [DONE]", 1),
+    ],
+)  # fmt: skip
+def test_a_last_event_counts_without_its_empty_line_if_it_is_all_there(stream: bytes, broken: str, events: int) -> None:
+    watcher = ChatWatcher()
+    watcher.feed(stream)
+    end = watcher.end()
+    assert broken in str(end)
+    assert (end is None, watcher.complete, watcher.events) == (not broken, not broken, events)
+
+
+def test_a_bare_error_without_a_line_break_is_heard_at_the_end() -> None:
+    watcher = ChatWatcher()
+    watcher.feed(b'{"error":{"message":"busy","code":503}}')
+    assert watcher.end() is None
+    assert type(watcher.failure).__name__ == "Overloaded"
 
 
 def test_what_comes_after_the_end_is_not_heard() -> None:
@@ -229,6 +257,10 @@ PLAIN = START + '{%s},"finish_reason":null}]%s}'
             START + '{},"finish_reason":"stop"},{"index":1,"delta":{},"finish_reason":null}]}',
             ["stop", ""],
         ),
+        (
+            START + '{},"finish_reason":null},{"index":1,"delta":{},"finish_reason":null}]}',
+            ["", ""],
+        ),
         (PLAIN % ('"content":"\\"finish_reason\\":\\"stop\\""', ""), [""]),
         (PLAIN % ('"content":"x"', ',"usage":null'), [""]),
     ],
@@ -240,6 +272,66 @@ def test_a_finish_is_not_missed_behind_a_familiar_beginning(event: str, wanted: 
     watcher.feed(f"data: {event}\n\n".encode())
     assert list(watcher.finished) == wanted
     assert watcher.events == 4
+
+
+def familiar() -> ChatWatcher:
+    """A watcher that knows how the events of its stream begin."""
+    watcher = ChatWatcher()
+    for plain in [PLAIN % ('"content":"a"', "")] * 3:
+        watcher.feed(f"data: {plain}\n\n".encode())
+    return watcher
+
+
+@pytest.mark.parametrize("last", ["priority", None])
+def test_a_chat_is_billed_by_the_tier_it_was_served_in(last: str | None) -> None:
+    watcher = ChatWatcher()
+    for told, used in (("flex", None), (last, {"prompt_tokens": 7, "completion_tokens": 2})):
+        watcher.feed(b"data: " + json.dumps({"choices": [], "service_tier": told, "usage": used}).encode() + b"\n\n")
+    assert watcher.usage == {
+        "prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, "service_tier": last or "flex",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("used", "known"),
+    [
+        ({"prompt_tokens": -7, "completion_tokens": 2}, {"completion_tokens": 2, "total_tokens": 2}),
+        ({"prompt_tokens": 0}, {"prompt_tokens": 0, "total_tokens": 0}), ({"prompt_tokens": -7}, None), ({}, None),
+        (
+            {"prompt_tokens": 7, "prompt_tokens_details": {"cached_tokens": 3}},
+            {"prompt_tokens": 7, "total_tokens": 7, "cached_tokens": 3},
+        ),
+        (
+            {"completion_tokens": 7, "completion_tokens_details": {"reasoning_tokens": 3}},
+            {"completion_tokens": 7, "total_tokens": 7, "reasoning_tokens": 3},
+        ),
+    ],
+)  # fmt: skip
+def test_of_a_chats_usage_only_what_can_be_counts(used: dict[str, Any], known: dict[str, int] | None) -> None:
+    watcher = ChatWatcher()
+    watcher.feed(b"data: " + json.dumps({"choices": [], "usage": used}).encode() + b"\n\n")
+    assert watcher.usage == known
+
+
+def test_an_error_behind_a_familiar_beginning_is_heard() -> None:
+    watcher, event = familiar(), PLAIN % ('"content":"b"', ',"error":{"message":"no","code":503}')
+    watcher.feed(f"data: {event}\n\n".encode())
+    assert type(watcher.failure).__name__ == "Overloaded"
+
+
+def test_an_event_that_came_with_a_familiar_one_is_not_missed() -> None:
+    watcher, plain = familiar(), PLAIN % ('"content":"b"', "")
+    used = '{"id":"c","choices":[],"usage": {"prompt_tokens": 1, "completion_tokens": 2}}'
+    watcher.feed(f"data: {plain}\n\ndata: {used}\n\n".encode())
+    assert watcher.usage == {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    assert watcher.events == 5
+
+
+def test_a_familiar_event_after_the_end_is_not_heard() -> None:
+    watcher, plain = familiar(), PLAIN % ('"content":"b"', "")
+    watcher.feed(b"data: [DONE]\n\n")
+    watcher.feed(f"data: {plain}\n\n".encode())
+    assert (watcher.events, watcher.complete) == (4, True)
 
 
 @pytest.mark.parametrize(
@@ -370,3 +462,93 @@ def test_a_list_of_answers_is_understood_like_a_stream() -> None:
         watcher.feed(content[cut:])
         assert watcher.end() is None
         assert watcher.usage == {"total_tokens": 3}
+
+
+def _response(kind: str, *, named: bool, **fields: Any) -> bytes:
+    data = json.dumps({"type": f"response.{kind}", "response": fields}).encode()
+    return (b"event: response." + kind.encode() + b"\n" if named else b"") + b"data: " + data + b"\n\n"
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("last", ["priority", None])
+def test_a_response_is_billed_by_the_tier_and_the_model_it_was_served_by(last: str | None, named: bool) -> None:
+    watcher, used = ResponsesWatcher(), {"input_tokens": 7, "output_tokens": 2}
+    watcher.feed(_response("created", named=named, model="m", service_tier="flex", usage=None))
+    watcher.feed(_response("completed", named=named, model="other", service_tier=last, usage=used))
+    assert watcher.model == "m"
+    assert watcher.usage == {
+        "prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, "service_tier": last or "flex",
+    }  # fmt: skip
+
+
+def test_a_response_that_used_what_it_does_not_say_in_whole_is_counted_as_far_as_it_says() -> None:
+    watcher = ResponsesWatcher()
+    watcher.feed(_response("completed", named=True, usage={"input_tokens": 7, "output_tokens": 2, "total_tokens": 11}))
+    assert watcher.usage == {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 11}
+    watcher = ResponsesWatcher()
+    watcher.feed(_response("completed", named=True, usage={"output_tokens": 2}))
+    assert watcher.usage is not None
+    assert watcher.usage["completion_tokens"] == 2
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_response_that_failed_without_a_word_has_failed(named: bool) -> None:
+    watcher = ResponsesWatcher()
+    watcher.feed(_response("failed", named=named, error=None))
+    assert isinstance(watcher.failure, CallError)
+    assert "failed" in str(watcher.failure)
+    assert watcher.complete
+
+
+def _message(kind: str, **fields: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
+
+
+def test_a_message_is_over_when_it_says_so_and_billed_by_the_last_that_was_said_of_each_count() -> None:
+    watcher, began = MessagesWatcher(), {"input_tokens": 7, "output_tokens": 1, "speed": "fast"}
+    watcher.feed(_message("message_start", message={"model": "m", "usage": began}))
+    watcher.feed(_message("of_tomorrow"))
+    later = {"input_tokens": None, "output_tokens": 5}
+    watcher.feed(_message("message_delta", delta={"stop_reason": "end_turn"}, usage=later))
+    assert not watcher.complete
+    watcher.feed(_message("message_stop"))
+    assert (watcher.complete, watcher.model, watcher.finished) == (True, "m", ["end_turn"])
+    assert watcher.usage == {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "speed": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("said", "usage"),
+    [
+        ({}, None), ({"speed": "fast"}, None), ({"input_tokens": 7, "speed": "slow"}, {"prompt_tokens": 7}),
+        ({"output_tokens": 5}, {"completion_tokens": 5}),
+    ],
+)  # fmt: skip
+def test_of_a_message_that_was_cut_off_is_known_what_it_said(
+    said: dict[str, Any], usage: dict[str, int] | None
+) -> None:
+    watcher = MessagesWatcher()
+    watcher.feed(_message("message_start", message={"model": "m", "usage": said}))
+    found = watcher.usage
+    assert (found is None) is (usage is None)
+    assert (usage or {}).items() <= (found or {}).items()
+    assert "speed" not in (found or {})
+
+
+def _frame(counts: dict[str, int], **more: str) -> bytes:
+    candidate = {"content": {"parts": [{"text": "a"}], "role": "model"}, "index": 0, **more}
+    frame = {"candidates": [candidate], "usageMetadata": counts, "modelVersion": "m"}
+    return b"data: " + json.dumps(frame, separators=(",", ":")).encode() + b"\n\n"
+
+
+def test_what_a_stream_of_mere_text_used_so_far_is_known_and_what_its_end_says_counts_last() -> None:
+    watcher = GenerateWatcher()
+    for number in range(1, 5):
+        watcher.feed(_frame({"promptTokenCount": 7, "candidatesTokenCount": number}))
+        if number != 3:  # asked for now and then
+            assert watcher.usage is not None
+            assert watcher.usage["completion_tokens"] == number
+    watcher.feed(_frame({"promptTokenCount": 7, "candidatesTokenCount": 5}))
+    watcher.feed(_frame({"candidatesTokenCount": 9}, finishReason="STOP"))
+    assert watcher.usage is not None
+    assert (watcher.usage["prompt_tokens"], watcher.usage["completion_tokens"]) == (7, 9)
+    assert (watcher.finished, watcher.end(), watcher.events) == (["STOP"], None, 6)

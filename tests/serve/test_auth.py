@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 import re
 import time
@@ -18,7 +19,7 @@ from hypothesis import given, strategies as st
 from llm_edge import cli
 from llm_edge.config import EdgeConfig
 from llm_edge.errors import ConfigError
-from llm_edge.message import Headers
+from llm_edge.message import Body, Controls, Headers, Request
 from llm_edge.runtime import FakeClock
 from llm_edge.serve.auth import LockedDoor, door_of
 from llm_edge.serve.callers import ANYBODY, Caller, OpenDoor
@@ -162,6 +163,19 @@ def test_a_caller_may_ask_what_its_key_says() -> None:
         one.need_model("anthropic/claude")
     with pytest.raises(Forbidden, match="lacks the permission `admin`"):
         one.need("admin")
+
+
+def test_a_call_goes_under_its_callers_name_whatever_it_says_itself() -> None:
+    known = [(scope, tenant, tier) for scope in ("", "s") for tenant in ("", "t") for tier in ("", "gold")]
+    for said, true in itertools.product(known, known):
+        one = Caller(scope=true[0], tenant=true[1], tier=true[2])
+        request = Request(
+            body=Body(b"{}"), scope=said[0], controls=Controls(tenant=said[1], tier=said[2], no_cache=True)
+        )
+        signed = one.signed(request)
+        assert (signed.scope, signed.controls.tenant, signed.controls.tier) == true
+        assert signed.controls.no_cache
+        assert (signed is request) == (said == true)
 
 
 # ---- through the app

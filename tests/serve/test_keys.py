@@ -15,8 +15,9 @@ from llm_edge.errors import ConfigError, InvalidRequest, RateLimited
 from llm_edge.message import Headers
 from llm_edge.runtime import FakeClock
 from llm_edge.serve.auth import LockedDoor
+from llm_edge.serve.callers import Caller
 from llm_edge.serve.keyfile import KeyFile
-from llm_edge.serve.keys import OVERLAP, KeyStore
+from llm_edge.serve.keys import FRESH, OVERLAP, KeyStore
 from llm_edge.serve.problems import Unauthenticated
 
 
@@ -42,6 +43,11 @@ def test_a_key_opens_and_says_whose_it_is(store: KeyStore) -> None:
     assert (caller.tenant, caller.tier, caller.permissions, caller.models) == (
         "acme", "pro", frozenset({"call"}), ("fast*",),
     )  # fmt: skip
+
+
+def test_a_key_without_a_tenant_is_a_tenant_of_its_own(store: KeyStore) -> None:
+    one, other = store.create("me")[1], store.create("me")[1]
+    assert (one.tenant, other.tenant) == (one.id, other.id)
 
 
 def test_nothing_at_rest_opens_anything(store: KeyStore, tmp_path: Path) -> None:
@@ -186,6 +192,14 @@ def test_a_key_that_is_brought_opens_and_rests_as_argon2(store: KeyStore, tmp_pa
     assert quick not in at_rest  # nor anything that could be guessed at speed
 
 
+def test_what_rests_today_is_found_by_the_versions_to_come(store: KeyStore) -> None:
+    store._rest.pepper = bytes(32)
+    assert store._digest("sk-edge-x").hex() == ("cee969c573568d6647183f5d91621625a8187285d3a5299228864f5529fb986a")
+    assert store.stretch("hunter2-hunter2").hex() == (
+        "2c5c788f51d7ff0b8e2ce537e4dea2cf1a573471304d6b2b79888f5e542490ae"
+    )
+
+
 def test_what_is_remembered_of_guesses_is_bounded(store: KeyStore) -> None:
     store.remembers = 3
     for number in range(6):
@@ -218,8 +232,56 @@ def test_the_door_opens_for_a_key_that_was_brought(store: KeyStore) -> None:
         assert told.count(Unauthenticated) == 16  # the rest are told to wait, and cost no more
         assert told.count(RateLimited) == 14
         assert await shown(text) == made.id
+        assert await shown("guess-later") is Unauthenticated  # those before it wait no longer
 
     asyncio.run(run())
+
+
+class Counted(KeyStore):
+    """Counts how often a key is worked out, and how many at a time."""
+
+    worked = now = most = 0
+
+    def stretch(self, key: str) -> bytes:
+        self.worked += 1
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return super().stretch(key)
+        finally:
+            self.now -= 1
+
+
+def test_a_guess_is_worked_out_once_one_at_a_time_and_not_at_all_where_nobody_brought_a_key(store: KeyStore) -> None:
+    keys = Counted(store._rest, FakeClock())
+    door = LockedDoor({}, keys, None)
+
+    async def guessed(*keys: str) -> bool:
+        said = [door.admit(Headers([("x-api-key", key)])) for key in keys]
+        return all(isinstance(each, Unauthenticated) for each in await asyncio.gather(*said, return_exceptions=True))
+
+    assert asyncio.run(guessed("guess"))
+    assert keys.worked == 0
+    keys.create("me", brought="hunter2-hunter2")
+    keys.worked = 0
+    assert asyncio.run(guessed(*["again"] * 5, "one", "two"))
+    assert (keys.worked, keys.most) == (3, 1)
+    assert asyncio.run(guessed("again"))
+    assert keys.worked == 3
+
+
+def test_who_shows_a_key_is_the_same_until_something_of_the_key_changes(store: KeyStore, clock: FakeClock) -> None:
+    text, _ = store.create("me", tenant="acme", tier="free")
+    door = LockedDoor({}, store, None)
+
+    def shown() -> Caller:
+        return asyncio.run(door.admit(Headers([("x-api-key", text)])))
+
+    first = shown()
+    assert shown() is first
+    store.of_tenant("me", "acme", tier="pro")
+    clock.advance(FRESH)
+    assert (first.tier, shown().tier) == ("free", "pro")
 
 
 def test_a_file_of_an_older_version_is_taken(tmp_path: Path, clock: FakeClock) -> None:

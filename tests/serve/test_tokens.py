@@ -117,6 +117,8 @@ def test_a_token_without_a_seal_or_with_another_is_refused() -> None:
     assert refused(shared(), signed(claims(), "t" * 32))
     assert refused(shared(), signed(claims())[:-2])
     assert refused(shared(), "x" * (LARGEST + 1))
+    assert refused(shared(), _part('{"alg":"HS256"}').decode())
+    assert refused(shared(), signed(claims(more="x" * LARGEST)))
 
 
 @given(st.text(max_size=60))
@@ -191,11 +193,22 @@ def issuing() -> Iterator[Callable[..., tuple[Issuer, FakeClock, asyncio.Runner]
 
 def test_the_issuers_keys_are_asked_for_once(issuing: Callable[..., Any]) -> None:
     site = Site("rsa", "ec", "ed")
-    issuer, _, runner = issuing(site)
+    issuer, clock, runner = issuing(site)
+    clock.advance(STALE)
     for name in ("rsa", "ec", "ed"):
         key, algorithm = KEYS[name]
+        clock.advance(REFRESH / 2)
         assert runner.run(issuer.caller(signed(claims(), key, algorithm, kid=name))).name == "ada"
     assert site.asked == ["https://login.example/jwks"]
+
+
+@pytest.mark.filterwarnings("ignore:The RSA key is")
+def test_a_weak_key_in_the_issuers_list_opens_nothing(issuing: Callable[..., Any]) -> None:
+    weak, site = rsa.generate_private_key(public_exponent=65537, key_size=1024), Site()
+    site.keys = [{**jwt.get_algorithm_by_name("RS256").to_jwk(weak.public_key(), as_dict=True), "kid": "weak"}]
+    issuer, _, runner = issuing(site)
+    with pytest.raises(Unauthenticated):
+        runner.run(issuer.caller(signed(claims(), weak, "RS256", kid="weak")))
 
 
 def test_discovery_says_where_the_keys_are(issuing: Callable[..., Any]) -> None:
@@ -257,9 +270,13 @@ def test_pages_are_fetched_over_https_whole_and_without_redirects() -> None:
     with provider.serve() as server:
         url = f"http://127.0.0.1:{server.port}/jwks"
         assert fetched(url) == {"keys": []}
-        for step in (json_body([1]), raw(b"{"), raw(b" " * 300_000), redirect("https://evil.example/")):
+        for step in (json_body([1]), raw(b"{"), raw(b'{"keys": []}' + b" " * 300_000)):
             provider.script(step)
             with pytest.raises((OSError, ValueError)):
+                fetched(url)
+        for status in (301, 302, 303, 307, 308):
+            provider.script(redirect(url, status=status), json_body({"keys": []}))
+            with pytest.raises(OSError, match=str(status)):
                 fetched(url)
         provider.script(json_body({"keys": []}))
         with pytest.raises(TimeoutError):
@@ -276,14 +293,26 @@ def test_pages_are_fetched_over_https_whole_and_without_redirects() -> None:
         {"kty": "OKP", "kid": "odd", "crv": "X25519", "x": "AAAA"},
         {"kty": "EC", "kid": "odd", "crv": "P-999", "x": "AAAA", "y": "AAAA"},
         {"kty": ["RSA"], "kid": "odd"},
+        {"kty": "RSA", "kid": "odd", "n": "AQAB", "e": "AQAB", "d": "AQAB"},
     ],
-    ids=["for encryption", "broken", "of another use", "of another curve", "of no kind"],
+    ids=["for encryption", "broken", "of another use", "of another curve", "of no kind", "with its private half"],
 )
 def test_a_key_that_cannot_be_used_does_not_shut_out_the_others(odd: Any, issuing: Callable[..., Any]) -> None:
     site = Site("rsa")
     site.keys.insert(0, odd)
     issuer, _, runner = issuing(site)
     assert runner.run(issuer.caller(signed(claims(), RSA, "RS256", kid="rsa"))).name == "ada"
+
+
+@pytest.mark.parametrize("changed", [{"use": "enc"}, {"kid": None}], ids=str)
+def test_a_key_that_is_for_another_use_or_has_no_name_opens_nothing(
+    changed: dict[str, Any], issuing: Callable[..., Any]
+) -> None:
+    site = Site("rsa")
+    site.keys[0].update(changed)
+    issuer, _, runner = issuing(site)
+    with pytest.raises(Unauthenticated):
+        runner.run(issuer.caller(signed(claims(), RSA, "RS256", kid=str(site.keys[0]["kid"]))))
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -302,6 +331,14 @@ def test_a_key_the_issuer_takes_back_opens_no_more(issuing: Callable[..., Any]) 
     issuer, clock, runner = issuing(site)
     token = signed(claims(), RSA, "RS256", kid="rsa")
     assert runner.run(issuer.caller(token)).name == "ada"
+    clock.advance(FRESH)
+
+    async def looked() -> None:
+        await issuer.caller(token)
+        assert issuer._asks is not None
+        await issuer._asks
+
+    runner.run(looked())  # it is looked again and again
     site.keys.clear()
     clock.advance(FRESH)
 
@@ -314,11 +351,14 @@ def test_a_key_the_issuer_takes_back_opens_no_more(issuing: Callable[..., Any]) 
         runner.run(asyncio.wait_for(until_it_is_refused(), 60))
 
 
-def test_a_page_without_keys_takes_none_back(issuing: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("page", [{"error": "try later"}, {"keys": None}, {"keys": ""}], ids=str)
+def test_a_page_without_keys_takes_none_back(page: Any, issuing: Callable[..., Any]) -> None:
     site = Site("rsa")
     issuer, clock, runner = issuing(site)
     token = signed(claims(), RSA, "RS256", kid="rsa")
     assert runner.run(issuer.caller(token)).name == "ada"
-    issuer.fetch = lambda url: {"error": "try later"}
-    clock.advance(FRESH)
-    assert [runner.run(issuer.caller(token)).name for _ in range(3)] == ["ada"] * 3
+    issuer.fetch = lambda url: page
+    clock.advance(REFRESH)
+    with pytest.raises(Unauthenticated):
+        runner.run(issuer.caller(signed(claims(), RSA, "RS256", kid="another")))  # for this one the page is asked for
+    assert runner.run(issuer.caller(token)).name == "ada"

@@ -44,6 +44,16 @@ def test_nothing_is_covered_before_the_first_purge() -> None:
     assert not Tombstones().cover(Made())
 
 
+def test_a_purge_covers_an_answer_whose_clock_was_ahead_but_none_of_another_age() -> None:
+    stones = Tombstones()
+    stones.newest = NOW + AHEAD / 2
+    assert stones.purge(tag(), NOW) == NOW + AHEAD / 2
+    stones.newest = NOW + 10 * AHEAD
+    assert stones.purge(tag(), NOW) == NOW + AHEAD
+    assert stones.cover(Made(made=NOW + AHEAD))
+    assert not stones.cover(Made(made=NOW + AHEAD + 1))
+
+
 def test_a_tag_tells_no_names() -> None:
     assert "secret-tenant" not in tag(namespace="secret-tenant", model="gpt")
 
@@ -60,11 +70,19 @@ def test_what_a_store_knows_is_taken_in_and_what_it_lacks_is_told() -> None:
     assert not stones.cover(Made(model="d"))
 
 
+def test_a_store_that_knows_only_what_is_new_is_believed() -> None:
+    stones, thing = Tombstones(), Made()
+    every = {kind: getattr(thing, kind) for kind in KINDS}
+    assert stones.merge({tag(**every): NOW}, NOW) == {}
+    assert stones.cover(thing)
+    assert not stones.cover(Made(tenant="another"))
+
+
 @pytest.mark.parametrize(
     "found",
     [
         {tag(): NOW + AHEAD + 1}, {tag(): float("nan")}, {tag(): float("inf")}, {tag(): -1.0}, {tag(): 0.0},
-        {"": NOW}, {"nonsense": NOW}, {"flavour:" + "0" * 64: NOW}, {":short": NOW},
+        {tag(): 10**400}, {"": NOW}, {"nonsense": NOW}, {"flavour:" + "0" * 64: NOW}, {":short": NOW},
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_in_a_store_covers_nothing(found: dict[str, float]) -> None:
@@ -79,5 +97,7 @@ def test_too_many_purges_become_one_that_covers_more_and_never_less() -> None:
     for number in range(MOST + 10):
         stones.purge(tag(model=str(number)), NOW + number)
     assert len(stones.marks) <= MOST
-    assert all(stones.cover(Made(model=str(number), made=NOW + number)) for number in range(0, MOST + 10, 97))
-    assert not stones.cover(Made(model="another", made=NOW + MOST + 10))
+    some = (MOST // 2 - 1, *range(0, MOST + 10, 97))
+    assert all(stones.cover(Made(model=str(number), made=NOW + number)) for number in some)
+    assert stones.cover(Made(model="another", made=NOW + MOST // 2 - 1))
+    assert not stones.cover(Made(model="another", made=NOW + MOST // 2))

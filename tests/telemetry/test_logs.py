@@ -242,13 +242,14 @@ def test_an_exception_is_told_without_its_secrets(shown: Any) -> None:
     [
         ("pass word/1", "pass word/1"), ("pass word/1", "pass%20word%2F1"),
         ("redis://:hunter2-x@host:6379/0", "hunter2-x"), ("redis://:hunter2-x@host:6379/0", "redis://:hunter2-x@host:6379/0"),
+        ("https://hooks.test/a/b", "https://hooks.test/a/b"), ("https://[odd", "https://[odd"), ("sixsix", "sixsix"),
     ],
 )  # fmt: skip
 def test_a_secret_is_known_in_each_of_its_forms(secret: str, text: str) -> None:
-    redactor = Redactor([secret, "abc"])
-    assert redactor.text(f"it is {text}, abc") == "it is [SECRET], abc"
-    assert redactor.value({"a": [text, 1, None, True], text: ("x",)}) == {
-        "a": ["[SECRET]", 1, None, True],
+    redactor = Redactor([secret, "abcde"])
+    assert redactor.text(f"it is {text}, abcde") == "it is [SECRET], abcde"
+    assert redactor.value({"a": [text, 1, None, True, ValueError(text)], text: ("x",)}) == {
+        "a": ["[SECRET]", 1, None, True, "[SECRET]"],
         "[SECRET]": ["x"],
     }
     assert secret not in repr(redactor)
