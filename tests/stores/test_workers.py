@@ -280,3 +280,26 @@ def test_where_threads_cannot_be_placed_the_work_is_done_all_the_same_and_it_is_
             at_rest(workers)
             assert waited_for(workers, lambda number=number: number, here=True) == number  # type: ignore[misc]  # the number of now
     assert len(tried) == 1
+
+
+@placed
+def test_a_thread_that_can_be_placed_no_more_is_not_left_where_it_was_put_last(
+    one: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everywhere, place = os.sched_getaffinity(0), os.sched_setaffinity
+    refused: list[object] = []
+
+    def once(thread: int, processors: set[int]) -> None:
+        if not refused:
+            refused.append(processors)
+            raise OSError(22, "Invalid argument")
+        place(thread, processors)
+
+    at_rest(one)
+    assert len(waited_for(one, lambda: os.sched_getaffinity(0), here=True)) == 1
+    monkeypatch.setattr(os, "sched_setaffinity", once)
+    at_rest(one)
+    waited_for(one, lambda: None, here=False)
+    at_rest(one)
+    assert waited_for(one, lambda: os.sched_getaffinity(0), here=True) == everywhere
+    assert len(refused) == 1
