@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from .clouds.own import Place as Own, own
 from .clouds.table import CLOUDS
 from .config import EdgeConfig, ProviderConfig, Resolved, ResolvedProvider, RouteConfig
+from .config.trees import Path, dotted
 from .errors import ConfigError, InvalidRequest, NoTarget
 from .layers.keys import GuardedKeyring
 from .message import Body, Request
@@ -34,7 +35,7 @@ class Targets:
         }
         for name in self._own:
             self._named(f"{name}/")  # a mistake in it is told now, and not at the first call
-        self._routes = {name: self._routed(route) for name, route in config.routes.items()}
+        self._routes = {name: self._routed(name, route) for name, route in config.routes.items()}
         self._known: dict[tuple[str, str], _Found] = {}
         """Who answers for a model that was asked for at an address, or at none."""
 
@@ -87,8 +88,10 @@ class Targets:
             words.append("reject")  # what it refuses others answer, and keep
         return _Found(tuple(targets), " ".join(words))
 
-    def _routed(self, route: RouteConfig) -> _Found:
-        found = self._understood([self._named(each.target) for each in route.targets])
+    def _routed(self, name: str, route: RouteConfig) -> _Found:
+        found = self._understood(
+            [self._named(each.target, ("routes", name, "targets", at)) for at, each in enumerate(route.targets)]
+        )
         if route.strategy == "failover":
             return found
         # Who is a fallback to that one may be first choice to another strategy, whose answers are kept.
@@ -159,13 +162,13 @@ class Targets:
             return provider
         return by_host(urlsplit(given.base_url).netloc) if given.base_url else given.kind or provider
 
-    def _named(self, name: str) -> Target:
-        """The target `provider/model`. Raises ConfigError when nobody knows the provider."""
+    def _named(self, name: str, at: Path = ()) -> Target:
+        """The target `provider/model`, found in the setting `at`. Raises ConfigError when nobody knows the provider."""
         provider, _, model = name.partition("/")
         if provider in self._secrets.unusable:
             raise ConfigError(str(self._secrets.unusable[provider]))
         if provider not in self._adapters:
-            self._adapters[provider] = self._made(provider, ProviderConfig.unset())
+            self._adapters[provider] = self._made(provider, ProviderConfig.unset(), at)
         adapter = self._adapters[provider]
         found = self._secrets.providers.get(provider)
         key = found.keys[0].get_secret_value() if found and found.keys and provider not in self._own else ""
@@ -174,7 +177,7 @@ class Targets:
             base_url = base_url or adapter.row.base_url
         return Target(provider=provider, model=model, base_url=base_url, key=key, kind=self._kinds.get(provider, ""))
 
-    def _made(self, name: str, given: ProviderConfig) -> Adapter | Family:
+    def _made(self, name: str, given: ProviderConfig, at: Path = ()) -> Adapter | Family:
         kind = given.kind or name
         _refuse_what_means_nothing(name, kind, given)
         found = self._secrets.providers.get(name) or ResolvedProvider(settings=given)
@@ -196,8 +199,11 @@ class Targets:
             if added is not None:
                 return added
             if given.base_url is None or kind != name:
+                at = at or (("providers", name, "kind") if given.kind else ("providers", name))
+                place = self._config.place(at)
                 raise ConfigError(
-                    f"providers.{name}: nobody knows a provider of the kind {kind!r}{_meant(kind, ROWS)};"
+                    f"{dotted(at)}{'' if place == 'default' else f' ({place})'}:"
+                    f" nobody knows a provider of the kind {kind!r}{_meant(kind, ROWS)};"
                     f' set kind = "openai" and a base_url for a server that speaks its protocol'
                 )
             # An address of its own and no kind: what nearly every such server speaks.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import llm_edge
+from llm_edge import ConfigError, EdgeClient
 from llm_edge.cli import main
 from llm_edge.config import EdgeConfig
 
@@ -21,7 +22,7 @@ def file(tmp_path: Path) -> Path:
     file = tmp_path / "edge.toml"
     file.write_text(
         f'[providers.openai]\napi_key = "{CANARY}"\nheaders = {{ x-team = "{CANARY}" }}\n'
-        '[providers.other]\napi_key = "env:OTHER_KEY"\n[cache]\nttl = 60\n'
+        '[providers.groq]\napi_key = "env:OTHER_KEY"\n[cache]\nttl = 60\n'
     )
     return file
 
@@ -87,6 +88,28 @@ def test_check_tells_of_a_known_key_that_nothing_uses(tmp_path: Path, capsys: py
     file.write_text("")
     assert main(["check", str(file)], {"OPENAI_API_KEY": CANARY + "\n"}) == 0
     assert "the variable OPENAI_API_KEY starts or ends" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ('[providers.mine]\nkind = "antropic"\n', "providers.mine.kind ({file}:2): nobody knows a provider"),
+        ('[providers.mine]\napi_key = "sk-x"\n', "providers.mine ({file}:2): nobody knows a provider"),
+        ('[routes.fast]\ntargets = ["openai/m", "opnai/m"]\n', "routes.fast.targets[1] ({file}:2): nobody knows"),
+        ('[providers.bedrock]\nkind = "bedrock"\n', "providers.bedrock has no region; set `region`"),
+    ],
+)
+def test_check_refuses_what_no_client_can_be_made_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str, told: str
+):
+    file = tmp_path / "edge.toml"
+    file.write_text(wrong)
+    with pytest.raises(ConfigError) as refused:
+        EdgeClient.from_file(file, env={})
+    assert main(["check", str(file)], {}) == 2
+    printed = capsys.readouterr()
+    assert printed == ("", f"llm-edge: {refused.value}\n")
+    assert told.replace("{file}", str(file)) in printed.err
 
 
 def test_a_missing_file_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

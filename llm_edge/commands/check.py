@@ -26,16 +26,22 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace, env: Mapping[str, str]) -> int:
-    """Prints the configuration. Raises ConfigError when it cannot be used."""
+    """Prints the configuration. Raises ConfigError when a client could not be made of it."""
+    from ..chains import http_settings
     from ..config import EdgeConfig, resolve
     from ..config.trees import Path
     from ..config.writer import to_toml
+    from ..http.senders import refuse
     from ..providers.table import key_env, setting_env
+    from ..targets import Targets
 
     config = EdgeConfig.load(options.file, env=env, environment=options.environment)
     if not options.without_secrets:
-        for unused in resolve(config, env, key_env(), setting_env()).unusable.values():
+        secrets = resolve(config, env, key_env(), setting_env())
+        for unused in secrets.unusable.values():
             print(f"llm-edge: {unused} Nothing here uses it yet.", file=sys.stderr)
+        Targets(config, secrets)
+        refuse(http_settings(config, secrets))
 
     def place(path: Path) -> str:
         found = config.place(path)

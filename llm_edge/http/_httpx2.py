@@ -174,6 +174,9 @@ class _Out(httpx2.SyncByteStream):
                 except StopAsyncIteration:
                     return
                 yield chunk
+        except GeneratorExit:
+            self.close()  # httpx itself closes nothing when its reader goes; httpx2 does
+            raise
         except (NetworkFailed, StreamBroken) as error:
             _raise(error, self._request)
 
@@ -187,12 +190,18 @@ class _AsyncOut(httpx2.AsyncByteStream):
     def __init__(self, stream: Stream, request: httpx2.Request) -> None:
         self._stream, self._request = stream, request
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        stream = self._stream
         try:
-            return await self._stream.__anext__()
+            while True:
+                try:
+                    chunk = await stream.__anext__()
+                except StopAsyncIteration:
+                    return
+                yield chunk
+        except GeneratorExit:
+            await self.aclose()  # as above
+            raise
         except (NetworkFailed, StreamBroken) as error:
             _raise(error, self._request)
 

@@ -13,6 +13,7 @@ import os
 import select
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Final, Protocol
 
@@ -84,6 +85,9 @@ class _Pipe:
             self._processor = here
         except (OSError, ValueError):
             self._place = self._waits = None  # the system does not have it: it places its threads by itself
+            if self._processor != _ANYWHERE:  # it had it before
+                with suppress(OSError):
+                    os.sched_setaffinity(thread, os.sched_getaffinity(0))
 
     def wait(self, seconds: float = -1.0, /) -> bool:
         if self._waits is None and self._place is not None:

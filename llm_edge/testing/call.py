@@ -16,6 +16,12 @@ from llm_edge.runtime import Blocking, Signal, drive
 SECRET_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "set-cookie"}
 )
+_SECRET_ENDS = ("-key", "-token", "-secret", "-auth")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a header of this name, in small letters, holds a credential; gateways give theirs names of their own."""
+    return name in SECRET_HEADERS or name.endswith(_SECRET_ENDS)
 
 
 def as_object(value: Any) -> dict[str, Any]:  # cargo: parsed JSON
@@ -50,7 +56,7 @@ class Headers(Mapping[str, str]):
         return isinstance(name, str) and name.lower() in self._values
 
     def __repr__(self) -> str:
-        return repr({name: "***" if name in SECRET_HEADERS else value for name, value in self._values.items()})
+        return repr({name: "***" if is_secret(name) else value for name, value in self._values.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,11 +181,11 @@ def _request(asked: Asked) -> Entry:
 
 
 def _kept(body: bytes, scrubber: Scrubber) -> Entry:
-    """The body as JSON if it is that, else as text, else as base64 (of bytes that no pattern could search)."""
+    """The body as JSON if it is that, else as text, else as base64."""
     try:
         text = scrubber.text(body.decode())
     except UnicodeDecodeError:
-        return {"base64": base64.b64encode(body).decode()}
+        return {"base64": base64.b64encode(scrubber.binary(body)).decode()}
     try:
         value = orjson.loads(text) if text else None
     except orjson.JSONDecodeError:

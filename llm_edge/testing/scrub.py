@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from .call import SECRET_HEADERS, Headers
+from .call import Headers, is_secret
 
 GONE = "***"
 
@@ -25,7 +26,7 @@ SECRET_FIELDS = frozenset(
 
 SECRET_PARAMETERS = (
     SECRET_FIELDS
-    | {"key", "token", "secret", "sig", "signature", "credential"}
+    | {"key", "token", "secret", "auth", "sig", "signature", "credential"}
     | {"x-amz-signature", "x-amz-credential", "x-goog-signature", "x-goog-credential"}
 )
 
@@ -54,11 +55,12 @@ class Scrubber:
 
     def __init__(self, headers: Headers, url: str) -> None:
         found: set[str] = set()
-        for name in SECRET_HEADERS & set(headers):
-            found |= {headers[name], *headers[name].split()}
+        for name in filter(is_secret, headers):
+            found |= _parts(headers[name])
         parts = urlsplit(url)
         found |= {value for name, value in parse_qsl(parts.query) if name.lower() in SECRET_PARAMETERS}
         found |= {parts.username or "", parts.password or ""}
+        found |= {other for secret in found for other in (quote(secret, safe=""), secret.replace("/", r"\/"))}
         # Short words like "Bearer" or "x" would only tear holes into harmless text.
         self._known = sorted((secret for secret in found if len(secret) >= 8), key=len, reverse=True)
 
@@ -67,6 +69,10 @@ class Scrubber:
         for secret in self._known:
             text = text.replace(secret, GONE)
         return _LOOKS_SECRET.sub(GONE, _SECRET_IN_JSON.sub(rf"\1{GONE}", text))
+
+    def binary(self, data: bytes) -> bytes:
+        """The same for bytes that are no text: what stands in them, stands there in ASCII."""
+        return self.text(data.decode("latin-1")).encode("latin-1")
 
     def url(self, url: str) -> str:
         """The address without user, password and secret parameters."""
@@ -88,3 +94,16 @@ class Scrubber:
             for name, value in Headers(pairs).items()
             if name in KEPT_RESPONSE_HEADERS or name.startswith(KEPT_RESPONSE_PREFIXES)
         }
+
+
+def _parts(value: str) -> set[str]:
+    """A credential, and what it may be known by elsewhere: without its scheme or its cookie's name, and unpacked."""
+    parts = {value, *(word.rstrip(";,") for word in value.split())}
+    parts |= {part.partition("=")[2] for part in parts}
+    scheme, _, packed = value.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            parts |= set(base64.b64decode(packed, validate=True).decode().partition(":"))
+        except ValueError:
+            pass  # it is no user with a password
+    return parts

@@ -99,6 +99,34 @@ def test_a_stream_closed_early_is_closed_upstream(
     assert list(edge.breakers.values()) == ["closed"]
 
 
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_a_stream_whose_reader_is_let_go_is_closed_upstream(
+    edge: EdgeClient, provider: Provider, colour: Any, library: str
+) -> None:
+    provider.script(stream("a", "b", "c").stall(after_events=2))
+    client = colour.http_client(edge, library)
+    asked = client.build_request("POST", provider.url + "/v1/chat/completions", json={**ASK, "stream": True})
+
+    async def read_a_line() -> Any:
+        response = await client.send(asked, stream=True)
+        lines = response.aiter_lines()
+        assert await anext(lines)
+        await lines.aclose()
+        await asyncio.to_thread(provider.last.wait_ended)
+        return response
+
+    if colour.name == "async":
+        response = colour.run(read_a_line())
+    else:
+        response = client.send(asked, stream=True)
+        lines = response.iter_lines()
+        assert next(lines)
+        lines.close()
+    # The answer itself is still held: nothing but its reader was closed, as SDKs do that give a generator.
+    assert provider.last.wait_ended().closed_early
+    colour.finish(response.close() if colour.name == "sync" else response.aclose())
+
+
 def test_a_cancelled_stream_is_closed_upstream(edge: EdgeClient, provider: Provider) -> None:
     provider.script(stream("a", "b").stall(after_events=2))
 

@@ -295,3 +295,26 @@ def test_what_others_wait_for_is_neither_dropped_nor_done_after_much_else(before
         gate.set()
         assert drive(behind.drained(Blocking(), BOUND))
     assert done == order
+
+
+@placed
+def test_a_thread_that_can_be_placed_no_more_is_not_left_where_it_was_put_last(
+    one: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everywhere, place = os.sched_getaffinity(0), os.sched_setaffinity
+    refused: list[object] = []
+
+    def once(thread: int, processors: set[int]) -> None:
+        if not refused:
+            refused.append(processors)
+            raise OSError(22, "Invalid argument")
+        place(thread, processors)
+
+    at_rest(one)
+    assert len(waited_for(one, lambda: os.sched_getaffinity(0), here=True)) == 1
+    monkeypatch.setattr(os, "sched_setaffinity", once)
+    at_rest(one)
+    waited_for(one, lambda: None, here=False)
+    at_rest(one)
+    assert waited_for(one, lambda: os.sched_getaffinity(0), here=True) == everywhere
+    assert len(refused) == 1

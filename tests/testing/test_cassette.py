@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import openai
@@ -224,6 +225,37 @@ def test_the_credential_of_a_request_is_taken_out_wherever_it_stands(secret: str
     scrubber = Scrubber(Headers([("Authorization", f"Bearer {secret}")]), f"http://x/?key={secret}")
     assert secret not in scrubber.text(around + secret + around)
     assert secret not in scrubber.url(f"http://x/?key={secret}&q={secret}")
+
+
+def test_the_credential_is_taken_out_of_bytes_that_are_no_text(provider: Provider, file: Path, library: Any) -> None:
+    provider.script(raw(b"\xff\xfe" + KEY.encode() + b"\x00"))
+    upload = {"data": {"key": KEY}, "files": {"f": ("a.bin", b"\xff\xfe")}}
+    post(Cassette(file, record="missing"), library, "sync", provider.url + "/v1/x", json=None, **upload)
+    request, response = (
+        json.loads(file.read_bytes())["exchanges"][0][side]["base64"] for side in ("request", "response")
+    )
+    assert b'name="key"\r\n\r\n***\r\n' in base64.b64decode(request)
+    assert base64.b64decode(response) == b"\xff\xfe***\x00"
+
+
+SECRET = "ab/cd+ef==0123456789"
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("authorization", f"Bearer {SECRET}"),
+        ("authorization", f"Basic {base64.b64encode(f'somebody:{SECRET}'.encode()).decode()}"),
+        ("cookie", f"theme=dark; session={SECRET}; a=b"),
+        ("x-amz-security-token", SECRET),
+        ("ocp-apim-subscription-key", SECRET),
+    ],
+)
+@pytest.mark.parametrize("written", [SECRET, quote(SECRET, safe=""), SECRET.replace("/", "\\/")])
+def test_a_credential_is_known_again_however_it_came_and_is_written(header: str, value: str, written: str) -> None:
+    headers = Headers([(header, value)])
+    assert Scrubber(headers, "http://x").text(f"I got {written}.") == "I got ***."
+    assert value not in repr(headers)
 
 
 def test_a_number_too_long_for_a_float_comes_back_as_it_was(file: Path, provider: Provider) -> None:
