@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from . import __version__
 from .commands import COMMANDS
@@ -27,9 +28,21 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
         return BAD
 
 
+class Words(argparse.ArgumentParser):
+    """Tells what is one word too many beside its own usage; argparse leaves that to the outermost, which has none."""
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]  # what argparse's overloads come to
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
+
 def parser() -> argparse.ArgumentParser:
     """The words and options of all commands."""
-    words = argparse.ArgumentParser(prog="llm-edge", description="An LLM gateway inside the app's own process.")
+    words = Words(prog="llm-edge", description="An LLM gateway inside the app's own process.")
     words.add_argument("--version", action="version", version=f"llm-edge {__version__}")
     commands = words.add_subparsers(dest="command", metavar="COMMAND")
     for command in COMMANDS.values():

@@ -135,6 +135,27 @@ def test_a_command_that_is_not_understood_ends_with_2(arguments: list[str], caps
     assert "usage: llm-edge" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (["serve", "edge.toml"], "usage: llm-edge serve [-h] [--config FILE]"),
+        (
+            ["check", "--config", "edge.toml"],
+            "usage: llm-edge check [-h] [--environment NAME]",
+        ),
+        (["cache", "stats", "edge.toml"], "usage: llm-edge cache stats [-h] [--json] [--config FILE]"),
+    ],
+)
+def test_what_a_command_does_not_take_is_told_with_what_it_takes(
+    arguments: list[str], usage: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "120")
+    with pytest.raises(SystemExit) as caught:
+        main(arguments, {})
+    assert caught.value.code == 2
+    assert usage in capsys.readouterr().err
+
+
 def test_help_says_what_there_is(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
         main(["--help"], {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Final, NamedTuple, cast
 
 from .keys import fingerprint
@@ -90,9 +91,10 @@ class Budgets:
 def _row(scope: Scope, subject: str, budget: Budget, period: Period) -> Row:
     limit = budget.limits[period]
     who = f"{scope}:{fingerprint(subject)}" if subject else scope
+    dollars = Decimal(limit).scaleb(-9).normalize()
     span = "in total" if period == "total" else f"in a {period}"
     return Row(
         key=f"budget:{who}:{period}", kind="tally", unit="nano-dollars", limit=limit if budget.hard else MOST,
-        period=period, scope=scope, says=f"more than ${limit / 1e9:g} {span}",
+        period=period, scope=scope, says=f"more than ${dollars:f} {span}",
         on_failure="closed" if budget.hard else "open",
     )  # fmt: skip

@@ -145,6 +145,7 @@ def _pace(common: Mapping[str, object], key: str, bounds: Bounds) -> Row:
     says = f"more than {most} calls {unit}"
     if bounds.strict:
         return _row(common, key, kind="log", unit="requests", limit=most, window=bounds.per, says=says)
+    says += f", with a burst of {bounds.burst}"  # what refuses is often this: the first calls come faster than that
     return _row(common, key, kind="pace", unit="requests", limit=bounds.burst, rate=most / bounds.per, says=says)
 
 

@@ -87,7 +87,7 @@ class Provider:
                 del self.calls[0]
             chosen = self._next()
         try:
-            step = chosen if isinstance(chosen, Step) else chosen(call)
+            step = _step_of(chosen if isinstance(chosen, Step) else chosen(call))
             return call, step.acts(call, self.models)
         except Exception as error:
             # The caller must get some answer, and the test its reason; an exception would die in the server's thread.
@@ -237,6 +237,16 @@ def _repeats(script: Script) -> int:
 
 def _refuse_what_is_no_step(steps: tuple[object, ...]) -> None:
     for step in steps:
-        if not isinstance(step, Step) and not callable(step):
-            fix = f"write answer({step!r})" if isinstance(step, str) else "write answer(...), status(...) or the like"
-            raise TypeError(f"a script is made of steps, not of {type(step).__name__}: {fix}")
+        if not callable(step):
+            _step_of(step)
+
+
+def _step_of(given: object) -> Step:
+    if isinstance(given, Step):
+        return given
+    fix = "write answer(...), status(...) or the like"
+    if isinstance(given, str):
+        fix = f"write answer({given!r})"
+    elif type(given) in (list, tuple):
+        fix = "give them one by one, as in script(*steps)"
+    raise TypeError(f"a script is made of steps, not of {type(given).__name__}: {fix}")

@@ -167,6 +167,7 @@ def stream(
     refusal: str | None = None,
 ) -> Step:
     """The same as `answer`, streamed in these parts; joined where a whole answer was asked for."""
+    _refuse_what_is_no_answer(parts, tool_calls)
     usual = "tool_calls" if tool_calls else "stop"
     says = Says(
         parts=parts,
@@ -178,6 +179,22 @@ def stream(
         refusal=refusal,
     )
     return Step(f"answer({says.text!r})", lambda call, models: speak(replace(says, models=models), call))
+
+
+def _refuse_what_is_no_answer(parts: Sequence[object], tool_calls: Sequence[object]) -> None:
+    for part in parts:
+        if not isinstance(part, str):
+            fix = _FIXES.get(type(part), "for other bodies there are json_body and raw")
+            raise TypeError(f"an answer is made of text, not of {type(part).__name__}: {fix}")
+    if isinstance(tool_calls, ToolCall) or not all(isinstance(each, ToolCall) for each in tool_calls):
+        raise TypeError("tool_calls is a list of tool_call(name, arguments)")
+
+
+_FIXES: Mapping[type, str] = {
+    ToolCall: "write answer(tool_calls=[...])",
+    dict: "give JSON as a text, with json.dumps",
+    list: "give the parts one by one, as in stream(*parts)",
+}
 
 
 def embeddings(*vectors: Sequence[float], usage: Mapping[str, int] | None = DEFAULT_USAGE) -> Step:

@@ -75,7 +75,7 @@ def test_a_burst_passes_and_the_next_is_told_exactly_when_to_come_back(colour: C
         colour.run(layer(call(), script))
     error = refused(colour, layer)
     assert (error.retry_after, error.status, error.retryable, error.elsewhere) == (0.5, 429, False, False)
-    assert "more than 2 calls a second" in error.message
+    assert error.message.endswith("more than 2 calls a second, with a burst of 3")
     clock.advance(0.499)
     refused(colour, layer)
     clock.advance(0.001)
@@ -118,7 +118,7 @@ def test_a_refusal_is_part_of_the_story(colour: Colour) -> None:
     request, layer = call(), limit(colour, FakeClock(), requests=1, burst=1)
     colour.run(layer(call(), Script(answer())))
     refused(colour, layer, request)
-    facts = {"scope": "global", "refused": "more than 1 calls a second", "retry_after_s": 1.0}
+    facts = {"scope": "global", "refused": "more than 1 calls a second, with a burst of 1", "retry_after_s": 1.0}
     assert request.notes.events == [(0.0, "limit", facts)]
 
 

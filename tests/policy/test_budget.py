@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from llm_edge.policy.budget import MOST, Budget, Budgets
 
 ACME = Budget(limits={"day": 5, "month": 50})
@@ -22,6 +24,15 @@ def test_a_soft_budget_never_refuses_and_a_hard_one_is_closed_without_its_store(
     (soft,) = Budgets({"global": ANY}).lines((("global", ""),))
     (hard, _) = Budgets({"global": ACME}).lines((("global", ""),))
     assert (soft.row.limit, soft.row.on_failure, hard.row.limit, hard.row.on_failure) == (MOST, "open", 5, "closed")
+
+
+@pytest.mark.parametrize(
+    ("nano", "dollars"),
+    [(5_000_000, "0.005"), (100, "0.0000001"), (123_456_780_000_000, "123456.78"), (2_000_000_000_000_000, "2000000")],
+)
+def test_a_refusal_names_the_very_amount(nano: int, dollars: str) -> None:
+    (line,) = Budgets({"global": Budget(limits={"month": nano})}).lines((("global", ""),))
+    assert line.row.says == f"more than ${dollars} in a month"
 
 
 def test_keys_hold_no_names() -> None:

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from llm_edge.runtime import FakeClock, Signal
-from llm_edge.testing import Call, Provider, Step, answer, events, status, stream
+from llm_edge.testing import Call, Provider, Step, answer, events, status, stream, tool_call
 from llm_edge.testing.__main__ import Alike
 from llm_edge.testing.call import Asked
 
@@ -42,6 +42,33 @@ def test_a_script_of_anything_but_steps_is_refused_at_once() -> None:
         Provider().script(wrong)
     with pytest.raises(TypeError, match="not of dict: write answer"):
         Provider().then(answer("a"), {"choices": []})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a mistake
+    with pytest.raises(TypeError, match=r"not of list: give them one by one, as in script\(\*steps\)"):
+        Provider().script([answer("a"), answer("b")])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a mistake
+
+
+@pytest.mark.parametrize(
+    ("parts", "tool_calls", "told"),
+    [
+        ([{"city": "Oslo"}], [], "made of text, not of dict: give JSON as a text, with json.dumps"),
+        ([tool_call("weather", {})], [], r"not of ToolCall: write answer\(tool_calls="),
+        ([["a", "b"]], [], r"not of list: give the parts one by one, as in stream\(\*parts\)"),
+        ([b"a"], [], "not of bytes: for other bodies there are json_body and raw"),
+        (["a"], tool_call("weather", {}), "tool_calls is a list of tool_call"),
+        (["a"], ["weather"], "tool_calls is a list of tool_call"),
+    ],
+)
+def test_an_answer_of_anything_but_text_is_refused_with_what_to_write(parts: Any, tool_calls: Any, told: str) -> None:
+    for make in (answer, stream):
+        with pytest.raises(TypeError, match=told):
+            make(*parts, tool_calls=tool_calls)
+
+
+def test_a_function_that_gives_no_step_is_told_so() -> None:
+    wrong: Any = lambda call: "Paris."  # a mistake
+    provider = Provider(wrong)
+    with provider.http_client() as client:
+        error = client.post(URL, json=CHAT).json()["error"]
+    assert "a script is made of steps, not of str: write answer('Paris.')" in error["message"]
 
 
 def test_a_step_can_be_given_several_times() -> None:
