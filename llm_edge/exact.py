@@ -18,8 +18,8 @@ from typing import Any, NoReturn, TypeGuard
 import orjson
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
-_DIGITS = bytes(ord("1" if code in b"0123456789" else "0") for code in range(256))
+_LONG_NUMBER = re.compile(rb"(?<![0-9.])[0-9]{19}")
+_DIGITS = bytes(ord("1" if code in b"0123456789" else "." if code == ord(".") else "0") for code in range(256))
 _NINETEEN = b"1" * 19
 _STEPS = ((19, b"1", 5000), (6, b"111", 1000))
 """Of 19 digits in a row one stands on every 19th byte, and three on every sixth; bytes for each closer look."""
@@ -133,7 +133,7 @@ def same(one: object, other: object) -> bool:
 
 
 def has_long_number(raw: bytes) -> bool:
-    """Whether 19 digits stand in a row somewhere: perhaps an integer past 64 bits, perhaps not."""
+    """Whether 19 digits stand in a row somewhere: perhaps an integer past 64 bits, perhaps not. No fraction is one."""
     # Looking at a few bytes, and closer where those are digits, takes a tenth of what looking at all takes.
     for step, row, for_each in _STEPS if len(raw) > _SHORT else _STEP:
         hints = raw[::step].translate(_DIGITS)
@@ -147,7 +147,8 @@ def has_long_number(raw: bytes) -> bool:
                 at = hints.find(row, at + 1)
             return False
     # So many digits that hints are no help: lists of tokens are like that.
-    return _NINETEEN in raw.translate(_DIGITS)
+    digits = raw.translate(_DIGITS)
+    return b"0" + _NINETEEN in digits or digits.startswith(_NINETEEN)
 
 
 def _no_number(word: str) -> NoReturn:

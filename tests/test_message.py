@@ -6,6 +6,7 @@ import ast
 import gc
 import json
 import math
+import re
 import string
 import threading
 from collections.abc import Callable, Mapping
@@ -151,17 +152,26 @@ def test_depth_beyond_reason_is_a_value_error() -> None:
         _ = Body(raw).json
 
 
-SPARSE = st.lists(st.sampled_from(["7", "x" * 18, "x" * 19, "x" * 5, "1" * 18, "2" * 19]), max_size=60).map("".join)
+SPARSE = st.lists(st.sampled_from(["7", ".", "x" * 18, "x" * 19, "x" * 5, "1" * 18, "2" * 19]), max_size=60)
 
 
 @given(
-    st.binary(max_size=120) | (st.text("0123456789ab", max_size=120) | SPARSE).map(str.encode),
+    st.binary(max_size=120) | (st.text("0123456789.ab", max_size=120) | SPARSE.map("".join)).map(str.encode),
     st.sampled_from([0, 9000]),
 )
 def test_long_numbers_are_found_wherever_they_stand(some: bytes, length: int) -> None:
     raw = some * max(length // max(len(some), 1), 1)  # long bodies are looked through another way
-    runs = "".join(chr(byte) if chr(byte) in string.digits else " " for byte in raw).split()
-    assert exact.has_long_number(raw) == any(len(run) >= 19 for run in runs)
+    runs = re.findall(rb"\.?[0-9]+", raw)
+    assert exact.has_long_number(raw) == any(len(run) >= 19 for run in runs if run[:1] != b".")
+
+
+@given(
+    st.lists(st.from_regex(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,45}([eE][+-]?[0-9]{1,2})?", fullmatch=True), min_size=1)
+)
+def test_fractions_are_read_as_the_standard_library_reads_them_however_long_they_are(numbers: list[str]) -> None:
+    raw = f"[{','.join(numbers)}]".encode()
+    assert not exact.has_long_number(raw)
+    assert repr(exact.read(raw)) == repr(json.loads(raw))
 
 
 def test_a_body_shows_its_size_and_not_its_text() -> None:
