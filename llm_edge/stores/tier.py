@@ -278,19 +278,20 @@ class SecondTier:
         self._behind.add(write, soon=True)
 
     async def remove(self, key: str, runtime: Runtime) -> bool:
-        return await self._written(lambda: self._shelf.remove(key), runtime)
+        # After what was to be written before, or that would bring it back.
+        return await self._written(lambda: self._shelf.remove(key), runtime, soon=False)
 
     async def purge(self, tag: str, runtime: Runtime) -> bool:
         moment = self.tombstones.purge(tag, self._clock.time())
-        return await self._written(lambda: self._shelf.mark({tag: moment}), runtime)
+        return await self._written(lambda: self._shelf.mark({tag: moment}), runtime, soon=True)
 
-    async def _written(self, work: Work, runtime: Runtime) -> bool:
+    async def _written(self, work: Work, runtime: Runtime, *, soon: bool) -> bool:
         """Whether the work was done within a second."""
         if self.closed:
             return False
         outcome: list[bool] = []
         done = Signal()
-        self._behind.add(lambda: outcome.append(self._write(work)), done=done, soon=True)
+        self._behind.add(lambda: outcome.append(self._write(work)), done=done, soon=soon)
         await runtime.wait(done, 1.0)
         return outcome == [True]
 

@@ -267,7 +267,7 @@ class Behind:
     def _take(self) -> _Item | None:
         waiting, soon = self._waiting, self._soon
         if soon and (not waiting or len(waiting) > _MUCH or soon[0][0] < waiting[0][0]):
-            return soon.popleft()
+            waiting = soon
         if not waiting:
             self._busy = False
             return None

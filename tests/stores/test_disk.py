@@ -168,6 +168,23 @@ def test_a_claim_is_given_back_however_slowly_answers_are_written(open_at: Open,
     assert other.claim("theirs")
 
 
+def test_what_is_removed_is_gone_however_much_was_still_to_be_written(open_at: Open, tmp_path: Path) -> None:
+    asker = open_at(tmp_path)
+    begun, gate, behind = threading.Event(), threading.Event(), asker.second._behind
+    behind.add(lambda: (begun.set(), gate.wait(BOUND)))
+    assert begun.wait(BOUND)
+    for number in range(100):
+        asker.tier.put(an_entry(number))
+    removing = threading.Thread(target=asker.remove, args=(50,))
+    removing.start()
+    while len(behind._waiting) + len(behind._soon) < 101:
+        threading.Event().wait(0.001)
+    gate.set()
+    removing.join(BOUND)
+    asker.drain()
+    assert (asker.get(49) is None, asker.get(50)) == (False, None)
+
+
 def test_who_writes_late_does_not_replace_the_answer_of_whoever_took_over(open_at: Open, tmp_path: Path) -> None:
     one, other = open_at(tmp_path / "kept"), open_at(tmp_path / "kept")
     claimed = f"{key_of(1)} "
