@@ -33,9 +33,9 @@ def provider(providers: Callable[..., Provider]) -> Provider:
     return providers()
 
 
-@pytest.fixture(params=["httpx2", "pyreqwest"])
+@pytest.fixture(params=["httptools", "pyreqwest", "httpx2"])
 def engine(request: pytest.FixtureRequest) -> str:
-    """Runs the test on both HTTP engines."""
+    """Runs the test on all HTTP engines."""
     return str(request.param)
 
 
