@@ -177,7 +177,7 @@ def test_what_is_removed_is_gone_however_much_was_still_to_be_written(open_at: O
         asker.tier.put(an_entry(number))
     removing = threading.Thread(target=asker.remove, args=(50,))
     removing.start()
-    while len(behind._waiting) + len(behind._soon) < 101:
+    while len(behind._waiting) + len(behind._soon) < 101 and removing.is_alive():
         threading.Event().wait(0.001)
     gate.set()
     removing.join(BOUND)

@@ -8,6 +8,7 @@ import functools
 import gc
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,9 @@ def waited_for(workers: Workers, work: Callable[[], Any], *, here: bool) -> Any:
 
 
 def at_rest(workers: Workers) -> None:
+    until = time.monotonic() + BOUND
     while not workers._idle:  # pyright: ignore[reportPrivateUsage]  # nothing else tells
+        assert time.monotonic() < until, "it never lies down"
         threading.Event().wait(0.001)
 
 
